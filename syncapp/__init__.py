@@ -1,0 +1,1 @@
+"""The backup itself: sources, destinations, the catalog, the engine and its faces."""

@@ -1,0 +1,163 @@
+"""Frozen values that cross layers. No behaviour beyond derivation, no Django, no I/O."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, BinaryIO
+
+JsonObject = dict[str, Any]
+
+
+class Content(StrEnum):
+    """How a remote item's bytes come to be."""
+
+    FOLDER = "folder"  # has none
+    BLOB = "blob"  # stored bytes, with checksums at the source
+    EXPORT = "export"  # converted by Google at each read; no checksum, not byte-stable
+    FORM = "form"  # JSON made from the Forms API
+    SHORTCUT = "shortcut"  # JSON made from its metadata
+    UNSUPPORTED = "unsupported"  # Google offers no way to read it; `problem` says why
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One item of a source, as the last listing tells it. Text is valid UTF-8 without NUL.
+
+    `revision` changes when, and only when, the content must be read again. `size`, `md5` and
+    `sha256` (lower-case hex) are what the source claims, None where it claims nothing.
+    `parent_id` "" marks a root. `extension` is appended to the name of an export ("docx").
+    `problem` is an error code if the item can't be backed up, "" otherwise. `extra` is what only
+    the adapter itself understands (resource key, export type); it is handed back at download.
+    `metadata` is what is kept for people: permissions, owners, description, properties, …
+    """
+
+    remote_id: str
+    parent_id: str
+    name: str
+    mime_type: str
+    content: Content
+    revision: str
+    size: int | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    created_at: datetime | None = None
+    modified_at: datetime | None = None
+    trashed: bool = False
+    owner: str = ""
+    drive_id: str = ""
+    extension: str = ""
+    problem: str = ""
+    problem_message: str = ""
+    extra: JsonObject = field(default_factory=dict)
+    metadata: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ScanPage:
+    """Up to 1000 items of one listing. `scope` is "user" or a shared drive's id."""
+
+    scope: str
+    files: tuple[RemoteFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountInfo:
+    """Who the source belongs to; sizes in bytes, None if unlimited or unknown."""
+
+    email: str
+    name: str
+    used_bytes: int | None = None
+    limit_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What was read: computed once, while the bytes passed. Hex, lower case."""
+
+    size: int
+    md5: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A run of bytes on its way to a destination; `open()` gives a fresh reader at its start.
+
+    Numbers start at 1. `md5` and `sha256` are raw digests of these bytes alone.
+    """
+
+    number: int
+    size: int
+    md5: bytes
+    sha256: bytes
+    open: Callable[[], BinaryIO]
+
+    @classmethod
+    def of(cls, number: int, data: bytes, md5: bytes, sha256: bytes) -> Part:
+        """A part whose bytes are in memory."""
+        return cls(number, len(data), md5, sha256, lambda: io.BytesIO(data))
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectMeta:
+    """What is kept on each object beside its bytes. Hashes are hex, None if not known up front."""
+
+    mtime: datetime
+    remote_id: str
+    content_type: str = "application/octet-stream"
+    md5: str | None = None
+    sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectInfo:
+    """An object as its destination reports it. `md5` only where the store vouches for it."""
+
+    key: str
+    size: int
+    etag: str = ""
+    md5: str | None = None
+    sha256: str | None = None
+    version_id: str = ""
+    modified_at: datetime | None = None
+    metadata: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a destination allows. Bytes; `max_key_bytes` counts the UTF-8 of a whole key."""
+
+    min_part: int = 5 * 1024**2
+    max_part: int = 5 * 1024**3
+    max_parts: int = 10_000
+    max_object: int = 5 * 1024**4
+    max_key_bytes: int = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One line of a `destination test` or source check: what was tried, and how it ended.
+
+    `level` is "ok", "warning" or "error"; `message` says what to do when it is not "ok".
+    """
+
+    name: str
+    level: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One setting of a destination kind, enough to build a form, a command line and a check."""
+
+    name: str
+    label: str
+    help: str = ""
+    required: bool = False
+    secret: bool = False
+    default: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
