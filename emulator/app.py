@@ -1,0 +1,173 @@
+"""The ASGI application: finds the route, checks the bearer, spends quota, applies faults, answers.
+
+Holds no rule of Drive, Forms or OAuth: those are in the route modules. Runs under uvicorn in one
+process; nothing here blocks the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+from urllib.parse import parse_qs
+
+from emulator import (
+    control_api,
+    drive_about,
+    drive_changes,
+    drive_export,
+    drive_files,
+    drive_media,
+    forms,
+    oauth,
+)
+from emulator.faults import ConnectionCut, Fault, spoil
+from emulator.http import (
+    GoogleError,
+    Request,
+    Response,
+    Route,
+    google_error,
+    insufficient_scope,
+    unauthenticated,
+)
+from emulator.world import World
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Scope = dict[str, Any]
+
+CONTROL_PREFIX = "/_control/"
+ROUTES: list[Route] = [
+    *drive_media.ROUTES,
+    *drive_files.ROUTES,
+    *drive_export.ROUTES,
+    *drive_changes.ROUTES,
+    *drive_about.ROUTES,
+    *forms.ROUTES,
+    *oauth.ROUTES,
+    *control_api.ROUTES,
+]
+
+
+class Emulator:
+    """The ASGI callable over one World."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._routes: dict[str, list[Route]] = {}
+        for route in ROUTES:
+            self._routes.setdefault(route.method, []).append(route)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RuntimeError(f"the emulator speaks HTTP only, not {scope['type']}")
+        request = _request_from(scope, await _body(receive))
+        if request.path.startswith(CONTROL_PREFIX):
+            await _send(await self._answer(request), send)
+            return
+        fault = self._world.faults.pick(request)
+        response = await self._faulty_answer(request, fault)
+        self._world.counters.statuses[str(response.status)] += 1
+        spoils = fault is not None and fault.spoils_body and response.status < 400
+        try:
+            await _send(response, send, self._world, fault if spoils else None)
+        except ConnectionCut:
+            return  # the server closes a connection whose answer is not finished
+
+    async def _faulty_answer(self, request: Request, fault: Fault | None) -> Response:
+        if fault is None:
+            return await self._answer(request)
+        self._world.counters.faults += 1
+        if fault.delay_s:
+            await asyncio.sleep(fault.delay_s)
+        request.incomplete = fault.incomplete_search
+        refusal = fault.refusal()
+        if refusal is None:
+            return await self._answer(request)
+        self._world.counters.requests["fault"] += 1
+        return refusal
+
+    async def _answer(self, request: Request) -> Response:
+        for route in self._routes.get(request.method, ()):
+            match = route.pattern.fullmatch(request.path)
+            if match is None:
+                continue
+            self._world.counters.requests[route.kind] += 1
+            try:
+                self._admit(request, route)
+                return await route.call(request, self._world, **match.groupdict())
+            except GoogleError as error:
+                return error.response
+        self._world.counters.requests["unknown"] += 1
+        return google_error(404, "notFound", "Not Found")
+
+    def _admit(self, request: Request, route: Route) -> None:
+        """Set the caller's account and scopes; refuse who may not call, or calls too often."""
+        if route.scopes is None:
+            return
+        kind, _, token = request.headers.get("authorization", "").partition(" ")
+        account = self._world.oauth.account_for(token) if kind.lower() == "bearer" else None
+        if account is None:
+            raise unauthenticated()
+        request.account = account
+        request.scopes = frozenset(self._world.oauth.scopes_for(token))
+        if request.scopes.isdisjoint(route.scopes):
+            raise insufficient_scope(route.kind)
+        if route.units:
+            self._world.quota.spend(account.sub, route.units)
+            self._world.counters.units[account.email] += route.units
+
+
+async def _body(receive: Receive) -> bytes:
+    chunks = []
+    while True:
+        message = await receive()
+        chunks.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _request_from(scope: Scope, body: bytes) -> Request:
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    raw_query = scope["query_string"].decode("latin-1")
+    path = scope["path"]
+    host = headers.get("host") or "{}:{}".format(*scope["server"])
+    return Request(
+        method=scope["method"],
+        path=path,
+        query=parse_qs(raw_query, keep_blank_values=True) if raw_query else {},
+        headers=headers,
+        body=body,
+        base_url=f"{scope['scheme']}://{host}",
+        target=f"{path}?{raw_query}" if raw_query else path,
+    )
+
+
+async def _send(
+    response: Response, send: Send, world: World | None = None, fault: Fault | None = None
+) -> None:
+    headers = [(n.lower().encode(), v.encode("latin-1")) for n, v in response.headers]
+    body = response.body
+    length = len(body) if isinstance(body, bytes) else response.length
+    if length is not None:
+        headers.append((b"content-length", b"%d" % length))
+    await send({"type": "http.response.start", "status": response.status, "headers": headers})
+    if isinstance(body, bytes) and fault is None:
+        _count_bytes(world, len(body))
+        await send({"type": "http.response.body", "body": body})
+        return
+    chunks = _whole(body) if isinstance(body, bytes) else body
+    async for chunk in chunks if fault is None else spoil(chunks, fault):
+        _count_bytes(world, len(chunk))
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _count_bytes(world: World | None, count: int) -> None:
+    if world is not None:
+        world.counters.bytes_served += count
+
+
+async def _whole(body: bytes) -> AsyncIterator[bytes]:
+    yield body
