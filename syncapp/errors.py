@@ -1,4 +1,4 @@
-"""What can go wrong, told by who must act. Adapters translate at their boundary with `raise … from`.
+"""What can go wrong, told by who must act. Adapters translate at their boundary (`raise … from`).
 
     BackupError
     ├── TransientError       wait: the same call may succeed later

@@ -8,7 +8,7 @@ IntegrityError. Instances are used by several threads at once; an Upload by one 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import ClassVar
@@ -70,13 +70,11 @@ class Destination(ABC):
         """What is stored under the key, None if nothing."""
 
     @abstractmethod
-    def read(
-        self, key: str, *, version_id: str = ""
-    ) -> AbstractContextManager[Iterator[bytes]]:
+    def read(self, key: str, *, version_id: str = "") -> AbstractContextManager[Iterator[bytes]]:
         """The object's bytes, in chunks of at most 1 MiB. NotFound if there is none."""
 
     @abstractmethod
-    def list(self, prefix: str = "") -> Iterator[ObjectInfo]:
+    def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         """Every object whose key starts with `prefix`, page by page."""
 
     @abstractmethod
@@ -92,6 +90,6 @@ class Destination(ABC):
         """Abort unfinished uploads that started before a moment; how many there were."""
 
     @abstractmethod
-    def check(self) -> list[CheckResult]:
+    def check(self) -> Sequence[CheckResult]:
         """Try it for real: reach, write, read back, compare, list, overwrite, delete, checksum
         behaviour, versioning. Leaves nothing behind. Never raises: each failure is a line."""

@@ -1,0 +1,1 @@
+"""Users, their Google accounts and the tokens: the only code that sees a token."""

@@ -1,0 +1,10 @@
+"""Names the application."""
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    """People and their Google accounts."""
+
+    name = "accounts"
+    verbose_name = "People and Google accounts"

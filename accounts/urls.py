@@ -1,0 +1,5 @@
+"""Addresses of account linking."""
+
+from django.urls import URLPattern
+
+urlpatterns: list[URLPattern] = []

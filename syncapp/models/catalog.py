@@ -1,0 +1,170 @@
+"""The catalog: files, their versions, and the copies of those. Written in sets by the engine."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+
+from syncapp.models.setup import Destination, Source
+from syncapp.types import Content
+
+
+class File(models.Model):
+    """A thing in a source, folders included, keyed by its remote id.
+
+    `key_name` is its component in object keys (encoded, unique among its siblings, assigned once
+    and kept); `key_fold` its case-folded form, by which siblings are held apart.
+    """
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="files")
+    remote_id = models.CharField(max_length=255)
+    parent_id = models.CharField("parent's remote id", max_length=255, blank=True)
+    name = models.TextField()
+    mime_type = models.CharField(max_length=255)
+    content = models.CharField(max_length=16, choices=[(c.value, c.value) for c in Content])
+    owner_email = models.CharField(max_length=320, blank=True)
+    drive_id = models.CharField(max_length=255, blank=True)
+    extension = models.CharField(max_length=32, blank=True)
+    key_name = models.TextField(blank=True)
+    key_fold = models.TextField(blank=True)
+    # Equal fingerprints mean: nothing to write at a rescan.
+    fingerprint = models.CharField(max_length=32)
+    problem = models.CharField(max_length=64, blank=True)
+    problem_message = models.TextField(blank=True)
+    extra = models.JSONField(default=dict)
+    metadata = models.JSONField(default=dict)
+    remote_created_at = models.DateTimeField(null=True)
+    remote_modified_at = models.DateTimeField(null=True)
+    first_seen_at = models.DateTimeField(default=timezone.now)
+    trashed_at = models.DateTimeField(null=True)
+    vanished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["source", "remote_id"], name="file_once"),
+            models.UniqueConstraint(
+                fields=["source", "parent_id", "key_fold"],
+                condition=~Q(key_fold=""),
+                name="file_key_once_per_folder",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["source", "parent_id"], name="file_by_parent"),
+            models.Index(
+                fields=["source", "id"], condition=Q(key_name=""), name="file_without_key"
+            ),
+            models.Index(fields=["source", "id"], condition=~Q(problem=""), name="file_problem"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Version(models.Model):
+    """One immutable content of a file. Carries the work: who has it leased, when it is due.
+
+    While PENDING, `due_at` is when it may next be leased; leasing moves it to the lease's end, so
+    an expired lease is simply due again. `declared_*` is the source's claim, `md5`, `sha256` and
+    `size` what was read.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending", "Waiting"
+        STORED = "stored", "Stored"
+        REFUSED = "refused", "Refused by Google"
+        FAILED = "failed", "Failed"
+        SUPERSEDED = "superseded", "Replaced before it was read"
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="versions")
+    file = models.ForeignKey(File, on_delete=models.CASCADE, related_name="versions")
+    revision = models.CharField(max_length=255)
+    current = models.BooleanField(default=True)
+    declared_size = models.BigIntegerField(null=True)
+    declared_md5 = models.CharField(max_length=32, blank=True)
+    declared_sha256 = models.CharField(max_length=64, blank=True)
+    modified_at = models.DateTimeField(null=True)
+    size = models.BigIntegerField(null=True)
+    md5 = models.CharField(max_length=32, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    content_type = models.CharField(max_length=255, blank=True)
+    # The bytes agreed with themselves over two reads, but not with the source's own checksum.
+    checksum_disputed = models.BooleanField(default=False)
+    state = models.CharField(max_length=12, choices=State.choices, default=State.PENDING)
+    due_at = models.DateTimeField(default=timezone.now)
+    lease_owner = models.CharField(max_length=64, blank=True)
+    leases = models.PositiveSmallIntegerField(default=0)  # taken without a result so far
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.TextField(blank=True)
+    first_seen_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["file", "revision"], name="version_once"),
+            models.UniqueConstraint(
+                fields=["file"], condition=Q(current=True), name="version_one_current"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["source", "due_at"], condition=Q(state="pending"), name="version_due"
+            ),
+            models.Index(
+                fields=["source", "id"],
+                condition=Q(state__in=["failed", "refused"]),
+                name="version_in_trouble",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.file_id}@{self.revision}"
+
+
+class Copy(models.Model):
+    """A version in a destination. The key is written down before the bytes are sent.
+
+    STORED: the destination confirmed the checksum. VERIFIED: it was read back and compared.
+    DAMAGED: read back and found missing or different; the next run makes it anew.
+    """
+
+    class State(models.TextChoices):
+        PENDING = "pending", "Waiting"
+        STORED = "stored", "Stored"
+        VERIFIED = "verified", "Verified"
+        FAILED = "failed", "Failed"
+        DAMAGED = "damaged", "Damaged"
+
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="copies")
+    destination = models.ForeignKey(Destination, on_delete=models.PROTECT, related_name="copies")
+    state = models.CharField(max_length=12, choices=State.choices, default=State.PENDING)
+    object_key = models.TextField(blank=True)
+    store_version = models.CharField("store's version id", max_length=255, blank=True)
+    etag = models.CharField(max_length=128, blank=True)
+    stored_at = models.DateTimeField(null=True)
+    verified_at = models.DateTimeField(null=True)
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.TextField(blank=True)
+
+    class Meta:
+        verbose_name_plural = "copies"
+        constraints = [
+            models.UniqueConstraint(fields=["version", "destination"], name="copy_once"),
+            models.CheckConstraint(
+                condition=~Q(state__in=["stored", "verified"])
+                | (~Q(object_key="") & Q(stored_at__isnull=False)),
+                name="copy_stored_has_key_and_time",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["destination", "object_key"], name="copy_by_key"),
+            models.Index(
+                F("destination"),
+                F("verified_at").asc(nulls_first=True),
+                condition=Q(state__in=["stored", "verified"]),
+                name="copy_by_verified",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.object_key or f"{self.version_id} → {self.destination_id}"

@@ -1,0 +1,20 @@
+"""Settings of the tests: a throw-away environment, then the product's own settings."""
+
+import os
+import tempfile
+
+os.environ.update(
+    {
+        "SECRET_KEY": "test-" + "k" * 60,
+        "FIELD_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
+        "DATA_DIR": os.environ.get("TEST_DATA_DIR") or tempfile.mkdtemp(prefix="backup-test-"),
+        "ALLOW_PRIVATE_ENDPOINTS": "true",
+        "GOOGLE_CLIENT_ID": "test-client.apps.googleusercontent.com",
+        "GOOGLE_CLIENT_SECRET": "test-secret",
+        "LOG_LEVEL": "WARNING",
+    }
+)
+
+from backupproject.settings import *  # noqa: F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
