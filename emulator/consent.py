@@ -120,6 +120,8 @@ def form_of(request: Request) -> dict[str, str]:
 
 
 def _is_loopback(uri: str) -> bool:
+    if not uri.isascii() or not uri.isprintable() or " " in uri:
+        return False  # nothing that could break the Location header
     try:
         parts = urlsplit(uri)
     except ValueError:
