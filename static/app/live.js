@@ -1,0 +1,1 @@
+// Live updates; see below. (The stream arrives with the next change.)

@@ -1,0 +1,32 @@
+// Small things every page needs: times in the reader's own zone, and questions before what can't be undone.
+(() => {
+  "use strict";
+  const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
+  const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+
+  function ago(date) {
+    const seconds = (date - Date.now()) / 1000;
+    const [unit, length] = UNITS.find(([, size]) => Math.abs(seconds) >= size) || UNITS[3];
+    return relative.format(Math.round(seconds / length), unit);
+  }
+
+  function showTimes(root) {
+    for (const element of root.querySelectorAll("time[datetime]")) {
+      const date = new Date(element.dateTime);
+      if (Number.isNaN(date.getTime())) continue;
+      const text = element.hasAttribute("data-relative") ? ago(date) : exact.format(date);
+      if (element.textContent !== text) element.textContent = text;
+      element.title = exact.format(date);
+    }
+  }
+
+  window.backupPage = { showTimes };
+  showTimes(document);
+  setInterval(() => showTimes(document), 30000);
+
+  document.addEventListener("submit", (event) => {
+    const question = event.target.dataset.confirm;
+    if (question && !window.confirm(question)) event.preventDefault();
+  });
+})();
