@@ -49,6 +49,14 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def refresh(self, file: RemoteFile) -> RemoteFile:
+        """The file as it is now, one cheap request; NotFound if it is gone.
+
+        For a download that ended in `changed_while_reading`, or whose hash is not the listed one:
+        a new `revision` means that the old version can no longer be read.
+        """
+
+    @abstractmethod
     def download(self, file: RemoteFile) -> AbstractContextManager[Download]:
         """Open the file's bytes for one read. The file is as a scan gave it.
 

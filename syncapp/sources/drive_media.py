@@ -1,0 +1,138 @@
+"""Stored bytes of a file as one stream, resumed inside when the connection breaks.
+
+Must not glue two contents together: after a break the file is looked up again, and bytes are only
+added while it is still the same revision. Rule followed:
+developers.google.com/workspace/drive/api/guides/manage-downloads (alt=media, Range,
+acknowledgeAbuse).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import quote
+
+import urllib3
+
+from syncapp.errors import PermanentError, TransientError, Unavailable
+from syncapp.sources.base import Download
+from syncapp.sources.drive_items import REVISION_FIELDS, revision_of
+from syncapp.sources.google_client import (
+    STREAM_ERRORS,
+    GoogleClient,
+    content_length,
+    read_chunks,
+)
+from syncapp.types import RemoteFile
+
+RESUMES = 5  # and one more for each RESUME_BYTES read: a long file may meet more breaks
+RESUME_BYTES = 64 * 1024**2
+ABUSE_CODE = "cannot_download_abusive_file"
+
+
+def resource_keys(file: RemoteFile) -> str:
+    """The value of X-Goog-Drive-Resource-Keys for this file, "" if it needs none."""
+    key = file.extra.get("resource_key")
+    return f"{file.remote_id}/{key}" if key else ""
+
+
+def quoted(file: RemoteFile) -> str:
+    """The file as messages name it."""
+    return f"“{file.name}”"
+
+
+@contextmanager
+def read_blob(client: GoogleClient, file: RemoteFile) -> Iterator[Download]:
+    """Open a stored file."""
+    reader = _BlobReader(client, file)
+    try:
+        yield Download(reader.chunks(), reader.size, reader.content_type)
+    finally:
+        reader.close()
+
+
+class _BlobReader:
+    def __init__(self, client: GoogleClient, file: RemoteFile) -> None:
+        self._client, self._file = client, file
+        self._url = f"{client.endpoints.drive_url}files/{quote(file.remote_id, safe='')}"
+        self._url += "?alt=media&supportsAllDrives=true"
+        keys = resource_keys(file)
+        self._headers = {"X-Goog-Drive-Resource-Keys": keys} if keys else {}
+        self._resumes = 0
+        self._response = self._open()
+        promised = content_length(self._response)
+        self.content_type = self._response.headers.get("Content-Type", "application/octet-stream")
+        self.size = file.size if promised is None else promised
+        if file.size is not None and self.size != file.size:
+            self._check_unchanged()
+
+    def chunks(self) -> Iterator[bytes]:
+        offset = 0
+        while True:
+            cause: Exception | None = None
+            try:
+                for chunk in read_chunks(self._response):
+                    offset += len(chunk)
+                    yield chunk
+            except STREAM_ERRORS as error:
+                cause = error
+            if cause is None and (self.size is None or offset >= self.size):
+                return
+            self._resume(offset, cause)
+
+    def close(self) -> None:
+        self._response.close()
+
+    def _open(self) -> urllib3.BaseHTTPResponse:
+        try:
+            return self._client.open(self._url, quoted(self._file), headers=self._headers)
+        except PermanentError as error:
+            if error.code != ABUSE_CODE:
+                raise
+        # Google gives a flagged file to its owner only, and only when told that the risk is known.
+        self._url += "&acknowledgeAbuse=true"
+        return self._client.open(self._url, quoted(self._file), headers=self._headers)
+
+    def _resume(self, offset: int, cause: Exception | None) -> None:
+        self._response.close()
+        self._resumes += 1
+        if self._resumes > RESUMES + offset // RESUME_BYTES:
+            raise Unavailable(
+                f"The connection broke {self._resumes} times while reading {quoted(self._file)}.",
+                code="connection_lost",
+            ) from cause
+        if self._resumes > 1:
+            self._client.wait(self._resumes - 1)
+        self._response = self._open_at(offset)
+        # After the opening, so that the answer just opened is known to be of that revision.
+        self._check_unchanged()
+
+    def _open_at(self, offset: int) -> urllib3.BaseHTTPResponse:
+        what = quoted(self._file)
+        try:
+            response = self._client.open(
+                self._url, what, headers={**self._headers, "Range": f"bytes={offset}-"}
+            )
+        except PermanentError:
+            self._check_unchanged()  # it may have become shorter: then that is the reason
+            raise
+        start = response.headers.get("Content-Range", "")
+        if response.status != 206 or not start.startswith(f"bytes {offset}-"):
+            response.close()
+            raise Unavailable(f"Google did not resume {what} at byte {offset}.")
+        return response
+
+    def _check_unchanged(self) -> None:
+        request = self._client.files.get(
+            fileId=self._file.remote_id, fields=REVISION_FIELDS, supportsAllDrives=True
+        )
+        item = self._client.call(
+            request, quoted(self._file), resource_keys=resource_keys(self._file)
+        )
+        same_md5 = item.get("md5Checksum", "").lower() == (self._file.md5 or "")
+        if not same_md5 or revision_of(item, self._file.content) != self._file.revision:
+            self._response.close()
+            raise TransientError(
+                f"{quoted(self._file)} was changed at Google since it was listed.",
+                code="changed_while_reading",
+            )

@@ -1,0 +1,143 @@
+"""Google Drive as a source: what there is, what it contains, whether it can be read.
+
+Puts together the parts beside it: `drive_listing` (scan), `drive_media` (stored bytes),
+`drive_exports` (documents), `google_forms` (forms, shortcuts). Only ever reads. Facts and limits:
+developers.google.com/workspace/drive/api/reference/rest/v3.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Any
+
+from syncapp.errors import BackupError, ConfigurationError, PermanentError
+from syncapp.sources import drive_listing
+from syncapp.sources.base import Download, Source
+from syncapp.sources.drive_exports import read_export
+from syncapp.sources.drive_items import ITEM_FIELDS, Tree, to_file
+from syncapp.sources.drive_media import quoted, read_blob, resource_keys
+from syncapp.sources.google_client import GoogleClient, GoogleEndpoints, Pause
+from syncapp.sources.google_forms import NOT_GRANTED, RESPONSES_SCOPE, read_form, read_shortcut
+from syncapp.types import AccountInfo, CheckResult, Content, JsonObject, RemoteFile, ScanPage
+
+DRIVE_SCOPES = frozenset(
+    [
+        "https://www.googleapis.com/auth/drive.readonly",
+        "https://www.googleapis.com/auth/drive",
+    ]
+)
+
+
+class GoogleDriveSource(Source):
+    """One account's Drive, shared drives and what others share with it.
+
+    `credentials` is a google.auth Credentials; what its refresh() raises of our errors passes
+    through. `scopes` are those that were granted. `pause` waits between tries.
+    """
+
+    kind = "google_drive"
+
+    def __init__(
+        self,
+        credentials: Any,
+        endpoints: GoogleEndpoints,
+        *,
+        scopes: frozenset[str],
+        pause: Pause = time.sleep,
+    ) -> None:
+        self._client = GoogleClient(credentials, endpoints, pause=pause)
+        self._scopes = scopes
+        self._tree: Tree | None = None
+
+    def account(self) -> AccountInfo:
+        fields = "user(displayName,emailAddress),storageQuota(limit,usage)"
+        about = drive_listing.ask(
+            self._client, self._client.about.get(fields=fields), "the account"
+        )
+        user, quota = about.get("user", {}), about.get("storageQuota", {})
+        return AccountInfo(
+            email=user.get("emailAddress", ""),
+            name=user.get("displayName", ""),
+            used_bytes=_int_or_none(quota.get("usage")),
+            limit_bytes=_int_or_none(quota.get("limit")),
+        )
+
+    def start_cursor(self) -> JsonObject:
+        """`{"user": token, "drives": {id: token}}`: one change log each."""
+        drives = [drive_id for drive_id, _ in drive_listing.shared_drives(self._client)]
+        return {
+            "user": self._start_token(),
+            "drives": {drive_id: self._start_token(driveId=drive_id) for drive_id in drives},
+        }
+
+    def scan(self) -> Iterator[ScanPage]:
+        self._tree = drive_listing.read_tree(self._client)
+        return drive_listing.scan(self._client, self._tree)
+
+    def refresh(self, file: RemoteFile) -> RemoteFile:
+        """The file as it is now; NotFound if it is gone. For a read that met a change."""
+        request = self._client.files.get(
+            fileId=file.remote_id, fields=ITEM_FIELDS, supportsAllDrives=True
+        )
+        item = self._client.call(request, quoted(file), resource_keys=resource_keys(file))
+        if self._tree is None:
+            self._tree = drive_listing.read_tree(self._client)
+        return to_file(item, self._tree)
+
+    def download(self, file: RemoteFile) -> AbstractContextManager[Download]:
+        if file.content is Content.BLOB:
+            return read_blob(self._client, file)
+        if file.content is Content.EXPORT:
+            return read_export(self._client, file)
+        if file.content is Content.FORM:
+            return read_form(self._client, file, self._scopes)
+        if file.content is Content.SHORTCUT:
+            return read_shortcut(file)
+        raise PermanentError(
+            file.problem_message or f"{quoted(file)} has no bytes of its own.",
+            code=file.problem or "not_exportable",
+        )
+
+    def check(self) -> list[CheckResult]:
+        results = [*self._check_scopes()]
+        try:
+            account = self.account()
+            drives = len(list(drive_listing.shared_drives(self._client)))
+        except BackupError as error:
+            return [*results, CheckResult("account", "error", error.message)]
+        return [
+            *results,
+            CheckResult("account", "ok", f"Reads the Drive of {account.email}."),
+            CheckResult("shared drives", "ok", f"{drives} shared drives."),
+            CheckResult("storage", "ok", _storage_sentence(account)),
+        ]
+
+    def _check_scopes(self) -> Iterator[CheckResult]:
+        if self._scopes & DRIVE_SCOPES:
+            yield CheckResult("drive permission", "ok")
+        else:
+            message = "Reading Drive was not allowed. Link the account again and tick its box."
+            yield CheckResult("drive permission", "error", message)
+        if RESPONSES_SCOPE in self._scopes:
+            yield CheckResult("form responses", "ok")
+        else:
+            yield CheckResult("form responses", "warning", NOT_GRANTED)
+
+    def _start_token(self, **drive: str) -> str:
+        request = self._client.changes.getStartPageToken(supportsAllDrives=True, **drive)
+        answer = drive_listing.ask(self._client, request, "the change log")
+        if "startPageToken" not in answer:
+            raise ConfigurationError("Google gave no position in the change log.")
+        return str(answer["startPageToken"])
+
+
+def _int_or_none(value: str | None) -> int | None:
+    return int(value) if value is not None else None
+
+
+def _storage_sentence(account: AccountInfo) -> str:
+    used = f"{(account.used_bytes or 0) / 1e9:,.1f} GB used"
+    limit = f" of {account.limit_bytes / 1e9:,.1f} GB" if account.limit_bytes else ""
+    return f"{used}{limit}."
