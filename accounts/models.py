@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
+from django.utils import timezone
 
 from accounts.fields import EncryptedTextField
 
@@ -27,11 +28,15 @@ class GoogleAccount(models.Model):
     access_token = EncryptedTextField(blank=True, editable=False)
     refresh_token = EncryptedTextField(blank=True, editable=False)
     expires_at = models.DateTimeField(null=True, editable=False)
+    # Counts every change of the tokens: a refresh that began before a new consent, an unlinking
+    # or another refresh finds another number and leaves the row alone.
+    token_version = models.PositiveIntegerField(default=0, editable=False)
     # A worker's claim on refreshing; others wait for its result instead of asking Google too.
     refreshing_until = models.DateTimeField(null=True, editable=False)
     state = models.CharField(max_length=16, choices=State.choices, default=State.CONNECTED)
     state_reason = models.TextField(blank=True)
-    linked_at = models.DateTimeField(auto_now_add=True)
+    # The last consent: how long a refresh token lives counts from here.
+    linked_at = models.DateTimeField(default=timezone.now, editable=False)
     refreshed_at = models.DateTimeField(null=True, editable=False)
 
     class Meta:
@@ -41,3 +46,9 @@ class GoogleAccount(models.Model):
 
     def __str__(self) -> str:
         return self.email
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anything (a source) refers to it; upper layers are not known here by name."""
+        names = (relation.get_accessor_name() for relation in self._meta.related_objects)
+        return any(getattr(self, name).exists() for name in names if name)

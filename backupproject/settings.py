@@ -137,6 +137,8 @@ SOCIALACCOUNT_ONLY = False
 # --- Google: only these addresses tell the real one from the stand-in --------------------------
 DRIVE_SCOPE = "https://www.googleapis.com/auth/drive.readonly"
 FORMS_RESPONSES_SCOPE = "https://www.googleapis.com/auth/forms.responses.readonly"
+GOOGLE_CLIENT_ID: str = ENV["GOOGLE_CLIENT_ID"]
+GOOGLE_CLIENT_SECRET: str = ENV["GOOGLE_CLIENT_SECRET"]
 GOOGLE_TOKEN_URL: str = ENV["GOOGLE_TOKEN_URL"]
 GOOGLE_REVOKE_URL: str = ENV["GOOGLE_REVOKE_URL"]
 GOOGLE_DRIVE_URL: str = ENV["GOOGLE_DRIVE_URL"]
@@ -145,8 +147,8 @@ SOCIALACCOUNT_PROVIDERS = {
     "google": {
         "APPS": [
             {
-                "client_id": ENV["GOOGLE_CLIENT_ID"],
-                "secret": ENV["GOOGLE_CLIENT_SECRET"],
+                "client_id": GOOGLE_CLIENT_ID,
+                "secret": GOOGLE_CLIENT_SECRET,
                 "key": "",
             }
         ],
