@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from emulator.items import Item
 
-# Texts that break exporters (a title never holds a line break at Google): markup, formulas, right-to-left, quotes, line breaks, paths.
+# Texts that break exporters: markup, formulas, right-to-left, quotes, line breaks, paths. Titles
+# at Google never hold a line break; answers do.
 HOSTILE = (
     '<script>alert("form")</script>',
     '=HYPERLINK("http://example.invalid","click")',
@@ -57,7 +58,7 @@ def form_body(item: Item) -> dict[str, Any]:
 def response_count(item: Item) -> int:
     """How many responses a Form has: none for one in four, else up to 64."""
     seed = int(_digest(item.id, "responses")[:4], 16)
-    return 0 if seed % 4 == 0 else seed % 64 + 1
+    return 0 if seed % 4 == 0 else seed // 4 % 64 + 1
 
 
 def form_response(item: Item, number: int) -> dict[str, Any]:

@@ -32,7 +32,6 @@ HOSTS = (
 )
 _LOOPBACK = "127.0.0.1"
 _CHUNK = 256 * 1024
-_LONGEST_HEAD = 16 * 1024
 
 
 class Authority:
@@ -130,7 +129,7 @@ async def _read_connect(reader: asyncio.StreamReader) -> str | None:
         head = await reader.readuntil(b"\r\n\r\n")
     except (asyncio.IncompleteReadError, asyncio.LimitOverrunError, ConnectionError):
         return None
-    method, _, rest = head[:_LONGEST_HEAD].decode("latin-1").partition(" ")
+    method, _, rest = head.decode("latin-1").partition(" ")
     host, _, port = rest.partition(" ")[0].rpartition(":")
     return host.lower() if method == "CONNECT" and port == "443" else None
 
