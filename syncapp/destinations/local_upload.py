@@ -1,0 +1,96 @@
+"""One file being written into a folder destination; see `local.py` for the rules."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from syncapp.destinations.base import Upload
+from syncapp.destinations.local_files import (
+    file_sha256,
+    set_attributes,
+    set_mtime,
+    translated,
+    write_part,
+)
+from syncapp.errors import IntegrityError
+from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part
+
+if TYPE_CHECKING:
+    from syncapp.destinations.local import LocalDestination
+
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class LocalUpload(Upload):
+    """A nameless file in `.partial`; parts stand at their offset, so that resending replaces."""
+
+    def __init__(
+        self, store: LocalDestination, partial_fd: int, key: str, meta: ObjectMeta, part_size: int
+    ) -> None:
+        """Takes over `partial_fd`, the descriptor of the folder of partial files."""
+        self._store = store
+        self._partial_fd = partial_fd
+        self._key = key
+        self._meta = meta
+        self._part_size = part_size
+        self._name = uuid.uuid4().hex
+        self._fd = -1
+        try:
+            self._fd = os.open(self._name, _FLAGS, 0o600, dir_fd=partial_fd)
+        except OSError:
+            self._close()
+            raise
+
+    def send(self, part: Part) -> None:
+        with translated(self._store.root, self._key):
+            write_part(self._fd, (part.number - 1) * self._part_size, part, self._store.root)
+
+    def finish(self, digest: Digest) -> ObjectInfo:
+        with translated(self._store.root, self._key):
+            size = os.fstat(self._fd).st_size
+            # All of it again, not only part by part: a part never sent would be a hole of zeros.
+            if size != digest.size or file_sha256(self._fd, 0, size).hex() != digest.sha256:
+                raise IntegrityError(
+                    f"“{self._key}” written to {self._store.root} does not read back as it was "
+                    f"sent ({size} of {digest.size} bytes)."
+                )
+        return self.place(digest)
+
+    def place(self, digest: Digest) -> ObjectInfo:
+        """Give the confirmed bytes their time, attributes and name."""
+        kept = {
+            "sha256": digest.sha256,
+            "md5": digest.md5,
+            "remote-id": self._meta.remote_id,
+            "content-type": self._meta.content_type,
+        }
+        with translated(self._store.root, self._key):
+            set_attributes(self._fd, kept)
+            set_mtime(self._fd, self._meta.mtime)
+            os.fsync(self._fd)
+            self._store.rename(self._partial_fd, self._name, self._key)
+        self._close()
+        return ObjectInfo(
+            key=self._key,
+            size=digest.size,
+            sha256=digest.sha256,
+            modified_at=self._meta.mtime,
+            metadata=kept,
+        )
+
+    def abort(self) -> None:
+        if self._partial_fd < 0:
+            return
+        # What can't be removed now (disk gone) is swept later.
+        with suppress(OSError):
+            os.unlink(self._name, dir_fd=self._partial_fd)
+        self._close()
+
+    def _close(self) -> None:
+        for fd in (self._fd, self._partial_fd):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._partial_fd = -1
