@@ -74,7 +74,8 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
+            "libraries": {"formats": "syncapp.web.formats"},
         },
     }
 ]
@@ -194,7 +195,7 @@ Q_CLUSTER: dict[str, Any] = {
     "label": "Queue",
     **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
 }
-EVENTSTREAM_STORAGE_CLASS = "django_eventstream.storage.DjangoModelStorage"
+EVENTSTREAM_STORAGE_CLASS = "syncapp.engine.live.BoundedStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "syncapp.web.events.OwnerChannels"
 
 # --- Security ---------------------------------------------------------------------------------

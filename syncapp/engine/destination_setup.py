@@ -1,0 +1,88 @@
+"""Setting up a destination: what a person may choose, what is kept, and the test of it.
+
+For the web, the admin and the command line alike. Secrets only ever go in: an empty one keeps
+what is stored. Makes no row of its own accord; the caller saves.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.models import User
+from syncapp.destinations import destination_class
+from syncapp.destinations.local import LocalDestination
+from syncapp.engine.adapters import destination_for
+from syncapp.errors import ConfigurationError
+from syncapp.models import Destination
+from syncapp.types import CheckResult
+
+logger = logging.getLogger(__name__)
+
+BLOCKED_BY_TEST = "test_failed"
+_PREPARED = "_prepared"  # a local folder was claimed once: its marker must be there from now on
+
+
+def may_use_kind(kind: str, by: User) -> bool:
+    """Folders of this server are for administrators, or for all below the roots set for it."""
+    return (
+        kind != LocalDestination.kind or by.is_superuser or bool(settings.LOCAL_DESTINATION_ROOTS)
+    )
+
+
+def configure(destination: Destination, values: Mapping[str, str], *, by: User) -> None:
+    """Put the options' values into the (unsaved) row; ConfigurationError names what is wrong."""
+    options, secrets = dict[str, str](), json.loads(destination.secrets or "{}")
+    for option in destination_class(destination.kind).options:
+        value = values.get(option.name, "").strip()
+        if not option.secret:
+            options[option.name] = value
+        elif value:
+            secrets[option.name] = value
+        missing = not (secrets if option.secret else options).get(option.name)
+        if option.required and missing:
+            raise ConfigurationError(f"{option.label}: this is needed.")
+    if destination.kind == LocalDestination.kind:
+        _check_folder(options["path"], by)
+    if destination.options.get(_PREPARED) and _same(destination.options, options):
+        options[_PREPARED] = destination.options[_PREPARED]
+    destination.options = options
+    destination.secrets = json.dumps(secrets) if secrets else ""
+    destination_for(destination)
+
+
+def probe(destination: Destination) -> Sequence[CheckResult]:
+    """Try the destination for real and remember the outcome: blocked if it failed, else free."""
+    try:
+        lines = destination_for(destination).check()
+    except ConfigurationError as error:
+        lines = [CheckResult("settings", "error", error.message)]
+    failed = [line for line in lines if line.level == "error"]
+    destination.blocked_code = BLOCKED_BY_TEST if failed else ""
+    destination.blocked_reason = f"{failed[0].name}: {failed[0].message}" if failed else ""
+    destination.blocked_at = timezone.now() if failed else None
+    if destination.kind == LocalDestination.kind and not failed:
+        destination.options = {**destination.options, _PREPARED: "1"}
+    destination.save(update_fields=["blocked_code", "blocked_reason", "blocked_at", "options"])
+    logger.info("destination tested destination=%s ok=%s", destination.pk, not failed)
+    return lines
+
+
+def _same(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
+    return old.get("path") == new.get("path")
+
+
+def _check_folder(path: str, by: User) -> None:
+    roots = settings.LOCAL_DESTINATION_ROOTS
+    real = Path(os.path.realpath(path))
+    if by.is_superuser or any(real.is_relative_to(os.path.realpath(root)) for root in roots):
+        return
+    if not roots:
+        raise ConfigurationError("Folder: only administrators may use folders of this server.")
+    raise ConfigurationError(f"Folder: choose one below {' or '.join(roots)}.")
