@@ -289,7 +289,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='copy',
-            index=models.Index(models.F('destination'), models.OrderBy(models.F('verified_at'), nulls_first=True), condition=models.Q(('state__in', ['stored', 'verified'])), name='copy_by_verified'),
+            index=models.Index(fields=['destination', 'verified_at'], condition=models.Q(('state__in', ['stored', 'verified'])), name='copy_by_verified'),
         ),
         migrations.AddConstraint(
             model_name='copy',

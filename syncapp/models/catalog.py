@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from syncapp.models.setup import Destination, Source
@@ -158,9 +158,9 @@ class Copy(models.Model):
         ]
         indexes = [
             models.Index(fields=["destination", "object_key"], name="copy_by_key"),
+            # SQLite takes no NULLS FIRST in an index; there, NULL comes first anyway.
             models.Index(
-                F("destination"),
-                F("verified_at").asc(nulls_first=True),
+                fields=["destination", "verified_at"],
                 condition=Q(state__in=["stored", "verified"]),
                 name="copy_by_verified",
             ),
