@@ -57,7 +57,7 @@ def form_body(item: Item) -> dict[str, Any]:
 
 def response_count(item: Item) -> int:
     """How many responses a Form has: none for one in four, else up to 64."""
-    seed = int(_digest(item.id, "responses")[:4], 16)
+    seed = int(_digest(item.id, "replies")[:4], 16)
     return 0 if seed % 4 == 0 else seed // 4 % 64 + 1
 
 
