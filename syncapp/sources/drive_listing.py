@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from syncapp.errors import ConfigurationError, NotFound, PermanentError, TransientError
+from syncapp.errors import BackupError, ConfigurationError, NotFound, PermanentError, TransientError
 from syncapp.sources.drive_items import ITEM_FIELDS, Tree, synthetic_folders, to_file
 from syncapp.sources.google_client import GoogleClient
 from syncapp.types import JsonObject, ScanPage
@@ -21,7 +21,7 @@ DRIVES_PAGE_SIZE = 100
 LIST_FIELDS = f"nextPageToken,incompleteSearch,files({ITEM_FIELDS})"
 USER = "user"
 # How Google refuses a page token that is too old.
-BAD_TOKEN_CODES = frozenset(["invalid", "invalid_argument", "bad_request"])
+BAD_TOKEN_CODES = frozenset(["invalid", "invalid_argument", "bad_request", "gone"])
 
 Call = Callable[[str | None], Any]
 
@@ -37,12 +37,8 @@ def ask(client: GoogleClient, request: Any, what: str) -> JsonObject:
     """A call about the account as a whole: a refusal stops the source, it is no file's own."""
     try:
         return client.call(request, what)
-    except NotFound as error:  # a shared drive left or deleted since the drives were listed
-        raise TransientError(
-            f"{what.capitalize()} went away while it was read.", code="incomplete_listing"
-        ) from error
     except PermanentError as error:
-        raise ConfigurationError(error.message, code=error.code) from error
+        raise _stopping(error, what) from error
 
 
 def shared_drives(client: GoogleClient) -> Iterator[tuple[str, str]]:
@@ -115,11 +111,19 @@ def _pages(client: GoogleClient, request: Call, what: str) -> Iterator[JsonObjec
 
 def _page(client: GoogleClient, request: Call, token: str | None, what: str) -> JsonObject:
     try:
-        return ask(client, request(token), what)
-    except ConfigurationError as error:
+        return client.call(request(token), what)
+    except PermanentError as error:
         if not token or error.code not in BAD_TOKEN_CODES:
-            raise
+            raise _stopping(error, what) from error
         raise TransientError(
             f"Google no longer knows the place reached in {what}; it starts again.",
             code="listing_expired",
         ) from error
+
+
+def _stopping(error: PermanentError, what: str) -> BackupError:
+    if isinstance(error, NotFound):  # a shared drive left or deleted since the drives were listed
+        return TransientError(
+            f"{what.capitalize()} went away while it was read.", code="incomplete_listing"
+        )
+    return ConfigurationError(error.message, code=error.code)

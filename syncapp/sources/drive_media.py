@@ -109,6 +109,8 @@ class _BlobReader:
 
     def _open_at(self, offset: int) -> urllib3.BaseHTTPResponse:
         what = quoted(self._file)
+        if offset == 0:  # no Range: an empty file answers 416 to any
+            return self._client.open(self._url, what, headers=self._headers)
         try:
             response = self._client.open(
                 self._url, what, headers={**self._headers, "Range": f"bytes={offset}-"}

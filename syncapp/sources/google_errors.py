@@ -168,7 +168,10 @@ def _by_status(fault: Fault, what: str) -> BackupError:
     if fault.status == 429 or fault.domain == "usageLimits":
         return _slower(fault)
     if fault.status in (404, 410):
-        return NotFound(f"Google has no {what}, or this account may no longer see it.")
+        return NotFound(
+            f"Google has no {what}, or this account may no longer see it.",
+            code="gone" if fault.status == 410 else None,
+        )
     if fault.status < 400 or not fault.reason:
         # Google states a reason when it means "no"; an HTML page comes from a front end in trouble.
         return Unavailable(f"Google gave an unexpected answer (HTTP {fault.status}) for {what}.")

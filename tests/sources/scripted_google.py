@@ -78,6 +78,7 @@ def scripted_google(script: Script) -> Iterator[ScriptedGoogle]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
 
         def do_GET(self) -> None:
             length = int(self.headers.get("Content-Length", 0))
