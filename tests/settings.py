@@ -5,6 +5,7 @@ import tempfile
 
 os.environ.update(
     {
+        "ENV_FILE": "",
         "SECRET_KEY": "test-" + "k" * 60,
         "FIELD_KEYS": "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=",
         "DATA_DIR": os.environ.get("TEST_DATA_DIR") or tempfile.mkdtemp(prefix="backup-test-"),

@@ -1,0 +1,45 @@
+"""Rules of the whole suite: what a test needs, and what happens where that is missing.
+
+`@pytest.mark.needs("ceph")`: on a machine without the tool the test is left out, and the
+summary names it with the command that brings the tool. With CI=true nothing may be left out: a
+missing tool fails the test, and so does any other skip.
+"""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.servers import programs
+
+LEFT_OUT = "left out, no "
+IN_CI = os.environ.get("CI", "").lower() == "true"
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in item.iter_markers("needs"):
+        for tool in marker.args:
+            if programs.missing(tool):
+                reason = f"{LEFT_OUT}{tool}: `make test-deps` brings it"
+                pytest.fail(reason, pytrace=False) if IN_CI else pytest.skip(reason)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if IN_CI and reporter and reporter.stats.get("skipped") and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    skipped = terminalreporter.stats.get("skipped", [])
+    if not skipped:
+        return
+    counts: dict[str, int] = {}
+    for report in skipped:
+        reason = str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
+        reason = reason.removeprefix("Skipped: ").removeprefix(LEFT_OUT)
+        counts[reason] = counts.get(reason, 0) + 1
+    terminalreporter.section("not allowed with CI=true: left out" if IN_CI else "left out")
+    for reason, count in sorted(counts.items()):
+        terminalreporter.write_line(f"{count:4} tests: {reason}")
