@@ -39,7 +39,7 @@ STATE_FIELDS = "modifiedTime,exportLinks"
 FIRST_POLL_S = 1.0
 LONGEST_POLL_S = 10.0
 OPERATION_LIMIT_S = 600.0
-BUSY_CODES = frozenset([4, 8, 10, 14])  # google.rpc: deadline, exhausted, aborted, unavailable
+BUSY_CODES = frozenset([2, 4, 8, 10, 13, 14])  # of google.rpc: faults of Google's own, not refusals
 
 
 class _Document(NamedTuple):
