@@ -91,7 +91,7 @@ class Emulator:
     async def _answer(self, request: Request) -> Response:
         for route in self._routes.get(request.method, ()):
             match = route.pattern.fullmatch(request.path)
-            if match is None:
+            if match is None or (route.alt_media and request.first("alt") != "media"):
                 continue
             self._world.counters.requests[route.kind] += 1
             try:

@@ -17,7 +17,7 @@ from emulator.http import Request, Response, google_error
 DRIP_TICK_S = 0.05
 
 
-class ConnectionCut(Exception):  # noqa: N818 - an event of the wire, not a mistake
+class ConnectionCut(Exception):
     """The body is to end here, without the rest that Content-Length promised."""
 
 

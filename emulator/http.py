@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
-    from emulator.world import Account, World
+    from emulator.world import Account
 
 JSON_TYPE = "application/json; charset=UTF-8"
 
@@ -98,6 +98,7 @@ class Route:
     kind: str = "other"
     units: int = 0  # of the user's per-minute quota
     scopes: frozenset[str] | None = None  # any one suffices; None: no bearer token needed
+    alt_media: bool = False  # only with ?alt=media; stands before the same path without
 
 
 class GoogleError(Exception):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from emulator.content import Content
 
@@ -59,9 +59,11 @@ class Item:
     export_bytes: int = 0  # at least this size for each export (0: small)
     exportable: bool = True
     trashed: bool = False
+    trashed_with_folder: bool = False  # trashed, but not explicitly
     trashed_ms: int = 0
     starred: bool = False
     shared: bool = False
+    public: bool = False  # shared with anyone who has the link
     shared_with_me_ms: int = 0
     description: str = ""
     resource_key: str = ""
@@ -71,7 +73,6 @@ class Item:
     properties: dict[str, str] = field(default_factory=dict)
     app_properties: dict[str, str] = field(default_factory=dict)
     refusals: Refusals | None = None
-    extra: dict[str, Any] = field(default_factory=dict)  # further fields, rendered as they are
 
     @property
     def is_folder(self) -> bool:

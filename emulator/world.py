@@ -6,6 +6,7 @@ Holds state and finds things in it; answers no request (`drive_*.py` do) and cha
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -36,15 +37,29 @@ class Change:
 
 @dataclass(slots=True)
 class Corpus:
-    """What one change log covers: a user's own Drive, or one shared drive."""
+    """What one change log covers: a user's own Drive, or one shared drive.
 
+    The root folder stands apart from the items because no listing shows it.
+    """
+
+    root: Item
     items: ItemStore
     drive_id: str | None = None
     log: list[Change] = field(default_factory=list)
+    latest: dict[str, int] = field(default_factory=dict)  # target -> place of its last entry
 
     @property
     def next_token(self) -> int:
         return FIRST_TOKEN + len(self.log)
+
+    def record(self, target: str, *, removed: bool = False, is_drive: bool = False) -> None:
+        """Write one entry to the change log; earlier entries of the target no longer show."""
+        self.latest[target] = len(self.log)
+        self.log.append(Change(target, now_ms(), removed, is_drive))
+
+    def get(self, file_id: str) -> Item | None:
+        """The item of that id, the root included."""
+        return self.root if file_id == self.root.id else self.items.get(file_id)
 
 
 @dataclass(slots=True)
@@ -61,9 +76,7 @@ class Account:
 
     user: User
     corpus: Corpus
-    root_id: str
     drives: dict[str, SharedDrive] = field(default_factory=dict)
-    forms: dict[str, dict[str, Any]] = field(default_factory=dict)  # form id -> form, responses
 
     @property
     def sub(self) -> str:
@@ -89,12 +102,50 @@ class Account:
 
     def find(self, file_id: str) -> tuple[Corpus, Item] | None:
         """The item of that id (alias `root` included) that the account can see, and its corpus."""
-        wanted = self.root_id if file_id == "root" else file_id
+        wanted = self.corpus.root.id if file_id == "root" else file_id
         for corpus in self.corpora():
-            item = corpus.items.get(wanted)
+            item = corpus.get(wanted)
             if item is not None:
                 return corpus, item
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class ServedExport:
+    """One export body that was served; exports differ each time, so proofs need what was sent."""
+
+    mime_type: str
+    size: int
+    sha256: str
+    via: str  # export, download or exportLinks
+    version: int
+
+
+@dataclass(slots=True)
+class DownloadOperation:
+    """A files.download under way; done after it was polled often enough."""
+
+    file_id: str
+    mime_type: str
+    sub: str
+    polls_left: int
+
+
+@dataclass(slots=True)
+class Channel:
+    """A push channel of changes.watch."""
+
+    id: str
+    resource_id: str
+    resource_uri: str
+    address: str
+    token: str
+    expiration_ms: int
+    sub: str
+    corpus: Corpus
+    messages: int = 0
+    delivered: list[dict[str, Any]] = field(default_factory=list)  # for tests: what was answered
+    sending: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class World:
@@ -107,9 +158,10 @@ class World:
         self.faults = FaultList()
         self.quota = Quota(units_per_minute)
         self.page_generation = 0  # raised by the control endpoint: older page tokens are stale
-        self.served_exports: dict[str, list[dict[str, Any]]] = {}  # file id -> what was served
-        self.operations: dict[str, Any] = {}
-        self.channels: dict[str, Any] = {}
+        self.served_exports: dict[str, list[ServedExport]] = {}  # by file id
+        self.operations: dict[str, DownloadOperation] = {}
+        self.channels: dict[str, Channel] = {}
+        self.left_drives: dict[str, SharedDrive] = {}  # taken away, may be given back
 
     def account_by_email(self, email: str) -> Account | None:
         """The account with that address, or None."""

@@ -1,0 +1,40 @@
+"""Who may reach an item: scopes, shared-drive semantics and resource keys."""
+
+from __future__ import annotations
+
+from emulator.http import Request, not_found
+from emulator.items import Item
+from emulator.world import Corpus
+
+_AUTH = "https://www.googleapis.com/auth/"
+READ_CONTENT = frozenset({_AUTH + "drive", _AUTH + "drive.readonly"})
+READ_METADATA = READ_CONTENT | {_AUTH + "drive.metadata", _AUTH + "drive.metadata.readonly"}
+KEYS_HEADER = "x-goog-drive-resource-keys"
+
+
+def visible(
+    request: Request, file_id: str, *, any_drive: bool | None = None
+) -> tuple[Corpus, Item]:
+    """The item the caller asks for and its corpus, or Google's 404.
+
+    `any_drive` overrides the request's supportsAllDrives, for methods that have no such parameter.
+    """
+    found = request.user.find(file_id)
+    if found is None:
+        raise not_found(file_id)
+    corpus, item = found
+    if any_drive is None:
+        any_drive = request.flag("supportsAllDrives") or request.flag("supportsTeamDrives")
+    if item.drive_id and not any_drive:
+        raise not_found(file_id)
+    if _key_is_missing(request, item):
+        raise not_found(file_id)
+    return corpus, item
+
+
+def _key_is_missing(request: Request, item: Item) -> bool:
+    mine = item.owner is not None and item.owner.sub == request.user.sub
+    if not item.resource_key or mine:
+        return False
+    sent = request.headers.get(KEYS_HEADER, "").replace(" ", "").split(",")
+    return f"{item.id}/{item.resource_key}" not in sent
