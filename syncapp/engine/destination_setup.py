@@ -58,7 +58,10 @@ def configure(destination: Destination, values: Mapping[str, str], *, by: User) 
 
 
 def probe(destination: Destination) -> Sequence[CheckResult]:
-    """Try the destination for real and remember the outcome: blocked if it failed, else free."""
+    """Try the destination for real and remember the outcome: blocked if it failed, else free.
+
+    A row that was never saved is left unsaved.
+    """
     try:
         lines = destination_for(destination).check()
     except ConfigurationError as error:
@@ -69,7 +72,8 @@ def probe(destination: Destination) -> Sequence[CheckResult]:
     destination.blocked_at = timezone.now() if failed else None
     if destination.kind == LocalDestination.kind and not failed:
         destination.options = {**destination.options, _PREPARED: "1"}
-    destination.save(update_fields=["blocked_code", "blocked_reason", "blocked_at", "options"])
+    if destination.pk is not None:
+        destination.save(update_fields=["blocked_code", "blocked_reason", "blocked_at", "options"])
     logger.info("destination tested destination=%s ok=%s", destination.pk, not failed)
     return lines
 
