@@ -8,3 +8,7 @@ class AccountsConfig(AppConfig):
 
     name = "accounts"
     verbose_name = "People and Google accounts"
+
+    def ready(self) -> None:
+        """Hear allauth's signals."""
+        from accounts import linking  # noqa: F401

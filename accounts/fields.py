@@ -1,6 +1,6 @@
 """Text that is encrypted at rest: MultiFernet over settings.FIELD_KEYS.
 
-The first key encrypts, all decrypt; `rotate` re-encrypts with the first. Stored form: "f1:" and
+The first key encrypts, all decrypt (rotation.py re-encrypts with the first). Stored form: "f1:" and
 a Fernet token (github.com/fernet/spec). Encrypted columns can't be filtered on.
 """
 
@@ -54,6 +54,15 @@ def decrypt(stored: str) -> str:
         raise UndecryptableValue(
             "A stored secret can't be read: put the key that encrypted it back into FIELD_KEYS."
         ) from error
+
+
+def is_current(stored: str) -> bool:
+    """Whether the first key wrote it."""
+    try:
+        Fernet(settings.FIELD_KEYS[0]).decrypt(stored.removeprefix(_MARK).encode())
+    except InvalidToken:
+        return False
+    return stored.startswith(_MARK)
 
 
 class EncryptedTextField(_TextField):

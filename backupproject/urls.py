@@ -6,6 +6,5 @@ from django.urls import include, path
 urlpatterns = [
     path("", include("syncapp.web.urls")),
     path("accounts/", include("accounts.urls")),
-    path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
 ]
