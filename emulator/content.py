@@ -7,6 +7,7 @@ between files, and come faster than any client reads them (several GB/s).
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from random import Random
 from typing import Any, Protocol
@@ -45,7 +46,7 @@ class Content(Protocol):
         ...
 
 
-class _Hashed:
+class _Hashed(ABC):
     """Digests by reading everything once per algorithm, kept."""
 
     size: int
@@ -57,8 +58,8 @@ class _Hashed:
     def cheap(self) -> bool:
         return self.size <= CHEAP_DIGEST_BYTES or len(self._digests) == 3
 
-    def read(self, start: int, stop: int) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def read(self, start: int, stop: int) -> bytes: ...
 
     def digest(self, name: str) -> str:
         known = self._digests.get(name)

@@ -12,6 +12,7 @@ import os
 import pytest
 
 from tests.servers import programs
+from tests.servers.emulator import _emulator_process, google  # noqa: F401 - fixtures
 
 LEFT_OUT = "left out, no "
 IN_CI = os.environ.get("CI", "").lower() == "true"
