@@ -19,9 +19,11 @@ def say(line: str) -> None:
 
 
 def run_script(main: Callable[[], int]) -> None:
-    """Run `main`; a Failure becomes one line and exit status 1."""
+    """Run `main`; a Failure becomes one line and exit status 1, Ctrl-C no traceback."""
     try:
         sys.exit(main())
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr, flush=True)
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
