@@ -95,5 +95,6 @@ def _batches(model: type[models.Model], field: str) -> Iterator[list[tuple[Any, 
 
 def _stored(model: type[models.Model], field: str) -> models.QuerySet[Any]:
     """Rows with the column as it is stored; the field itself would decrypt it."""
-    rows: models.QuerySet[Any] = model._base_manager.exclude(**{f"{field}__isnull": True})
-    return rows.annotate(stored_text=Cast(field, models.TextField()))
+    rows = model._base_manager.exclude(**{f"{field}__isnull": True})
+    stored: models.QuerySet[Any] = rows.annotate(stored_text=Cast(field, models.TextField()))
+    return stored
