@@ -121,7 +121,7 @@ def test_default_fields_are_the_few_that_google_documents(drive: Drive) -> None:
 def test_changes_follow_the_schema_to_the_new_start(drive: Drive, served: Serving) -> None:
     start = drive.get("StartPageToken", "changes/startPageToken")["startPageToken"]
     victim = drive.files(q="name = 'target.txt'", fields="files(id)")[0]["id"]
-    control = {"action": "rename", "id": victim, "name": "target.txt"}
+    control = {"op": "rename", "id": victim, "name": "target.txt"}
     changed = requests.post(f"{served.url}/_control/mutate", json=control, timeout=10)
     assert changed.status_code == 200, changed.text
     pages = drive.pages("ChangeList", "changes", pageToken=start, fields="*")
