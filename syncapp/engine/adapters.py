@@ -1,0 +1,38 @@
+"""From rows to working adapters: the one place where settings, secrets and code meet."""
+
+from __future__ import annotations
+
+import json
+
+from django.conf import settings
+
+from accounts.tokens import credentials, granted
+from syncapp import destinations
+from syncapp.destinations.base import Destination as Store
+from syncapp.errors import ConfigurationError
+from syncapp.models import Destination, Source
+from syncapp.sources.base import Source as Reader
+from syncapp.sources.google_client import GoogleEndpoints
+from syncapp.sources.google_drive import GoogleDriveSource
+
+
+def source_for(source: Source) -> Reader:
+    """The reader of a source; makes no request."""
+    if source.kind != GoogleDriveSource.kind:
+        raise ConfigurationError(f"{source.name}: there is no reader of kind “{source.kind}”.")
+    endpoints = GoogleEndpoints(
+        drive_url=settings.GOOGLE_DRIVE_URL, forms_url=settings.GOOGLE_FORMS_URL
+    )
+    return GoogleDriveSource(
+        credentials(source.account_id), endpoints, scopes=granted(source.account)
+    )
+
+
+def destination_for(destination: Destination) -> Store:
+    """The store of a destination; makes no request. ConfigurationError names the bad option."""
+    private = "1" if settings.ALLOW_PRIVATE_ENDPOINTS else ""
+    return destinations.build(
+        destination.kind,
+        {**destination.options, "_allow_private": private},
+        json.loads(destination.secrets or "{}"),
+    )

@@ -1,0 +1,132 @@
+"""A lane's pulse: renews its leases and its heartbeat, and hears when it should stop.
+
+A thread of its own, so that a slow page from Google or a long commit never looks like death. It
+stops renewing as soon as the lane's row says that somebody else has taken over.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.conf import settings
+from django.db import Error as DatabaseError
+from django.db import connection
+from django.utils import timezone
+
+from syncapp.engine import drain, lease
+from syncapp.errors import TransientError
+from syncapp.models import Lane, Run, Source
+
+log = logging.getLogger(__name__)
+
+
+class LaneLost(TransientError):
+    """Another lane was started in this one's place: write nothing more."""
+
+    code = "lane_lost"
+
+
+class Beat:
+    """The pulse of one claimed lane. Use as a context manager around its work."""
+
+    def __init__(self, lane: Lane, run: Run) -> None:
+        self._lane_id, self._owner = lane.pk, lane.owner
+        self._run_id, self._source_id = run.pk, run.source_id
+        self._held: set[int] = set()
+        self._to_give: list[tuple[int, datetime]] = []
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._lost = False
+        self._wanted = True
+        self._ends_at = time.monotonic() + settings.LANE_SECONDS
+        self._thread = threading.Thread(target=self._loop, name="beat", daemon=True)
+
+    def __enter__(self) -> Beat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def hold(self, ids: Iterable[int]) -> None:
+        """Renew these leases from now on."""
+        with self._lock:
+            self._held.update(ids)
+
+    def drop(self, ids: Iterable[int]) -> None:
+        """They are settled: renew them no more."""
+        with self._lock:
+            self._held.difference_update(ids)
+
+    def give_back(self, version_id: int, due_at: datetime) -> None:
+        """Release a lease at the next beat (for threads without a database connection)."""
+        with self._lock:
+            self._held.discard(version_id)
+            self._to_give.append((version_id, due_at))
+
+    def release_all(self) -> None:
+        """Give back every lease that is still held."""
+        with self._lock:
+            ids = list(self._held)
+            self._held.clear()
+        self._give()
+        if ids:
+            lease.release(self._owner, ids)
+
+    def may_take(self) -> bool:
+        """Whether the lane should take up more work."""
+        return self._wanted and not drain.asked() and time.monotonic() < self._ends_at
+
+    def raise_if_lost(self) -> None:
+        """LaneLost if another lane has this one's place."""
+        if self._lost:
+            raise LaneLost("This lane was silent for too long and was replaced.")
+
+    def wait(self, seconds: float) -> None:
+        """A pause that ends early when the lane is told to stop."""
+        self._stop.wait(seconds)
+
+    def _loop(self) -> None:
+        every = settings.LEASE_SECONDS / 4
+        while not self._stop.is_set():
+            try:
+                self._beat()
+            except DatabaseError:
+                # The leases last for three more tries; the lane's own writes tell of a lasting fault.
+                log.warning("beat.database_unreachable lane=%d", self._lane_id, exc_info=True)
+                connection.close()
+            self._stop.wait(min(every, 1.0))
+        connection.close()
+
+    def _beat(self) -> None:
+        alive = Lane.objects.filter(
+            pk=self._lane_id, owner=self._owner, ended_at__isnull=True
+        ).update(heartbeat_at=timezone.now())
+        if not alive:
+            self._lost = True
+            self._wanted = False
+            return
+        with self._lock:
+            ids = list(self._held)
+        if ids:
+            lease.renew(self._owner, ids, settings.LEASE_SECONDS)
+        self._give()
+        run_on = Run.objects.filter(pk=self._run_id, ended_at__isnull=True).exists()
+        paused = Source.objects.filter(pk=self._source_id, paused=True).exists()
+        self._wanted = run_on and not paused and not self._others_wait()
+
+    def _others_wait(self) -> bool:
+        """Another run asked for a lane and got none: hands must become free for it."""
+        asked = Lane.objects.filter(owner="", ended_at__isnull=True).exclude(run_id=self._run_id)
+        return asked.exists()
+
+    def _give(self) -> None:
+        with self._lock:
+            giving, self._to_give = self._to_give, []
+        for version_id, due_at in giving:
+            lease.release(self._owner, [version_id], due_at)

@@ -1,0 +1,148 @@
+"""How much may be in flight: bytes in memory per process, bytes on temporary disk per host.
+
+The disk budget is shared by all worker processes of a host. Each has a folder of its own in the
+spool, with the number of bytes that it claims and a lock that the kernel drops when the process
+dies: whoever claims next sweeps the dead one's folder. Nothing else is needed after a crash.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LOCK, _ALIVE, _CLAIMED = "lock", "alive", "claimed"
+
+
+class Memory:
+    """A count of bytes that never goes over its limit. One request at a time may be larger."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self._used = 0
+        self._lock = threading.Lock()
+
+    def take(self, size: int) -> bool:
+        """Claim `size` bytes if they fit now."""
+        with self._lock:
+            if self._used and self._used + size > self.limit:
+                return False
+            self._used += size
+            return True
+
+    def give(self, size: int) -> None:
+        """Return bytes."""
+        with self._lock:
+            self._used -= size
+
+
+class Disk:
+    """This process's folder in the spool and its share of the host's budget."""
+
+    def __init__(self, root: Path, limit: int) -> None:
+        self.root, self.limit = root, limit
+        self.folder = root / f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self._claimed = 0
+        root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._locked():
+            # Made under the lock: a sweep can't meet the folder before it is alive.
+            self.folder.mkdir(mode=0o700)
+            self._alive = (self.folder / _ALIVE).open("wb")
+            fcntl.flock(self._alive, fcntl.LOCK_EX)
+            self._claim(0)
+
+    def take(self, size: int) -> bool:
+        """Claim `size` bytes of the host's budget if they fit now."""
+        with self._locked():
+            self._sweep()
+            if self._others() + self._claimed + size > self.limit:
+                return False
+            self._claim(size)
+            return True
+
+    def give(self, size: int) -> None:
+        """Return bytes."""
+        with self._locked():
+            self._claim(-size)
+
+    def used(self) -> int:
+        """Bytes claimed on this host now, by all processes."""
+        with self._locked():
+            self._sweep()
+            return self._others() + self._claimed
+
+    def close(self) -> None:
+        """Remove this process's folder and with it its claim."""
+        with self._locked():
+            shutil.rmtree(self.folder)
+        self._alive.close()
+
+    def _claim(self, more: int) -> None:
+        self._claimed += more
+        (self.folder / _CLAIMED).write_text(str(self._claimed))
+
+    def _others(self) -> int:
+        claims = (
+            folder / _CLAIMED
+            for folder in self.root.iterdir()
+            if folder.is_dir() and folder != self.folder
+        )
+        return sum(int(claim.read_text()) for claim in claims if claim.exists())
+
+    def _sweep(self) -> None:
+        for folder in self.root.iterdir():
+            if folder.is_dir() and folder != self.folder and _is_dead(folder):
+                shutil.rmtree(folder)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with (self.root / _LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+
+def _is_dead(folder: Path) -> bool:
+    try:
+        with (folder / _ALIVE).open("rb") as alive:
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return True
+    except BlockingIOError:
+        return False
+    return True
+
+
+class Budget:
+    """Memory first, disk when memory is used up, and a wait when both are.
+
+    `on_pressure` is called while somebody has to wait: it may free what is only kept in case
+    (parked spools), and answers whether it freed anything.
+    """
+
+    def __init__(self, memory: Memory, disk: Disk) -> None:
+        self.memory, self.disk = memory, disk
+        self.freed = threading.Condition()
+        self.on_pressure: Callable[[], bool] = lambda: False
+
+    def give_memory(self, size: int) -> None:
+        """Return bytes of memory and wake who waits."""
+        self.memory.give(size)
+        with self.freed:
+            self.freed.notify_all()
+
+    def give_disk(self, size: int) -> None:
+        """Return bytes of disk and wake who waits."""
+        self.disk.give(size)
+        with self.freed:
+            self.freed.notify_all()
+
+    def wait(self) -> None:
+        """Until something was freed here, or long enough that another process may have."""
+        if not self.on_pressure():
+            with self.freed:
+                self.freed.wait(timeout=0.2)

@@ -1,0 +1,202 @@
+"""How things stand, over all sources and destinations, and the one sentence that says it.
+
+Counts walk whole tables (seconds for millions of copies): for commands and alerts, not for pages.
+`judge` is pure; the worst finding wins. Must not change anything.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+from django.db.models import Count, Q
+
+from syncapp.engine import runs
+from syncapp.models import Copy, Destination, Run, Source, Version, Worker
+from syncapp.types import Content
+
+
+class Level(IntEnum):
+    """How bad, worst highest. From UNPROTECTED on, a person has something to do."""
+
+    OK = 0
+    NOTE = 1
+    UNPROTECTED = 2
+    FAILED = 3
+    BLOCKED = 4
+    NO_WORKER = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing to know, as a sentence; `code` is stable."""
+
+    level: Level
+    code: str
+    message: str
+    source_id: int | None = None
+    destination_id: int | None = None
+
+
+@dataclass(slots=True)
+class SourceHealth:
+    """One source: present files by the state of their current version, and its copies.
+
+    `refused` counts what Google refuses or what has a reason not to be read (a trashed file).
+    `copies`: destination id → state → current versions.
+    """
+
+    source: Source
+    destinations: list[Destination]
+    last_backup: Run | None = None
+    active: list[Run] = field(default_factory=list)
+    files: int = 0
+    stored: int = 0
+    waiting: int = 0
+    failed: int = 0
+    refused: int = 0
+    copies: dict[int, Counter[str]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Health:
+    """Everything."""
+
+    worker_alive: bool
+    workers: list[Worker]
+    sources: list[SourceHealth]
+    destinations: list[Destination]
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What there is to say, the worst first."""
+        return sorted(judge(self), key=lambda finding: -finding.level)
+
+    @property
+    def sentence(self) -> str:
+        """The worst finding, and how many others need a person too."""
+        worst, *others = self.findings
+        more = sum(other.level >= Level.UNPROTECTED for other in others)
+        return f"{worst.message} ({more} more below.)" if more else worst.message
+
+
+def examine() -> Health:
+    """Look at everything there is."""
+    sources = Source.objects.select_related("account", "owner").order_by("pk")
+    return Health(
+        worker_alive=runs.worker_alive(),
+        workers=list(Worker.objects.order_by("host", "pid")),
+        sources=[_examine_source(source) for source in sources],
+        destinations=list(Destination.objects.order_by("pk")),
+    )
+
+
+def judge(health: Health) -> Iterator[Finding]:
+    """All findings, at least one."""
+    if not health.sources:
+        yield Finding(Level.UNPROTECTED, "no_source", "Nothing is backed up: there is no source.")
+    elif not health.worker_alive:
+        yield Finding(
+            Level.NO_WORKER, "no_worker", "No worker is running, so nothing is being backed up."
+        )
+    for destination in health.destinations:
+        yield from _judge_destination(destination)
+    for state in health.sources:
+        yield from _judge_source(state)
+    if health.sources:
+        yield _summary(health.sources)
+
+
+def _judge_destination(destination: Destination) -> Iterator[Finding]:
+    about, name = destination.pk, f"“{destination.name}”"
+    if not destination.enabled:
+        message = f"The destination {name} is disabled."
+        yield Finding(Level.NOTE, "destination_disabled", message, None, about)
+    elif destination.blocked_code:
+        message = f"The destination {name} takes nothing: {destination.blocked_reason}"
+        yield Finding(Level.BLOCKED, destination.blocked_code, message, None, about)
+
+
+def _judge_source(state: SourceHealth) -> Iterator[Finding]:
+    source, name = state.source, f"“{state.source.name}”"
+    last = state.last_backup
+    if source.blocked_code:
+        message = f"{name} is blocked: {source.blocked_reason}"
+        yield Finding(Level.BLOCKED, source.blocked_code, message, source.pk)
+    elif last is not None and last.outcome == Run.Outcome.FAILED:
+        message = f"The last backup of {name} failed: {last.error_message}"
+        yield Finding(Level.FAILED, last.error_code or "run_failed", message, source.pk)
+    if state.failed:
+        message = f"{_files(state.failed)} of {name} could not be backed up."
+        yield Finding(Level.FAILED, "files_failed", message, source.pk)
+    for destination in state.destinations:
+        damaged = state.copies.get(destination.pk, Counter())[Copy.State.DAMAGED]
+        if damaged:
+            message = f"{_files(damaged)} of {name} damaged in “{destination.name}”."
+            yield Finding(Level.FAILED, "copies_damaged", message, source.pk, destination.pk)
+    if not any(destination.enabled for destination in state.destinations):
+        message = f"{name} is kept nowhere: it has no destination."
+        yield Finding(Level.UNPROTECTED, "no_destination", message, source.pk)
+    elif last is None and not state.active:
+        message = f"{name} has never been backed up."
+        yield Finding(Level.UNPROTECTED, "never_backed_up", message, source.pk)
+    if source.paused:
+        yield Finding(Level.NOTE, "paused", f"{name} is paused.", source.pk)
+    for run in state.active:
+        settled = run.files_done + run.files_refused + run.files_failed
+        message = f"{name}: {run.get_kind_display().lower()} under way"
+        message += f", {settled:,} of {run.files_total:,} files." if run.files_total else "."
+        yield Finding(Level.NOTE, "running", message, source.pk)
+
+
+def _summary(states: Sequence[SourceHealth]) -> Finding:
+    """What is well: the only finding if nothing else is to be said."""
+    stored, waiting = sum(s.stored for s in states), sum(s.waiting for s in states)
+    refused = sum(s.refused for s in states)
+    parts = [f"{_files(stored)} stored in every destination"]
+    parts += [f"{waiting:,} waiting"] if waiting else []
+    parts += [f"{refused:,} that Google does not give, each with its reason"] if refused else []
+    level = Level.NOTE if waiting else Level.OK
+    return Finding(level, "stored", f"{', '.join(parts)}.")
+
+
+def _examine_source(source: Source) -> SourceHealth:
+    here = source.files.filter(vanished_at=None).exclude(content=Content.FOLDER)
+    current = Version.objects.filter(source=source, current=True, file__vanished_at=None)
+    readable = current.filter(file__problem="")
+    states: Counter[str] = Counter()
+    for state, number in readable.values_list("state").annotate(n=Count("pk")).order_by():
+        states[state] = number
+    return SourceHealth(
+        source=source,
+        destinations=list(source.destinations.order_by("pk")),
+        last_backup=source.runs.filter(kind=Run.Kind.BACKUP, ended_at__isnull=False)
+        .order_by("-pk")
+        .first(),
+        active=list(source.runs.filter(ended_at=None).order_by("pk")),
+        files=here.count(),
+        stored=states[Version.State.STORED],
+        waiting=states[Version.State.PENDING],
+        failed=states[Version.State.FAILED],
+        refused=states[Version.State.REFUSED] + here.filter(~Q(problem="")).count(),
+        copies=_copies(source),
+    )
+
+
+def _copies(source: Source) -> dict[int, Counter[str]]:
+    rows = (
+        Copy.objects.filter(version__source=source, version__current=True)
+        .values_list("destination_id", "state")
+        .annotate(number=Count("pk"))
+        .order_by()
+    )
+    found: dict[int, Counter[str]] = {}
+    for destination_id, state, number in rows:
+        found.setdefault(destination_id, Counter())[state] = number
+    return found
+
+
+def _files(number: int) -> str:
+    return f"{number:,} file{'' if number == 1 else 's'}"

@@ -1,0 +1,53 @@
+"""A lane's claim on versions: conditional, with an expiry, so that no lock is ever stale.
+
+A pending version is free when `due_at` has passed. Leasing writes the owner and moves `due_at` to
+the lease's end; a dead lane's versions are therefore simply due again. On PostgreSQL, lanes skip
+rows that another is just taking; on SQLite one transaction (IMMEDIATE) has the database to itself.
+An owner's name is used once: a lane that lost its lease finds another's name there and may not
+write any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.db.models import F, QuerySet
+from django.utils import timezone
+
+from syncapp.models import Version
+
+
+def lease(source_id: int, owner: str, limit: int, ttl_s: float) -> list[int]:
+    """Up to `limit` free versions of the source, now this owner's for `ttl_s` seconds."""
+    now = timezone.now()
+    free = Version.objects.filter(
+        source_id=source_id, state=Version.State.PENDING, due_at__lte=now
+    ).order_by("due_at")
+    if connection.features.has_select_for_update_skip_locked:
+        free = free.select_for_update(skip_locked=True)
+    with transaction.atomic():
+        ids = list(free.values_list("pk", flat=True)[:limit])
+        if ids:
+            Version.objects.filter(pk__in=ids).update(
+                lease_owner=owner, due_at=now + timedelta(seconds=ttl_s), leases=F("leases") + 1
+            )
+    return ids
+
+
+def held(owner: str, ids: Collection[int]) -> QuerySet[Version]:
+    """Those of the versions that are still this owner's."""
+    return Version.objects.filter(pk__in=ids, lease_owner=owner, state=Version.State.PENDING)
+
+
+def renew(owner: str, ids: Collection[int], ttl_s: float) -> int:
+    """Hold them for another `ttl_s` seconds; how many still were this owner's."""
+    return held(owner, ids).update(due_at=timezone.now() + timedelta(seconds=ttl_s))
+
+
+def release(owner: str, ids: Collection[int], due_at: datetime | None = None) -> int:
+    """Give them back without a result, free at once or from `due_at`."""
+    return held(owner, ids).update(
+        lease_owner="", due_at=due_at or timezone.now(), leases=F("leases") - 1
+    )

@@ -1,0 +1,242 @@
+"""Beginning, pausing, retrying and ending runs. What people and commands call.
+
+A source has at most one active run of a kind; whoever asks for another gets that one. Stages are
+moved by compare-and-set, so it does not matter how many lanes find one finished.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import IntegrityError as DatabaseConflict
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, Sum
+from django.utils import timezone
+
+from accounts.models import User
+from syncapp.engine import plan, record
+from syncapp.engine.sets import by_pk
+from syncapp.engine.settle import DESTINATION_BLOCKED
+from syncapp.errors import BackupError, ConfigurationError
+from syncapp.models import Copy, Destination, Event, File, Run, Source, Version, Worker
+
+WORKER_SILENT_S = 15
+
+
+def request_backup(source: Source, *, by: User | None = None) -> tuple[Run, bool]:
+    """A backup run of the source, and whether it is new."""
+    return _request(source, Run.Kind.BACKUP, by)
+
+
+def request_verify(source: Source, *, by: User | None = None) -> tuple[Run, bool]:
+    """A verification run of the source, and whether it is new."""
+    return _request(source, Run.Kind.VERIFY, by)
+
+
+def _request(source: Source, kind: str, by: User | None) -> tuple[Run, bool]:
+    active = Run.objects.filter(source=source, kind=kind, ended_at__isnull=True)
+    if found := active.first():
+        return found, False
+    try:
+        with transaction.atomic():
+            run = Run.objects.create(source=source, kind=kind, requested_by=by)
+    except DatabaseConflict:  # somebody asked in the same moment
+        return active.get(), False
+    record.changed(source, run)
+    return run, True
+
+
+def worker_alive() -> bool:
+    """Whether some host's supervisor has shown itself lately."""
+    since = timezone.now() - timedelta(seconds=WORKER_SILENT_S)
+    return Worker.objects.filter(heartbeat_at__gte=since).exists()
+
+
+def pause(source: Source) -> bool:
+    """Stop taking up work; what is in flight is finished. False if it was paused already."""
+    done = Source.objects.filter(pk=source.pk, paused=False).update(paused=True)
+    if done:
+        record.event(source.owner, "source_paused", f"{source.name} is paused.", source=source)
+        record.changed(source)
+    return bool(done)
+
+
+def resume(source: Source) -> bool:
+    """Go on. False if it was not paused."""
+    done = Source.objects.filter(pk=source.pk, paused=True).update(paused=False)
+    if done:
+        record.event(source.owner, "source_resumed", f"{source.name} goes on.", source=source)
+        record.changed(source)
+    return bool(done)
+
+
+def cancel(run: Run) -> bool:
+    """End a run now; what is stored stays, what is waiting waits for the next run."""
+    return _end(run, Run.Outcome.CANCELLED, "cancelled", "Cancelled by a person.")
+
+
+def retry_failed(source: Source, *, refused: bool = True) -> int:
+    """Make what failed (and what Google refused) due again, from attempt 1; how many versions."""
+    states = [Version.State.FAILED, *([Version.State.REFUSED] if refused else [])]
+    versions = Version.objects.filter(source=source, current=True, state__in=states)
+    Copy.objects.filter(version__in=versions, state=Copy.State.FAILED).update(
+        state=Copy.State.PENDING, error_code="", error_message=""
+    )
+    return versions.update(
+        state=Version.State.PENDING,
+        attempts=0,
+        leases=0,
+        due_at=timezone.now(),
+        error_code="",
+        error_message="",
+    )
+
+
+def plan_copies(run: Run) -> None:
+    """Wanted − present for the whole source, then the run's totals; in sets, idempotent."""
+    source = run.source
+    wanted = list(source.destinations.filter(enabled=True).values_list("pk", flat=True))
+    if not wanted:
+        raise ConfigurationError(
+            f"{source.name} has no destination: choose where it is to be kept.",
+            code="no_destination",
+        )
+    _forget_unwanted(source, wanted)
+    remake = Copy.objects.filter(
+        version__source=source, state__in=[Copy.State.DAMAGED, Copy.State.FAILED],
+        version__current=True, destination_id__in=wanted,
+    )  # fmt: skip
+    Version.objects.filter(pk__in=remake.values("version_id")).update(
+        state=Version.State.PENDING, attempts=0, due_at=timezone.now()
+    )
+    remake.update(state=Copy.State.PENDING)
+    for destination_id in wanted:
+        _plan_destination(source, destination_id)
+    Version.objects.filter(
+        source=source, state=Version.State.PENDING, error_code=DESTINATION_BLOCKED
+    ).update(due_at=timezone.now(), error_code="", error_message="")
+    totals = Version.objects.filter(source=source, state=Version.State.PENDING).aggregate(
+        bytes=Sum("declared_size")
+    )
+    count = Version.objects.filter(source=source, state=Version.State.PENDING).count()
+    Run.objects.filter(pk=run.pk).update(
+        files_total=count + F("files_done") + F("files_failed") + F("files_refused"),
+        bytes_total=(totals["bytes"] or 0) + F("bytes_done"),
+    )
+
+
+def _forget_unwanted(source: Source, wanted: list[int]) -> None:
+    """Copies that were never made, for destinations that are no longer the source's."""
+    unmade = [Copy.State.PENDING, Copy.State.FAILED, Copy.State.DAMAGED]
+    Copy.objects.filter(version__source=source, state__in=unmade).exclude(
+        destination__in=source.destinations.all()
+    ).delete()
+    Destination.objects.filter(pk__in=wanted).exclude(blocked_code="").update(
+        blocked_code="", blocked_reason="", blocked_at=None
+    )  # a new run tries again; the first refusal stops it again
+
+
+def _plan_destination(source: Source, destination_id: int) -> None:
+    there = Copy.objects.filter(version=OuterRef("pk"), destination_id=destination_id)
+    lacking = (
+        Version.objects.filter(source=source, current=True, file__vanished_at__isnull=True)
+        .exclude(state__in=[Version.State.REFUSED, Version.State.SUPERSEDED])
+        .filter(~Exists(there))
+    )
+    for batch in by_pk(lacking):
+        ids = [pk for (pk,) in batch]
+        pairs = plan.copies_to_make(ids, [destination_id], present=())
+        with transaction.atomic():
+            Copy.objects.bulk_create(
+                [Copy(version_id=v, destination_id=d) for v, d in pairs], ignore_conflicts=True
+            )
+            for start in range(0, len(ids), 500):
+                Version.objects.filter(pk__in=ids[start : start + 500]).exclude(
+                    state=Version.State.PENDING
+                ).update(state=Version.State.PENDING, attempts=0, due_at=timezone.now())
+
+
+def move_on(run: Run, stage: str, to: str) -> bool:
+    """Move the run from one stage to the next, once, whoever finds the first finished."""
+    extra = {"transfer_started_at": timezone.now()} if to == Run.Stage.TRANSFER else {}
+    moved = Run.objects.filter(pk=run.pk, stage=stage, ended_at__isnull=True).update(
+        stage=to, **extra
+    )
+    if moved:
+        record.changed(run.source, run)
+    return bool(moved)
+
+
+def finish_if_done(run: Run) -> bool:
+    """End a transferring run when nothing waits but for stopped destinations."""
+    waiting = Version.objects.filter(source_id=run.source_id, state=Version.State.PENDING)
+    if waiting.exclude(error_code=DESTINATION_BLOCKED).exists():
+        return False
+    run.refresh_from_db()
+    blocked = waiting.count()
+    failed = Version.objects.filter(
+        source_id=run.source_id, current=True, state=Version.State.FAILED
+    ).count()
+    refused = refused_files(run.source_id)
+    if blocked or failed:
+        parts = [f"{failed} files failed"] * bool(failed) + [
+            f"{blocked} files wait for a stopped destination"
+        ] * bool(blocked)
+        return _end(run, Run.Outcome.FAILED, "files_failed", " and ".join(parts) + ".")
+    if refused:
+        message = f"All stored but {refused} files that Google does not give; each has its reason."
+        return _end(run, Run.Outcome.WARNINGS, "", message)
+    return _end(run, Run.Outcome.OK, "", f"{run.files_done} files stored.")
+
+
+def refused_files(source_id: int) -> int:
+    """Files of a source that Google does not let be read; trash aside, which is excluded."""
+    listed = File.objects.filter(source_id=source_id, vanished_at__isnull=True).exclude(
+        problem__in=["", "in_trash"]
+    )
+    read = Version.objects.filter(
+        source_id=source_id, current=True, state=Version.State.REFUSED, file__problem="",
+        file__vanished_at__isnull=True,
+    )  # fmt: skip
+    return listed.count() + read.count()
+
+
+def fail(run: Run, error: BackupError) -> bool:
+    """End a run that can't go on; the reason is an alert, and stops the source if it must."""
+    if isinstance(error, ConfigurationError):
+        Source.objects.filter(pk=run.source_id).update(
+            blocked_code=error.code[:64], blocked_reason=error.message
+        )
+    return _end(run, Run.Outcome.FAILED, error.code, error.message)
+
+
+def _end(run: Run, outcome: str, code: str, message: str) -> bool:
+    ended = Run.objects.filter(pk=run.pk, ended_at__isnull=True).update(
+        stage=Run.Stage.DONE,
+        outcome=outcome,
+        error_code=code[:64],
+        error_message=message if code else "",
+        ended_at=timezone.now(),
+    )
+    if not ended:
+        return False
+    source = Source.objects.select_related("owner").get(pk=run.source_id)
+    if outcome in (Run.Outcome.OK, Run.Outcome.WARNINGS):
+        record.mended(source.owner, "run_failed", source=source)
+        Source.objects.filter(pk=source.pk).update(blocked_code="", blocked_reason="")
+    level = {Run.Outcome.FAILED: Event.Level.ALERT, Run.Outcome.WARNINGS: Event.Level.WARNING}
+    record.event(
+        source.owner,
+        "run_failed" if outcome == Run.Outcome.FAILED else f"run_{outcome}",
+        f"{run.get_kind_display()} of {source.name}: {message}",
+        level=level.get(Run.Outcome(outcome), Event.Level.INFO),
+        source=source,
+        run=run,
+    )
+    record.changed(source, run)
+    return True
+
+
+def waiting_now(source_id: int) -> Q:
+    """Condition for versions of a source that a lane could take at this moment."""
+    return Q(source_id=source_id, state=Version.State.PENDING, due_at__lte=timezone.now())

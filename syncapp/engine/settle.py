@@ -1,0 +1,345 @@
+"""What attempts came to, written in batches: Copies, Versions, Attempts, counters, alerts.
+
+One transaction a batch, fenced by the lease: a lane that lost a version to another writes nothing
+of it. A copy becomes STORED here and nowhere else, and only from an ObjectInfo, which an adapter
+gives after its store has confirmed the checksum.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from syncapp import pacing
+from syncapp.engine import lease, plan, record
+from syncapp.engine.folders import Folders
+from syncapp.engine.sets import update_many
+from syncapp.engine.transfer import Result
+from syncapp.errors import (
+    BackupError,
+    ConfigurationError,
+    IntegrityError,
+    NotFound,
+    PermanentError,
+    RateLimited,
+)
+from syncapp.models import Attempt, Copy, Destination, Event, File, Run, Version
+
+DESTINATION_BLOCKED = "destination_blocked"
+MOST_OPEN_ALERTS = 20  # of single files, per source; the run's own alert tells the number
+_BLOCKED_WAIT = timedelta(hours=1)
+_chance = random.Random()
+
+
+@dataclass
+class Outcome:
+    """What becomes of one version, decided without the database."""
+
+    version_id: int
+    attempts: int
+    error: BackupError | None = None
+    destination_id: int | None = None
+    wait_s: float = 0.0
+    refused: bool = False
+    given_up: set[int] = field(default_factory=set)  # destinations, or all of them
+    blocked: dict[int, ConfigurationError] = field(default_factory=dict)
+
+
+def decide(result: Result) -> Outcome:
+    """How the attempt is counted and when the next is due. Pure but for the jitter."""
+    attempt = result.job.attempt
+    outcome = Outcome(result.job.version_id, attempts=attempt, error=result.error)
+    if result.error is not None:
+        targets = {target.destination_id for target in result.job.targets}
+        _decide_source(outcome, result.error, attempt, targets)
+        return outcome
+    for destination_id, error in result.failed.items():
+        outcome.error, outcome.destination_id = error, destination_id
+        if isinstance(error, ConfigurationError):
+            outcome.blocked[destination_id] = error
+        elif _is_final(error, attempt):
+            outcome.given_up.add(destination_id)
+        else:
+            outcome.wait_s = max(outcome.wait_s, pacing.attempt_delay_s(error, attempt, _chance))
+    if outcome.blocked and len(outcome.blocked) == len(result.failed):
+        outcome.attempts = attempt - 1  # not the file's fault
+    return outcome
+
+
+def _decide_source(outcome: Outcome, error: BackupError, attempt: int, targets: set[int]) -> None:
+    if isinstance(error, ConfigurationError | RateLimited):
+        outcome.attempts = attempt - 1
+    if isinstance(error, PermanentError):
+        outcome.refused = True
+    elif _is_final(error, attempt):
+        outcome.given_up = targets
+    else:
+        outcome.wait_s = pacing.attempt_delay_s(error, max(outcome.attempts, 1), _chance)
+
+
+def _is_final(error: BackupError, attempt: int) -> bool:
+    if isinstance(error, NotFound):  # at a destination: an upload that was swept, say
+        return attempt >= pacing.MAX_ATTEMPTS
+    return pacing.is_final(error, attempt)
+
+
+class Settlement:
+    """Writes the results of one lane."""
+
+    def __init__(self, run: Run, owner: str, folders: Folders) -> None:
+        self.run, self.owner, self.folders = run, owner, folders
+
+    def write(self, results: Sequence[Result], parked: set[int]) -> None:
+        """Commit a batch; versions in `parked` stay leased for another try from the spool."""
+        outcomes = {result.job.version_id: decide(result) for result in results}
+        with transaction.atomic():
+            ours = set(lease.held(self.owner, list(outcomes)).values_list("pk", flat=True))
+            kept = [result for result in results if result.job.version_id in ours]
+            self._copies(kept, outcomes)
+            states = self._versions(kept, outcomes, parked)
+            self._attempts(kept, outcomes)
+            self._count(kept, states)
+        for destination_id, error in {
+            d: e for outcome in outcomes.values() for d, e in outcome.blocked.items()
+        }.items():
+            block_destination(destination_id, error, self.run)
+        self._tell(kept, outcomes, states)
+
+    def _copies(self, results: Sequence[Result], outcomes: dict[int, Outcome]) -> None:
+        now = timezone.now()
+        stored, failed = [], []
+        for result in results:
+            version_id = result.job.version_id
+            keys_of = {t.destination_id: t.key for t in result.job.targets}
+            stored += [
+                (Copy.State.STORED, keys_of[d], info.version_id, info.etag[:128], now, None, "", "",
+                 version_id, d)
+                for d, info in result.stored.items()
+            ]  # fmt: skip
+            outcome = outcomes[version_id]
+            errors = dict(result.failed)
+            if result.error is not None:
+                errors = {d: result.error for d in keys_of if d not in result.stored}
+            failed += [
+                (Copy.State.FAILED if d in outcome.given_up else Copy.State.PENDING,
+                 error.code, error.message, version_id, d)
+                for d, error in errors.items()
+            ]  # fmt: skip
+        columns = ["state", "object_key", "store_version", "etag", "stored_at", "verified_at",
+                   "error_code", "error_message"]  # fmt: skip
+        update_many(Copy, columns, ["version_id", "destination_id"], stored)
+        columns = ["state", "error_code", "error_message"]
+        update_many(Copy, columns, ["version_id", "destination_id"], failed)
+
+    def _versions(
+        self, results: Sequence[Result], outcomes: dict[int, Outcome], parked: set[int]
+    ) -> dict[int, str]:
+        copies = defaultdict(list)
+        ids = [result.job.version_id for result in results]
+        for version_id, state in Copy.objects.filter(version_id__in=ids).values_list(
+            "version_id", "state"
+        ):
+            copies[version_id].append(state)
+        states: dict[int, str] = {}
+        read, rest = [], []
+        for result in results:
+            outcome = outcomes[result.job.version_id]
+            state = plan.REFUSED if outcome.refused else plan.version_state(copies[ids_of(result)])
+            states[ids_of(result)] = state
+            holds = ids_of(result) in parked and state == plan.PENDING
+            rest.append(_version_row(outcome, state, self.owner if holds else "", holds))
+            if result.digest is not None:
+                read.append(_read_row(result))
+        update_many(
+            Version, ["size", "md5", "sha256", "content_type", "checksum_disputed"], ["id"], read
+        )
+        rows = [row for row, held in rest if not held]
+        columns = ["state", "due_at", "lease_owner", "leases", "attempts", "error_code",
+                   "error_message"]  # fmt: skip
+        update_many(Version, columns, ["id"], rows)
+        held_rows = [(row[4], row[5], row[6], row[7]) for row, held in rest if held]
+        update_many(Version, ["attempts", "error_code", "error_message"], ["id"], held_rows)
+        return states
+
+    def _attempts(self, results: Sequence[Result], outcomes: dict[int, Outcome]) -> None:
+        Attempt.objects.bulk_create(
+            Attempt(
+                version_id=ids_of(result),
+                run=self.run,
+                number=result.job.attempt,
+                started_at=result.started_at,
+                seconds=result.seconds,
+                bytes_read=result.bytes_read,
+                destination_id=outcomes[ids_of(result)].destination_id,
+                error_code=_code(outcomes[ids_of(result)].error),
+                error_message=_message(outcomes[ids_of(result)].error),
+            )
+            for result in results
+        )
+
+    def _count(self, results: Sequence[Result], states: dict[int, str]) -> None:
+        done = [r for r in results if states[ids_of(r)] == plan.STORED]
+        sizes = [(r.digest.size if r.digest else 0, r.job.file.size) for r in done]
+        Run.objects.filter(pk=self.run.pk).update(
+            files_done=F("files_done") + len(done),
+            files_failed=F("files_failed") + list(states.values()).count(plan.FAILED),
+            files_refused=F("files_refused") + list(states.values()).count(plan.REFUSED),
+            bytes_done=F("bytes_done") + sum(size for size, _ in sizes),
+            # The size of an export is known only now.
+            bytes_total=F("bytes_total") + sum(size for size, known in sizes if known is None),
+            bytes_read=F("bytes_read") + sum(r.bytes_read for r in results),
+        )
+
+    def _tell(
+        self, results: Sequence[Result], outcomes: dict[int, Outcome], states: dict[int, str]
+    ) -> None:
+        """Alerts for files that were given up; alerts of files that are stored now are closed."""
+        source = self.run.source
+        stored = [pk for pk, state in states.items() if state == plan.STORED]
+        record.mended(source.owner, "file_failed", version_id__in=stored)
+        lost = [r for r in results if states[ids_of(r)] in (plan.FAILED, plan.REFUSED)]
+        if not lost:
+            return
+        alerts = Event.objects.filter(
+            owner=source.owner, source=source, code="file_failed", acknowledged_at__isnull=True
+        ).count()
+        files = File.objects.in_bulk(
+            list(
+                Version.objects.filter(pk__in=[ids_of(r) for r in lost]).values_list(
+                    "file", flat=True
+                )
+            )
+        )
+        by_remote = {file.remote_id: file for file in files.values()}
+        for result in lost:
+            refused = states[ids_of(result)] == plan.REFUSED
+            if not refused and alerts >= MOST_OPEN_ALERTS:
+                continue
+            alerts += not refused
+            file = by_remote[result.job.file.remote_id]
+            path = self.folders.path(file.parent_id, file.name)
+            record.event(
+                source.owner,
+                "file_refused" if refused else "file_failed",
+                f"{path}: {_message(outcomes[ids_of(result)].error)}",
+                level=Event.Level.WARNING if refused else Event.Level.ALERT,
+                source=source,
+                run=self.run,
+                version=Version(pk=ids_of(result)),
+            )
+
+
+def ids_of(result: Result) -> int:
+    """The version that a result is about."""
+    return result.job.version_id
+
+
+def _code(error: BackupError | None) -> str:
+    return error.code[:64] if error else ""
+
+
+def _message(error: BackupError | None) -> str:
+    return error.message[:2000] if error else ""
+
+
+def _version_row(
+    outcome: Outcome, state: str, owner: str, holds: bool
+) -> tuple[tuple[Any, ...], bool]:
+    waits_for_person = state == plan.PENDING and bool(outcome.blocked) and not outcome.wait_s
+    due: datetime = timezone.now() + (
+        _BLOCKED_WAIT if waits_for_person else timedelta(seconds=outcome.wait_s)
+    )
+    code = DESTINATION_BLOCKED if waits_for_person else _code(outcome.error)
+    row = (
+        state,
+        due,
+        owner,
+        0,
+        outcome.attempts,
+        code,
+        _message(outcome.error),
+        outcome.version_id,
+    )
+    return row, holds
+
+
+def _read_row(result: Result) -> tuple[Any, ...]:
+    digest = result.digest
+    if digest is None:
+        raise IntegrityError("A result without a digest has nothing to write down.")
+    return (
+        digest.size, digest.md5, digest.sha256, result.content_type[:255], result.disputed,
+        ids_of(result),
+    )  # fmt: skip
+
+
+def unserved(owner: str, ids: Sequence[int]) -> None:
+    """Versions with nothing to do: complete, or waiting for a destination that is stopped."""
+    copies: dict[int, list[str]] = {pk: [] for pk in ids}
+    with transaction.atomic():
+        ours = set(lease.held(owner, ids).values_list("pk", flat=True))
+        rows = Copy.objects.filter(version_id__in=ours).values_list("version_id", "state")
+        for version_id, state in rows:
+            copies[version_id].append(state)
+        states = {pk: plan.version_state(copies[pk]) for pk in ours}
+        waiting = [pk for pk, state in states.items() if state == plan.PENDING]
+        settled = [(state, "", 0, pk) for pk, state in states.items() if state != plan.PENDING]
+        update_many(Version, ["state", "lease_owner", "leases"], ["id"], settled)
+        Version.objects.filter(pk__in=waiting).update(
+            lease_owner="",
+            leases=0,
+            due_at=timezone.now() + _BLOCKED_WAIT,
+            error_code=DESTINATION_BLOCKED,
+            error_message="Waits for a destination that is stopped.",
+        )
+
+
+def give_up_poisoned(run: Run, owner: str, ids: Sequence[int]) -> None:
+    """Versions whose worker died at each of many tries fail, so that the others get on."""
+    message = "The worker died each time this file was in flight; see the worker's log."
+    lost = lease.held(owner, ids)
+    Copy.objects.filter(version__in=lost, state=Copy.State.PENDING).update(
+        state=Copy.State.FAILED, error_code="worker_lost", error_message=message
+    )
+    count = lost.update(
+        state=Version.State.FAILED,
+        lease_owner="",
+        leases=0,
+        error_code="worker_lost",
+        error_message=message,
+    )
+    Run.objects.filter(pk=run.pk).update(files_failed=F("files_failed") + count)
+    record.event(
+        run.source.owner,
+        "worker_lost",
+        f"{count} files of {run.source.name} were given up: {message}",
+        level=Event.Level.ALERT,
+        source=run.source,
+        run=run,
+    )
+
+
+def block_destination(destination_id: int, error: ConfigurationError, run: Run) -> None:
+    """Stop a destination until a person has acted; told once."""
+    now = timezone.now()
+    fresh = Destination.objects.filter(pk=destination_id, blocked_code="").update(
+        blocked_code=error.code[:64], blocked_reason=error.message, blocked_at=now
+    )
+    if fresh:
+        destination = Destination.objects.select_related("owner").get(pk=destination_id)
+        record.event(
+            destination.owner,
+            "destination_blocked",
+            f"{destination.name} takes nothing any more: {error.message}",
+            level=Event.Level.ALERT,
+            destination=destination,
+            run=run,
+        )

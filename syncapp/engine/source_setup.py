@@ -1,0 +1,89 @@
+"""Setting up a source: its name, its folder in every destination, where it is kept.
+
+For the web, the admin and the command line alike. A slug is chosen once and kept: it is the first
+folder of every key. Must not attach one person's source to another's destination.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection
+
+from django.db import transaction
+from django.utils.text import slugify
+
+from accounts.models import GoogleAccount
+from syncapp.errors import ConfigurationError
+from syncapp.models import Destination, Source
+from syncapp.sources import KINDS
+
+logger = logging.getLogger(__name__)
+
+DRIVE = "google_drive"
+MAX_SLUG = 60
+
+
+def add_source(
+    account: GoogleAccount,
+    *,
+    kind: str = DRIVE,
+    name: str = "",
+    destinations: Collection[Destination] = (),
+) -> Source:
+    """Make the source of a linked account; ConfigurationError if there is one of this kind."""
+    if kind not in KINDS:
+        raise ConfigurationError(f"There is no source kind “{kind}”. Known: {', '.join(KINDS)}.")
+    name = name.strip() or f"Drive of {account.email}"
+    for destination in destinations:
+        _check_owner(account.user_id, destination)
+    with transaction.atomic():
+        if Source.objects.filter(account=account, kind=kind).exists():
+            raise ConfigurationError(f"{account.email} is a source already.", code="exists")
+        source = Source.objects.create(
+            owner=account.user,
+            account=account,
+            name=name[: Source._meta.get_field("name").max_length],
+            slug=free_slug(account.user_id, account.email),
+            kind=kind,
+        )
+        source.destinations.set(destinations)
+    logger.info("source added source=%s account=%s", source.pk, account.pk)
+    return source
+
+
+def attach(source: Source, destination: Destination) -> bool:
+    """Keep the source there too, from its next backup on; False if it is already."""
+    _check_owner(source.owner_id, destination)
+    if source.destinations.filter(pk=destination.pk).exists():
+        return False
+    source.destinations.add(destination)
+    return True
+
+
+def detach(source: Source, destination: Destination) -> bool:
+    """Send nothing more there; what is there stays. False if it was not attached."""
+    if not source.destinations.filter(pk=destination.pk).exists():
+        return False
+    source.destinations.remove(destination)
+    return True
+
+
+def free_slug(owner_id: int, text: str) -> str:
+    """A slug made of the text that no other source of this owner has."""
+    base = slugify(re.sub(r"[@._+]", "-", text))[: MAX_SLUG - 4].strip("-") or "source"
+    taken = set(
+        Source.objects.filter(owner_id=owner_id, slug__startswith=base).values_list(
+            "slug", flat=True
+        )
+    )
+    numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
+    return base if base not in taken else next(slug for slug in numbered if slug not in taken)
+
+
+def _check_owner(owner_id: int, destination: Destination) -> None:
+    if destination.owner_id != owner_id:
+        raise ConfigurationError(
+            f"The destination “{destination.name}” belongs to somebody else than the source.",
+            code="foreign_destination",
+        )
