@@ -11,9 +11,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from django.db.models import Count, Q
+from django.db.models import Count
 
 from syncapp.engine import runs
+from syncapp.engine.scan import IN_TRASH
 from syncapp.models import Copy, Destination, Run, Source, Version, Worker
 from syncapp.types import Content
 
@@ -44,7 +45,7 @@ class Finding:
 class SourceHealth:
     """One source: present files by the state of their current version, and its copies.
 
-    `refused` counts what Google refuses or what has a reason not to be read (a trashed file).
+    `refused` counts what Google does not give, `trashed` what lies in its trash.
     `copies`: destination id → state → current versions.
     """
 
@@ -57,6 +58,7 @@ class SourceHealth:
     waiting: int = 0
     failed: int = 0
     refused: int = 0
+    trashed: int = 0
     copies: dict[int, Counter[str]] = field(default_factory=dict)
 
 
@@ -180,7 +182,8 @@ def _examine_source(source: Source) -> SourceHealth:
         stored=states[Version.State.STORED],
         waiting=states[Version.State.PENDING],
         failed=states[Version.State.FAILED],
-        refused=states[Version.State.REFUSED] + here.filter(~Q(problem="")).count(),
+        refused=runs.refused_files(source.pk),
+        trashed=here.filter(problem=IN_TRASH).count(),
         copies=_copies(source),
     )
 

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from django.db.models import Count, Q
 
+from syncapp.engine.scan import IN_TRASH
+from syncapp.engine.sets import chunks
 from syncapp.models import Copy, File, Source, Version
 from syncapp.sources.base import Source as SourceAdapter
 from syncapp.types import Content, RemoteFile, ScanPage
@@ -49,14 +51,13 @@ class Amount:
 class Preview:
     """What was found. Every file seen is in exactly one of the amounts; folders are in none.
 
-    `waiting`: known and unchanged, but not yet in every destination. `failed`: given up, read
-    again only when a person retries it. `refused` counts by the reason's code.
+    `waiting`: known and unchanged, but not yet in every destination (failed before, say). `refused`
+    counts by the reason's code.
     """
 
     new: Amount = field(default_factory=Amount)
     changed: Amount = field(default_factory=Amount)
     waiting: Amount = field(default_factory=Amount)
-    failed: Amount = field(default_factory=Amount)
     unchanged: Amount = field(default_factory=Amount)
     refused: Counter[str] = field(default_factory=Counter)
     folders: int = 0
@@ -75,8 +76,7 @@ class Preview:
     @property
     def files(self) -> int:
         """All files seen."""
-        held = self.failed.files + self.unchanged.files + self.refused.total()
-        return self.to_read.files + held
+        return self.to_read.files + self.unchanged.files + self.refused.total()
 
     @property
     def quota_units(self) -> int:
@@ -127,16 +127,15 @@ def _compare_page(source: Source, page: ScanPage, destinations: list[int], found
 
 
 def _sort(file: RemoteFile, row: _Row | None, destinations: int, found: Preview) -> None:
-    if file.problem:
-        found.refused[file.problem] += 1
+    problem = file.problem or (IN_TRASH if file.trashed else "")
+    if problem:
+        found.refused[problem] += 1
     elif row is None or row.revision is None:
         _read(file, found.new, found)
     elif row.revision != file.revision:
         _read(file, found.changed, found)
     elif row.state == Version.State.REFUSED:
         found.refused[row.error_code or "refused"] += 1
-    elif row.state == Version.State.FAILED:
-        found.failed.add(file)
     elif row.state == Version.State.STORED and row.copies >= destinations:
         found.unchanged.add(file)
     else:
@@ -150,8 +149,7 @@ def _read(file: RemoteFile, amount: Amount, found: Preview) -> None:
 
 def _known(source: Source, remote_ids: list[str], destinations: list[int]) -> _Known:
     known: _Known = {}
-    for start in range(0, len(remote_ids), IDS_PER_QUERY):
-        ids = remote_ids[start : start + IDS_PER_QUERY]
+    for ids in chunks(remote_ids, IDS_PER_QUERY):
         files = list(
             File.objects.filter(source=source, remote_id__in=ids)
             .exclude(content=Content.FOLDER)

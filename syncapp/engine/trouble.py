@@ -1,0 +1,103 @@
+"""Files that are not backed up, or whose copy is damaged: each with its path and reason.
+
+Rows come in batches by key, so memory does not grow with their number. Must not leave out a file
+for which a scan or an attempt has recorded a reason.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.db.models import Count, QuerySet
+
+from syncapp.engine.folders import Folders
+from syncapp.engine.sets import by_pk
+from syncapp.models import Copy, File, Source, Version
+
+_BATCH = 500
+
+
+class Kind(StrEnum):
+    """What is wrong."""
+
+    FAILED = "failed"  # given up after its attempts; the next backup tries again
+    REFUSED = "refused"  # Google does not give it, or it lies in Google's trash
+    DAMAGED = "damaged"  # a copy that was stored is missing or different
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One file's. `destination` is "" unless a copy is damaged; `object_key` is its key there."""
+
+    kind: Kind
+    path: str
+    code: str
+    message: str
+    destination: str = ""
+    object_key: str = ""
+
+
+def troubles(source: Source, kind: Kind) -> Iterator[Trouble]:
+    """All of one kind."""
+    folders = Folders(source.pk)
+    if kind is Kind.DAMAGED:
+        yield from _damaged(source, folders)
+        return
+    if kind is Kind.REFUSED:
+        yield from _unreadable(source, folders)
+    versions = _versions(source, kind)
+    columns = "file__parent_id", "file__name", "error_code", "error_message"
+    for batch in by_pk(versions, *columns, size=_BATCH):
+        folders.load({parent_id for _, parent_id, *_ in batch})
+        for _, parent_id, name, code, message in batch:
+            yield Trouble(kind, folders.path(parent_id, name), code, message)
+
+
+def reasons(source: Source, kind: Kind) -> Counter[str]:
+    """How many files by the reason's code: FAILED or REFUSED."""
+    found: Counter[str] = Counter()
+    counted = [_versions(source, kind).values_list("error_code").annotate(n=Count("pk"))]
+    if kind is Kind.REFUSED:
+        counted.append(_problems(source).values_list("problem").annotate(n=Count("pk")))
+    for rows in counted:
+        for code, number in rows.order_by():
+            found[code or kind.value] += number
+    return found
+
+
+def _versions(source: Source, kind: Kind) -> QuerySet[Version]:
+    return Version.objects.filter(
+        source=source,
+        current=True,
+        state=kind.value,
+        file__problem="",
+        file__vanished_at__isnull=True,
+    )
+
+
+def _problems(source: Source) -> QuerySet[File]:
+    return File.objects.filter(source=source, vanished_at__isnull=True).exclude(problem="")
+
+
+def _unreadable(source: Source, folders: Folders) -> Iterator[Trouble]:
+    columns = "parent_id", "name", "problem", "problem_message"
+    for batch in by_pk(_problems(source), *columns, size=_BATCH):
+        folders.load({parent_id for _, parent_id, *_ in batch})
+        for _, parent_id, name, code, message in batch:
+            yield Trouble(Kind.REFUSED, folders.path(parent_id, name), code, message)
+
+
+def _damaged(source: Source, folders: Folders) -> Iterator[Trouble]:
+    copies = Copy.objects.filter(version__source=source, state=Copy.State.DAMAGED)
+    columns = (
+        *("version__file__parent_id", "version__file__name", "error_code", "error_message"),
+        *("destination__name", "object_key"),
+    )
+    for batch in by_pk(copies, *columns, size=_BATCH):
+        folders.load({parent_id for _, parent_id, *_ in batch})
+        for _, parent_id, name, code, message, destination, key in batch:
+            path = folders.path(parent_id, name)
+            yield Trouble(Kind.DAMAGED, path, code, message, destination, key)

@@ -1,0 +1,138 @@
+"""What the reporting commands share: exit codes, JSON or text, errors as one sentence.
+
+Results go to stdout, everything else to stderr, so that `--json` can be piped. Must not show a
+traceback for what the product expects to fail. JSON is ASCII with escapes: safe on any terminal.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from argparse import RawDescriptionHelpFormatter
+from collections.abc import Callable, Iterable
+from enum import IntEnum
+from typing import Any
+
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+)
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import DatabaseError
+
+from syncapp.errors import BackupError, ConfigurationError
+from syncapp.management.output import printable
+from syncapp.types import CheckResult, JsonObject
+
+START_WORKERS = "Start one with `manage.py runworkers` (or start everything with `make run`)."
+
+
+class Exit(IntEnum):
+    """What a script may conclude from."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NO_WORKER = 4
+    BLOCKED = 5
+    DETACHED = 130
+
+
+EXIT_HELP = """exit codes:
+  0    all is well; files that Google refuses are listed with the reason
+  1    something failed: a run, a file, a check, or a copy is damaged
+  2    usage: an unknown name, option or value
+  4    no worker is running
+  5    paused or blocked: a person must act, the message says how
+  130  Ctrl-C: the command ended, the run goes on"""
+
+
+class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
+    """Django's order of options, the epilog's lines as they are."""
+
+
+class ReportCommand(BaseCommand):
+    """A command that answers with an exit code; `answer` is what a subclass writes."""
+
+    epilog = EXIT_HELP
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        """Add the exit codes to the help."""
+        kwargs |= {"epilog": self.epilog, "formatter_class": HelpFormatter}
+        return super().create_parser(prog_name, subcommand, **kwargs)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Answer, and turn expected failures into one sentence and a code."""
+        _survive_narrow_terminals()
+        try:
+            code = self.answer(options)
+        except ConfigurationError as error:
+            raise CommandError(printable(error.message), returncode=Exit.BLOCKED) from error
+        except BackupError as error:
+            raise CommandError(printable(error.message), returncode=Exit.FAILED) from error
+        except DatabaseError as error:
+            cause = printable(str(error).strip())
+            raise CommandError(
+                f"The database can't be used ({cause}). Is it up, and has `manage.py migrate` run?",
+                returncode=Exit.FAILED,
+            ) from error
+        if code is not Exit.OK:
+            raise SystemExit(int(code))
+
+    def answer(self, options: dict[str, Any]) -> Exit:
+        """Do it; write results by `say` or `give`."""
+        raise NotImplementedError
+
+    def say(self, text: str = "") -> None:
+        """A line of the result."""
+        self.stdout.write(text)
+
+    def warn(self, text: str) -> None:
+        """A line beside the result."""
+        self.stderr.write(text, self.style.WARNING)
+
+    def give(self, document: JsonObject) -> None:
+        """The result as JSON."""
+        self.stdout.write(json.dumps(document, cls=DjangoJSONEncoder, indent=2))
+
+    def say_checks(self, results: Iterable[CheckResult]) -> None:
+        """Each line of a check, its level first."""
+        styles: dict[str, Callable[[str], str]] = {
+            "ok": self.style.SUCCESS,
+            "warning": self.style.WARNING,
+            "error": self.style.ERROR,
+        }
+        for line in results:
+            level = styles.get(line.level, str)(f"{line.level:8}")
+            message = f": {printable(line.message)}" if line.message else ""
+            self.say(f"{level}{printable(line.name)}{message}")
+
+
+def add_json(parser: CommandParser) -> None:
+    """The option that every reporting command has."""
+    parser.add_argument("--json", action="store_true", help="Answer in JSON, on stdout.")
+
+
+def check_document(results: Iterable[CheckResult]) -> list[JsonObject]:
+    """Keys: name, level (ok, warning, error), message."""
+    return [{"name": r.name, "level": r.level, "message": r.message} for r in results]
+
+
+def worst(results: Iterable[CheckResult]) -> Exit:
+    """FAILED if a line is an error."""
+    return Exit.FAILED if any(r.level == "error" for r in results) else Exit.OK
+
+
+def usage(message: str) -> CommandError:
+    """An error in what was typed."""
+    return CommandError(message, returncode=Exit.USAGE)
+
+
+def _survive_narrow_terminals() -> None:
+    """A name outside the terminal's character set is shown as escapes, not as a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,186 @@
+"""`manage.py status`: one sentence, the worst first, then what it rests on.
+
+Exit: 0 healthy, 1 something failed, is blocked or kept nowhere, 4 no worker is running.
+
+JSON, stable: {sentence, exit_code, worker_alive, findings: [{level, code, message, source,
+destination}], sources: [{id, slug, name, account, paused, blocked_code, blocked_reason, files,
+stored, waiting, failed, refused, trashed, last_backup: run | null, copies: [{destination, stored, verified,
+waiting, failed, damaged}]}], destinations: [{id, name, kind, enabled, blocked_code,
+blocked_reason}], workers: [{host, pid, started_at, heartbeat_at}], active_runs: [run]}.
+Levels: ok, note, unprotected, failed, blocked, no_worker. `files`: present at the source, folders
+aside. `stored` of copies includes the verified ones. A run's keys: `management/outcome.py`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from syncapp.engine.health import Finding, Health, Level, SourceHealth, examine
+from syncapp.management.base import START_WORKERS, Exit, ReportCommand, add_json
+from syncapp.management.outcome import run_document
+from syncapp.management.output import moment, printable, table
+from syncapp.management.progress import settled
+from syncapp.models import Copy, Destination, Run
+from syncapp.types import JsonObject
+
+State = Copy.State
+
+
+class Command(ReportCommand):
+    """How things stand."""
+
+    help = "Say in one sentence whether everything is backed up, then in detail."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Only --json."""
+        add_json(parser)
+
+    def answer(self, options: dict[str, Any]) -> Exit:
+        """Examine and tell."""
+        health = examine()
+        code = verdict(health)
+        if options["json"]:
+            self.give(_document(health, code))
+            return code
+        findings = health.findings
+        style = self.style.SUCCESS if code is Exit.OK else self.style.ERROR
+        self.say(style(printable(health.sentence)))
+        if code is Exit.NO_WORKER:
+            self.say(START_WORKERS)
+        for finding in findings[1:]:
+            self.say(f"  {printable(finding.message)}")
+        for title, text in _sections(health):
+            self.say(f"\n{title}\n{text}")
+        return code
+
+
+def verdict(health: Health) -> Exit:
+    """What a script should conclude."""
+    worst = health.findings[0].level
+    if worst is Level.NO_WORKER:
+        return Exit.NO_WORKER
+    return Exit.FAILED if worst >= Level.UNPROTECTED else Exit.OK
+
+
+def _sections(health: Health) -> Iterator[tuple[str, str]]:
+    if health.sources:
+        headings = ("ID", "NAME", "STATE", "LAST BACKUP", "FILES", "STORED", "WAITING", "FAILED")
+        rows = map(_source_row, health.sources)
+        yield "Sources", table((*headings, "REFUSED"), rows)
+    copies = [row for state in health.sources for row in _copy_rows(state)]
+    if copies:
+        headings = ("SOURCE", "DESTINATION", "STATE", "STORED", "VERIFIED", "WAITING", "FAILED")
+        yield "Destinations", table((*headings, "DAMAGED"), copies)
+    active = [run for state in health.sources for run in state.active]
+    if active:
+        headings = ("RUN", "SOURCE", "KIND", "STAGE", "FILES", "OF", "SINCE")
+        yield "Active runs", table(headings, map(_run_row, active))
+    if health.workers:
+        rows = ((w.host, str(w.pid), moment(w.heartbeat_at)) for w in health.workers)
+        yield "Workers", table(("HOST", "PID", "LAST HEARD OF"), rows)
+
+
+def _source_row(state: SourceHealth) -> Sequence[object]:
+    source, last = state.source, state.last_backup
+    ended = f"{moment(last.ended_at)} {last.get_outcome_display()}" if last else "never"
+    condition = "blocked" if source.blocked_code else "paused" if source.paused else "active"
+    counts = state.files, state.stored, state.waiting, state.failed, state.refused
+    return source.pk, source.name, condition, ended, *counts
+
+
+def _copy_rows(state: SourceHealth) -> Iterator[Sequence[object]]:
+    for destination in state.destinations:
+        counts = _copy_counts(state.copies.get(destination.pk, Counter()))
+        yield state.source.name, destination.name, _condition(destination), *counts.values()
+
+
+def _copy_counts(copies: Counter[str]) -> dict[str, int]:
+    return {
+        "stored": copies[State.STORED] + copies[State.VERIFIED],
+        "verified": copies[State.VERIFIED],
+        "waiting": copies[State.PENDING],
+        "failed": copies[State.FAILED],
+        "damaged": copies[State.DAMAGED],
+    }
+
+
+def _condition(destination: Destination) -> str:
+    if not destination.enabled:
+        return "disabled"
+    return "blocked" if destination.blocked_code else "enabled"
+
+
+def _run_row(run: Run) -> Sequence[object]:
+    kind, stage = run.get_kind_display(), run.get_stage_display()
+    since = moment(run.started_at or run.created_at)
+    return run.pk, run.source.name, kind, stage, settled(run), run.files_total, since
+
+
+def _document(health: Health, code: Exit) -> JsonObject:
+    return {
+        "sentence": health.sentence,
+        "exit_code": int(code),
+        "worker_alive": health.worker_alive,
+        "findings": [_finding_document(finding) for finding in health.findings],
+        "sources": [_source_document(state) for state in health.sources],
+        "destinations": [_destination_document(d) for d in health.destinations],
+        "workers": [
+            {
+                "host": worker.host,
+                "pid": worker.pid,
+                "started_at": worker.started_at,
+                "heartbeat_at": worker.heartbeat_at,
+            }
+            for worker in health.workers
+        ],
+        "active_runs": [run_document(run) for state in health.sources for run in state.active],
+    }
+
+
+def _finding_document(finding: Finding) -> JsonObject:
+    return {
+        "level": finding.level.name.lower(),
+        "code": finding.code,
+        "message": finding.message,
+        "source": finding.source_id,
+        "destination": finding.destination_id,
+    }
+
+
+def _source_document(state: SourceHealth) -> JsonObject:
+    source = state.source
+    return {
+        "id": source.pk,
+        "slug": source.slug,
+        "name": source.name,
+        "account": source.account.email,
+        "paused": source.paused,
+        "blocked_code": source.blocked_code,
+        "blocked_reason": source.blocked_reason,
+        "files": state.files,
+        "stored": state.stored,
+        "waiting": state.waiting,
+        "failed": state.failed,
+        "refused": state.refused,
+        "trashed": state.trashed,
+        "last_backup": run_document(state.last_backup) if state.last_backup else None,
+        "copies": [
+            {"destination": d.name, **_copy_counts(state.copies.get(d.pk, Counter()))}
+            for d in state.destinations
+        ],
+    }
+
+
+def _destination_document(destination: Destination) -> JsonObject:
+    return {
+        "id": destination.pk,
+        "name": destination.name,
+        "kind": destination.kind,
+        "enabled": destination.enabled,
+        "blocked_code": destination.blocked_code,
+        "blocked_reason": destination.blocked_reason,
+    }
