@@ -28,9 +28,9 @@ from google.auth.transport.urllib3 import AuthorizedHttp as AuthorizedMedia
 from google_auth_httplib2 import AuthorizedHttp
 from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
-from urllib3.util import make_headers, parse_url
+from urllib3.util import Url, make_headers, parse_url
 
-from syncapp.errors import PermanentError, RateLimited, Unavailable
+from syncapp.errors import ConfigurationError, PermanentError, RateLimited, Unavailable
 from syncapp.pacing import call_delay_s
 from syncapp.sources.google_errors import read_fault, translate, translate_transport
 from syncapp.types import JsonObject
@@ -60,25 +60,32 @@ Pause = Callable[[float], object]
 
 @dataclass(frozen=True, slots=True)
 class GoogleEndpoints:
-    """Where Google is. Only tests and the local stand-in change these."""
+    """Where Google is; both addresses end in "/". Only tests and the stand-in change these."""
 
     drive_url: str = "https://www.googleapis.com/drive/v3/"
     forms_url: str = "https://forms.googleapis.com/"
 
+    def __post_init__(self) -> None:
+        for url in (self.drive_url, self.forms_url):
+            if not url.endswith("/"):
+                raise ConfigurationError(f"Google's address {url} must end in “/”.")
+
     @property
     def trusted_hosts(self) -> frozenset[str]:
         """`scheme://host:port` of the configured base addresses."""
-        return frozenset(_origin(url) for url in (self.drive_url, self.forms_url))
+        return frozenset(_origin(parse_url(url)) for url in (self.drive_url, self.forms_url))
 
     def trusts(self, url: str) -> bool:
         """Whether a bearer token may be sent there."""
+        if url.startswith(self.drive_url):  # nearly always; parsing costs as much as a signature
+            return True
         try:
             parsed = parse_url(url)  # the parser that also picks the host to connect to
         except urllib3.exceptions.LocationParseError:
             return False
         host = (parsed.host or "").lower()
         ours = any(host == domain or host.endswith(f".{domain}") for domain in GOOGLE_DOMAINS)
-        return (ours and parsed.scheme == "https") or _origin(url) in self.trusted_hosts
+        return (ours and parsed.scheme == "https") or _origin(parsed) in self.trusted_hosts
 
 
 class GoogleClient:
@@ -216,10 +223,9 @@ def _refusal(response: urllib3.BaseHTTPResponse, what: str) -> Exception:
     return translate(read_fault(response.status, headers, body), what)
 
 
-def _origin(url: str) -> str:
-    parsed = parse_url(url)
-    port = parsed.port or {"https": 443, "http": 80}.get(parsed.scheme or "", 0)
-    return f"{parsed.scheme}://{(parsed.host or '').lower()}:{port}"
+def _origin(url: Url) -> str:
+    port = url.port or {"https": 443, "http": 80}.get(url.scheme or "", 0)
+    return f"{url.scheme}://{(url.host or '').lower()}:{port}"
 
 
 @lru_cache(maxsize=16)

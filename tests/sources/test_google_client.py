@@ -2,7 +2,13 @@
 
 import pytest
 
-from syncapp.errors import PermanentError, RateLimited, ReconnectRequired, Unavailable
+from syncapp.errors import (
+    ConfigurationError,
+    PermanentError,
+    RateLimited,
+    ReconnectRequired,
+    Unavailable,
+)
 from syncapp.sources.google_client import CALL_TRIES, MAX_REDIRECTS, GoogleEndpoints
 from syncapp.types import Content, RemoteFile
 from tests.sources.scripted_google import (
@@ -51,6 +57,11 @@ def test_google_and_configured_hosts_are_trusted(url: str) -> None:
 )
 def test_other_hosts_are_not_trusted(url: str) -> None:
     assert not GoogleEndpoints(drive_url="http://127.0.0.1:8123/drive/v3/").trusts(url)
+
+
+def test_base_address_without_its_slash_is_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        GoogleEndpoints(drive_url="http://127.0.0.1:8123/drive/v3")
 
 
 def test_token_does_not_follow_a_redirect_to_a_foreign_host() -> None:
