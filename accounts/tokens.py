@@ -120,7 +120,7 @@ def fresh_access_token(account_id: int, *, rejected: str = "") -> AccessToken:
         _await_change(account)
 
 
-def require_reconnect(account_id: int, reason: str, *, version: int | None = None) -> None:
+def require_reconnect(account_id: int, reason: str, *, version: int | None = None) -> bool:
     """Stop an account until its owner links it again. `version`: only if still that one."""
     rows = GoogleAccount.objects.filter(pk=account_id)
     if version is not None:
@@ -134,6 +134,7 @@ def require_reconnect(account_id: int, reason: str, *, version: int | None = Non
     )
     if changed:
         logger.error("google account needs reconnecting account=%s", account_id)
+    return changed == 1
 
 
 def _linked(account_id: int) -> GoogleAccount:
@@ -180,11 +181,11 @@ def _await_change(account: GoogleAccount) -> None:
 def _refresh(account: GoogleAccount) -> AccessToken:
     """Ask Google, as the claimant; a claimant that is killed leaves a claim that runs out."""
     if not account.refresh_token:
-        raise _stop(account, "Google gave no lasting permission for it")
+        return _stop(account, "Google gave no lasting permission for it")
     try:
         fresh = google.refresh(account.refresh_token)
     except google.GrantRefused as refused:
-        raise _stop(account, _cause(account, refused)) from refused
+        return _stop(account, _cause(account, refused))
     except BackupError:
         _release(account)
         raise
@@ -218,14 +219,14 @@ def _store(account: GoogleAccount, fresh: google.Refreshed) -> bool:
     return changed == 1
 
 
-def _stop(account: GoogleAccount, cause: str) -> ReconnectRequired:
-    """Mark the account; the error to raise."""
+def _stop(account: GoogleAccount, cause: str) -> AccessToken:
+    """Mark the account and raise ReconnectRequired, unless it was linked anew meanwhile."""
     reason = (
         f"Google no longer lets us read {account.email}. Likely cause: {cause}. "
         "Press Reconnect on the page Google accounts."
     )
     require_reconnect(account.pk, reason, version=account.token_version)
-    return ReconnectRequired(reason)
+    return fresh_access_token(account.pk)
 
 
 def _cause(account: GoogleAccount, refused: google.GrantRefused) -> str:
