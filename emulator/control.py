@@ -132,8 +132,13 @@ class Control:
     def revoke_tokens(self, account: str = "") -> None:
         self._call("POST", "tokens/revoke", {"account": account})
 
-    def refuse_refresh(self, account: str = "", error: str = "invalid_grant") -> None:
-        self._call("POST", "tokens/refuse", {"account": account, "error": error})
+    def refuse_refresh(
+        self, account: str = "", error: str = "invalid_grant", description: str = ""
+    ) -> None:
+        """Answer refreshes with this error; no description: Google's words for a dead token."""
+        said = {"account": account, "error": error}
+        said |= {"description": description} if description else {}
+        self._call("POST", "tokens/refuse", said)
 
     def allow_refresh(self, account: str = "") -> None:
         self._call("POST", "tokens/allow", {"account": account})

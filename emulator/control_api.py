@@ -21,6 +21,7 @@ from emulator.http import (
 )
 from emulator.manifest import entry, manifest_lines
 from emulator.mutations import mutate
+from emulator.tokens import DEAD_TOKEN
 from emulator.world import Account, World
 
 DEFAULT_SCOPES = (
@@ -80,7 +81,9 @@ async def change_tokens(request: Request, world: World, what: str) -> Response:
     elif what == "revoke":
         count = world.oauth.revoke_account(sub)
     elif what == "refuse":
-        world.oauth.refuse_refresh(sub, said.get("error", "invalid_grant"))
+        world.oauth.refuse_refresh(
+            sub, said.get("error", "invalid_grant"), said.get("description", DEAD_TOKEN)
+        )
     else:
         world.oauth.allow_refresh(sub)
     return json_response({"count": count})

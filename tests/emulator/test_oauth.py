@@ -13,6 +13,7 @@ import pytest
 import requests
 from cryptography.x509 import load_pem_x509_certificate
 
+from emulator.control import Control
 from emulator.tokens import (
     DEAD_TOKEN,
     DEFAULT_CLIENT_ID,
@@ -277,11 +278,18 @@ def test_after_a_revocation_consent_is_asked_again(person: Person) -> None:
     assert "approve" in Page(person.open(prompt="").text).controls
 
 
-def test_a_forced_invalid_grant_reaches_the_client(person: Person, world: World) -> None:
+def test_a_refusal_ordered_by_control_reaches_the_client_until_it_is_lifted(
+    person: Person,
+) -> None:
     linked = link(person)
-    world.oauth.refuse_refresh("1001", "invalid_grant", "Account has been deleted")
+    control = Control(person.url)
+    control.refuse_refresh("ada@example.org", "invalid_grant", "Account has been deleted")
     refused = person.refresh(linked["refresh_token"])
     assert_refused(refused, 400, "invalid_grant", "Account has been deleted")
+    control.refuse_refresh("ada@example.org")
+    assert_refused(person.refresh(linked["refresh_token"]), 400, "invalid_grant", DEAD_TOKEN)
+    control.allow_refresh("ada@example.org")
+    assert person.refresh(linked["refresh_token"]).status_code == 200
 
 
 def test_the_id_token_verifies_against_the_jwks_and_carries_the_nonce(person: Person) -> None:

@@ -6,7 +6,6 @@ explained here: the proof fails if that list is one file too short or too long.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +15,7 @@ from typing import Any
 import pytest
 import requests
 
+from emulator.control import Control
 from emulator.sample import sample_accounts
 from emulator.sample_names import HOSTILE_NAMES
 from emulator.world import World
@@ -111,8 +111,8 @@ class Truth:
     """The stand-in's manifest by id, with paths by name."""
 
     def __init__(self, served: Serving) -> None:
-        lines = requests.get(f"{served.url}/_control/manifest", timeout=20).content.splitlines()
-        self.entries: dict[str, dict[str, Any]] = {e["id"]: e for e in map(json.loads, lines)}
+        entries = Control(served.url).manifest()
+        self.entries: dict[str, dict[str, Any]] = {entry["id"]: entry for entry in entries}
 
     def path(self, item_id: str) -> str:
         entry = self.entries[item_id]

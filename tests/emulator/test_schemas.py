@@ -14,6 +14,7 @@ from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 from googleapiclient.http import MediaIoBaseDownload
 
+from emulator.control import Control
 from emulator.items import FOLDER, GOOGLE
 from emulator.sample import ADA, sample_accounts
 from emulator.world import World
@@ -121,9 +122,7 @@ def test_default_fields_are_the_few_that_google_documents(drive: Drive) -> None:
 def test_changes_follow_the_schema_to_the_new_start(drive: Drive, served: Serving) -> None:
     start = drive.get("StartPageToken", "changes/startPageToken")["startPageToken"]
     victim = drive.files(q="name = 'target.txt'", fields="files(id)")[0]["id"]
-    control = {"op": "rename", "id": victim, "name": "target.txt"}
-    changed = requests.post(f"{served.url}/_control/mutate", json=control, timeout=10)
-    assert changed.status_code == 200, changed.text
+    Control(served.url).rename(victim, "target.txt")
     pages = drive.pages("ChangeList", "changes", pageToken=start, fields="*")
     assert [c["fileId"] for page in pages for c in page["changes"]] == [victim]
     assert "newStartPageToken" in pages[-1]
