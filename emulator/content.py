@@ -10,6 +10,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from functools import lru_cache
 from random import Random
+from threading import Lock
 from typing import Any, Protocol
 
 BLOCK = 64 * 1024
@@ -21,7 +22,7 @@ _HASH_STEP = 1024 * 1024
 CHEAP_DIGEST_BYTES = 1024 * 1024  # up to here hashing may run on the event loop
 PATTERNS = 16
 PATTERN_SIZE = 16 * 1024 * 1024
-PATTERN_STEP = 32 * 1024
+PATTERN_STEP = 16 * 1024
 TAIL = 32
 _EXACT_STATES = 4096
 
@@ -53,6 +54,7 @@ class _Hashed(ABC):
 
     def __init__(self) -> None:
         self._digests: dict[str, str] = {}
+        self._hashing = Lock()
 
     @property
     def cheap(self) -> bool:
@@ -62,13 +64,18 @@ class _Hashed(ABC):
     def read(self, start: int, stop: int) -> bytes: ...
 
     def digest(self, name: str) -> str:
-        known = self._digests.get(name)
-        if known is None:
-            state = hashlib.new(name)
-            for start in range(0, self.size, _HASH_STEP):
-                state.update(self.read(start, start + _HASH_STEP))
-            known = self._digests[name] = state.hexdigest()
-        return known
+        known = self._digests.get(name)  # before the lock: the event loop must not wait for it
+        return known or self._compute(name)
+
+    def _compute(self, name: str) -> str:
+        with self._hashing:  # two requests must not both read 10 GB
+            known = self._digests.get(name)
+            if known is None:
+                state = hashlib.new(name)
+                for start in range(0, self.size, _HASH_STEP):
+                    state.update(self.read(start, start + _HASH_STEP))
+                known = self._digests[name] = state.hexdigest()
+            return known
 
 
 class BytesContent(_Hashed):
@@ -95,18 +102,18 @@ class GeneratedContent(_Hashed):
         stop = min(stop, self.size)
         if start >= stop:
             return b""
-        first = start // BLOCK
         pieces: list[bytes] = []
-        for index in range(first, (stop - 1) // BLOCK + 1):
-            pieces += self._block(index)
-        whole = b"".join(pieces)
-        skip = start - first * BLOCK
-        return whole[skip : skip + stop - start]
+        for index in range(start // BLOCK, (stop - 1) // BLOCK + 1):
+            base = index * BLOCK
+            pieces += self._part(index, max(0, start - base), min(BLOCK, stop - base))
+        return b"".join(pieces)
 
-    def _block(self, index: int) -> tuple[bytes, bytes]:
+    def _part(self, index: int, start: int, stop: int) -> tuple[bytes, bytes]:
+        """[start, stop) of one block: what falls on its label, and the rest out of the table."""
         mark = hashlib.blake2b(b"%d" % index, key=self._key[-64:], digest_size=LABEL + 4).digest()
-        offset = int.from_bytes(mark[LABEL:], "big") % TABLE_SIZE
-        return mark[:LABEL], _TABLE[offset : offset + BLOCK - LABEL]
+        offset = int.from_bytes(mark[LABEL:], "big") % TABLE_SIZE - LABEL
+        rest = _TABLE[offset + max(start, LABEL) : offset + max(stop, LABEL)]
+        return mark[:LABEL][start:stop], rest
 
 
 class _Pattern(GeneratedContent):
