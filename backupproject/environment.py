@@ -89,9 +89,15 @@ def url(*schemes: str, required: bool = True) -> Callable[[str], str]:
     def parse(raw: str) -> str:
         if not raw and not required:
             return ""
-        parts = urlsplit(raw)
-        if parts.scheme not in schemes or not parts.netloc:
-            raise Refused(f"allowed: an address that starts with {' or '.join(schemes)}://")
+        starts = " or ".join(f"{scheme}://" for scheme in schemes)
+        try:
+            parts = urlsplit(raw)
+            known = parts.scheme in schemes and (parts.hostname or parts.scheme == "unix")
+            _ = parts.port  # raises if it is no port
+        except ValueError as error:
+            raise Refused(f"allowed: a well-formed address that starts with {starts}") from error
+        if not known:
+            raise Refused(f"allowed: an address that starts with {starts}")
         return raw
 
     return parse
@@ -140,10 +146,14 @@ def fernet_keys(raw: str) -> list[str]:
 
 def database(raw: str) -> dict[str, Any]:
     """SQLite or PostgreSQL, as an address."""
-    parsed: dict[str, Any] = dict(environ.Env.db_url_config(raw))
+    allowed = "allowed: sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME"
+    try:
+        parsed: dict[str, Any] = dict(environ.Env.db_url_config(raw))
+    except (ValueError, ImproperlyConfigured) as error:
+        raise Refused(allowed) from error
     engines = {"django.db.backends.sqlite3", "django.db.backends.postgresql"}
-    if parsed.get("ENGINE") not in engines:
-        raise Refused("allowed: sqlite:///PATH or postgres://USER:PASSWORD@HOST:PORT/NAME")
+    if parsed.get("ENGINE") not in engines or not parsed.get("NAME"):
+        raise Refused(allowed)
     return parsed
 
 

@@ -44,10 +44,15 @@ def manage(env: Mapping[str, str], *arguments: str, text: str = "") -> str:
     """Run a command of manage.py that must succeed, with `text` as its input; what it printed."""
     done = attempt(env, *arguments, text=text)
     if done.returncode != 0:
-        said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-        reason = said[-1] if said else f"status {done.returncode}"
-        raise Failure(f"manage.py {arguments[0]}: {reason}")
+        raise Failure(f"manage.py {arguments[0]}: {_reason(done)}")
     return done.stdout
+
+
+def _reason(done: subprocess.CompletedProcess[str]) -> str:
+    """The lines that say what went wrong: checks that failed, and the last word on stderr."""
+    failed = [line for line in done.stdout.splitlines() if line.startswith("error")]
+    last = done.stderr.strip().splitlines()[-1:]
+    return "; ".join([*failed, *last]) or f"status {done.returncode}"
 
 
 def attempt(
