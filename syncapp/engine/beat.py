@@ -22,6 +22,7 @@ from syncapp.errors import TransientError
 from syncapp.models import Lane, Run, Source
 
 log = logging.getLogger(__name__)
+SHARE_S = 20.0  # a lane works at least this long before it makes room for another run
 
 
 class LaneLost(TransientError):
@@ -43,6 +44,7 @@ class Beat:
         self._lost = False
         self._wanted = True
         self._ends_at = time.monotonic() + settings.LANE_SECONDS
+        self._share_until = time.monotonic() + SHARE_S
         self._thread = threading.Thread(target=self._loop, name="beat", daemon=True)
 
     def __enter__(self) -> Beat:
@@ -97,7 +99,7 @@ class Beat:
             try:
                 self._beat()
             except DatabaseError:
-                # The leases last for three more tries; the lane's own writes tell of a lasting fault.
+                # Leases last for three more tries; a lasting fault shows in the lane's own writes.
                 log.warning("beat.database_unreachable lane=%d", self._lane_id, exc_info=True)
                 connection.close()
             self._stop.wait(min(every, 1.0))
@@ -121,7 +123,9 @@ class Beat:
         self._wanted = run_on and not paused and not self._others_wait()
 
     def _others_wait(self) -> bool:
-        """Another run asked for a lane and got none: hands must become free for it."""
+        """Another run asked for a lane and got none: after its share of time, make room."""
+        if time.monotonic() < self._share_until:
+            return False
         asked = Lane.objects.filter(owner="", ended_at__isnull=True).exclude(run_id=self._run_id)
         return asked.exists()
 

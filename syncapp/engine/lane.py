@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import logging
 import queue
-import random
 import time
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from datetime import timedelta
 
 from django.conf import settings
 from django.utils import timezone
 
-from syncapp import pacing
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import jobs, lease, record, runs, settle
+from syncapp.engine import jobs, lease, runs, settle
 from syncapp.engine.adapters import destination_for, source_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.budget import Budget, Disk, Memory
 from syncapp.engine.folders import Folders
+from syncapp.engine.parking import Parked, Parking
 from syncapp.engine.rates import Rates
-from syncapp.engine.transfer import Job, Result, Transfer
+from syncapp.engine.transfer import Result, Transfer
 from syncapp.errors import ConfigurationError
 from syncapp.models import Lane, Run, Version
 
@@ -36,15 +35,6 @@ COMMIT_S = 0.25
 LOOK_S = 0.2  # how long to wait for a result before looking around
 LINGER = timedelta(seconds=20)  # a lane waits this long for a retry to come due
 POISON_LEASES = 10
-
-
-@dataclass
-class _Parked:
-    """A transfer whose spool is kept for another try at the destinations that failed."""
-
-    transfer: Transfer
-    result: Result
-    due: float  # monotonic
 
 
 class TransferLane:
@@ -65,11 +55,9 @@ class TransferLane:
         self.writers = ThreadPoolExecutor(
             settings.FILES_IN_FLIGHT * max(len(self.stores), 1), "writer"
         )
-        self.results: queue.SimpleQueue[tuple[Transfer, Result | BaseException]] = (
-            queue.SimpleQueue()
-        )
+        self.results: queue.SimpleQueue[tuple[Transfer, Future[Result]]] = queue.SimpleQueue()
         self.active: set[int] = set()
-        self.parked: dict[int, _Parked] = {}
+        self.parking = Parking()
         self.rates = Rates(run)
         self._source_error: ConfigurationError | None = None
 
@@ -102,7 +90,7 @@ class TransferLane:
             self._take()
         self._settle(self._collect())
         self.rates.tell(self.job_run)
-        if self.active or (taking and self.parked):
+        if self.active or (taking and self.parking.ids()):
             return True
         return taking and self._more_soon()
 
@@ -114,7 +102,8 @@ class TransferLane:
         ids = lease.lease(
             self.job_run.source_id, self.owner, min(free, BATCH), settings.LEASE_SECONDS
         )
-        ids = [pk for pk in ids if pk not in self.active and pk not in self.parked]
+        busy = self.active | self.parking.ids()
+        ids = [pk for pk in ids if pk not in busy]
         if not ids:
             return
         self.beat.hold(ids)
@@ -139,19 +128,14 @@ class TransferLane:
             self.beat.drop(bad)
         return [pk for pk in ids if pk not in bad]
 
-    def _start(self, transfer: Transfer) -> None:
+    def _start(self, transfer: Transfer, earlier: Result | None = None) -> None:
+        """Give a file to a thread; the lane hears of its end whatever happens."""
         self.active.add(transfer.job.version_id)
-        self.files.submit(self._work, transfer, None)
-
-    def _work(self, transfer: Transfer, earlier: Result | None) -> None:
-        """In a file's thread. Whatever happens, the lane hears of it."""
-        try:
-            if earlier is None:
-                self.results.put((transfer, transfer.read()))
-            else:
-                self.results.put((transfer, transfer.again(transfer.job.attempt + 1, earlier)))
-        except BaseException as error:
-            self.results.put((transfer, error))
+        if earlier is None:
+            future = self.files.submit(transfer.read)
+        else:
+            future = self.files.submit(transfer.again, transfer.job.attempt + 1, earlier)
+        future.add_done_callback(lambda done: self.results.put((transfer, done)))
 
     def _collect(self) -> list[tuple[Transfer, Result]]:
         """Results that are there, at most a batch; waits a moment for the first."""
@@ -160,69 +144,55 @@ class TransferLane:
         while len(got) < BATCH and self.active:
             left = deadline - time.monotonic() if got else LOOK_S
             try:
-                transfer, result = self.results.get(timeout=max(left, 0.001))
+                transfer, future = self.results.get(timeout=max(left, 0.001))
             except queue.Empty:
                 break
             self.active.discard(transfer.job.version_id)
-            if isinstance(result, BaseException):
+            if future.exception() is not None:
                 transfer.close()
-                raise result
-            got.append((transfer, result))
+            got.append((transfer, future.result()))
         return got
 
     def _settle(self, got: list[tuple[Transfer, Result]]) -> None:
         if not got:
             return
-        now = time.monotonic()
         for transfer, result in got:
             if isinstance(result.error, ConfigurationError):
                 self._source_error = result.error
-            if self._park(transfer, result, now):
-                continue
-            transfer.close()
-        self.settlement.write([result for _, result in got], set(self.parked))
-        done = {transfer.job.version_id for transfer, _ in got} - self.parked.keys()
-        self.beat.drop(done)
-        for result in (result for _, result in got):
+            if not self._park(transfer, result):
+                transfer.close()
+        parked = self.parking.ids()
+        self.settlement.write([result for _, result in got], parked)
+        self.beat.drop({transfer.job.version_id for transfer, _ in got} - parked)
+        for _, result in got:
             for destination_id, error in result.failed.items():
                 if isinstance(error, ConfigurationError):
                     self.stores.pop(destination_id, None)
 
-    def _park(self, transfer: Transfer, result: Result, now: float) -> bool:
+    def _park(self, transfer: Transfer, result: Result) -> bool:
         """Keep the spool for another try at what failed, if that is of use and there is room."""
-        version_id = transfer.job.version_id
-        self.parked.pop(version_id, None)
         outcome = settle.decide(result)
         hopeless = not result.failed or outcome.blocked or outcome.given_up
         if hopeless or not transfer.may_go_on() or not transfer.spool.spill():
             return False
-        wait = max(
-            pacing.attempt_delay_s(error, transfer.job.attempt, random.Random())
-            for error in result.failed.values()
-        )
-        self.parked[version_id] = _Parked(transfer, result, now + wait)
+        self.parking.add(Parked(transfer, result, time.monotonic() + outcome.wait_s))
         return True
 
     def _retry_parked(self) -> None:
-        now = time.monotonic()
-        due = [pk for pk, parked in self.parked.items() if parked.due <= now]
-        for version_id in due[: max(settings.FILES_IN_FLIGHT - len(self.active), 0)]:
-            parked = self.parked.pop(version_id)
-            self.active.add(version_id)
-            self.files.submit(self._work, parked.transfer, parked.result)
+        free = settings.FILES_IN_FLIGHT - len(self.active)
+        for parked in self.parking.take_due(time.monotonic(), free):
+            self._start(parked.transfer, parked.result)
 
     def _release_oldest(self) -> bool:
         """The spool is full and a reader waits: give up the longest-kept spool.
 
-        Called from a file's thread: only marks; the lane's thread gives the lease back.
+        Called from a file's thread; the beat gives the lease back.
         """
-        try:
-            version_id = next(iter(self.parked))
-            parked = self.parked.pop(version_id)
-        except (StopIteration, KeyError, RuntimeError):
-            return False  # none, or the lane is just changing the table
+        parked = self.parking.take_oldest()
+        if parked is None:
+            return False
         parked.transfer.close()
-        self.beat.give_back(version_id, timezone.now() + timedelta(seconds=1))
+        self.beat.give_back(parked.transfer.job.version_id, timezone.now() + timedelta(seconds=1))
         return True
 
     def _more_soon(self) -> bool:
@@ -239,30 +209,24 @@ class TransferLane:
         return True
 
     def _close(self) -> None:
-        self.files.shutdown(wait=True)
-        self._drain()
-        self.writers.shutdown(wait=True)
-        for parked in self.parked.values():
-            parked.transfer.close()
-        self.parked.clear()
-        self.beat.release_all()
-        self.budget.disk.close()
+        """Settle what is in flight, then give back leases, threads and temporary space."""
+        with ExitStack() as last_first:
+            last_first.callback(self.budget.disk.close)
+            last_first.callback(self.writers.shutdown)
+            last_first.callback(self.beat.release_all)
+            last_first.callback(self._drain)
+            last_first.callback(self.files.shutdown)
         self.rates.tell(self.job_run, last=True)
-        record.changed(self.job_run.source, self.job_run)
 
     def _drain(self) -> None:
-        """Settle what came in while the lane was ending."""
+        """Settle what came in while the lane was ending; parked spools are given up."""
         while self.active:
-            got = self._collect()
-            if not got:
-                return
-            self._settle(got)
+            self._settle(self._collect())
+        for parked in self.parking.take_all():
+            parked.transfer.close()
 
 
 def transfer(run: Run, lane: Lane, beat: Beat) -> None:
     """Work on a run's transfers, then end the run if nothing is left."""
     TransferLane(run, lane, beat).run()
     runs.finish_if_done(run)
-
-
-__all__ = ["Job", "TransferLane", "transfer"]

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from django.db import IntegrityError as DatabaseConflict
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q, Sum
+from django.db.models import Exists, F, OuterRef, Sum
 from django.utils import timezone
 
 from accounts.models import User
@@ -92,15 +92,21 @@ def retry_failed(source: Source, *, refused: bool = True) -> int:
     )
 
 
-def plan_copies(run: Run) -> None:
-    """Wanted − present for the whole source, then the run's totals; in sets, idempotent."""
-    source = run.source
+def wanted_destinations(source: Source) -> list[int]:
+    """Where the source is to be kept; ConfigurationError if nowhere."""
     wanted = list(source.destinations.filter(enabled=True).values_list("pk", flat=True))
     if not wanted:
         raise ConfigurationError(
             f"{source.name} has no destination: choose where it is to be kept.",
             code="no_destination",
         )
+    return wanted
+
+
+def plan_copies(run: Run) -> None:
+    """Wanted − present for the whole source, then the run's totals; in sets, idempotent."""
+    source = run.source
+    wanted = wanted_destinations(source)
     _forget_unwanted(source, wanted)
     remake = Copy.objects.filter(
         version__source=source, state__in=[Copy.State.DAMAGED, Copy.State.FAILED],
@@ -201,6 +207,11 @@ def refused_files(source_id: int) -> int:
     return listed.count() + read.count()
 
 
+def complete(run: Run, message: str) -> bool:
+    """End a run that did all it was to do."""
+    return _end(run, Run.Outcome.OK, "", message)
+
+
 def fail(run: Run, error: BackupError) -> bool:
     """End a run that can't go on; the reason is an alert, and stops the source if it must."""
     if isinstance(error, ConfigurationError):
@@ -235,8 +246,3 @@ def _end(run: Run, outcome: str, code: str, message: str) -> bool:
     )
     record.changed(source, run)
     return True
-
-
-def waiting_now(source_id: int) -> Q:
-    """Condition for versions of a source that a lane could take at this moment."""
-    return Q(source_id=source_id, state=Version.State.PENDING, due_at__lte=timezone.now())

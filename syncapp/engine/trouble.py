@@ -59,12 +59,13 @@ def troubles(source: Source, kind: Kind) -> Iterator[Trouble]:
 def reasons(source: Source, kind: Kind) -> Counter[str]:
     """How many files by the reason's code: FAILED or REFUSED."""
     found: Counter[str] = Counter()
-    counted = [_versions(source, kind).values_list("error_code").annotate(n=Count("pk"))]
+    read = _versions(source, kind).values_list("error_code").annotate(n=Count("pk")).order_by()
+    for code, number in read:
+        found[code or kind.value] += number
     if kind is Kind.REFUSED:
-        counted.append(_problems(source).values_list("problem").annotate(n=Count("pk")))
-    for rows in counted:
-        for code, number in rows.order_by():
-            found[code or kind.value] += number
+        listed = _problems(source).values_list("problem").annotate(n=Count("pk")).order_by()
+        for code, number in listed:
+            found[code] += number
     return found
 
 

@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
                 ('transfer_started_at', models.DateTimeField(null=True)),
                 ('ended_at', models.DateTimeField(null=True)),
                 ('retry_at', models.DateTimeField(null=True)),
-                ('scan_attempts', models.PositiveSmallIntegerField(default=0)),
+                ('faults', models.PositiveSmallIntegerField(default=0)),
                 ('files_seen', models.PositiveBigIntegerField(default=0)),
                 ('files_new', models.PositiveBigIntegerField(default=0)),
                 ('files_changed', models.PositiveBigIntegerField(default=0)),

@@ -46,8 +46,8 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True)
     transfer_started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
-    retry_at = models.DateTimeField(null=True)  # not before this: a scan that failed waits
-    scan_attempts = models.PositiveSmallIntegerField(default=0)
+    retry_at = models.DateTimeField(null=True)  # no lane before this: one that failed waits
+    faults = models.PositiveSmallIntegerField(default=0)  # lanes that failed in a row
     # Scan
     files_seen = models.PositiveBigIntegerField(default=0)
     files_new = models.PositiveBigIntegerField(default=0)

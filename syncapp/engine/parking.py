@@ -1,0 +1,57 @@
+"""Transfers whose spool is kept for another try at the destinations that failed.
+
+Used by the lane's thread, and by a file's thread that needs the room of the longest-kept one.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from syncapp.engine.transfer import Result, Transfer
+
+
+@dataclass
+class Parked:
+    """A transfer, how its last attempt ended, and when (monotonic) the next is due."""
+
+    transfer: Transfer
+    result: Result
+    due: float
+
+
+class Parking:
+    """Parked transfers by version, in the order of their parking."""
+
+    def __init__(self) -> None:
+        self._parked: dict[int, Parked] = {}
+        self._lock = threading.Lock()
+
+    def add(self, parked: Parked) -> None:
+        """Keep it."""
+        with self._lock:
+            self._parked[parked.transfer.job.version_id] = parked
+
+    def take_due(self, now: float, most: int) -> list[Parked]:
+        """Those whose next try is due, at most `most`; they are parked no more."""
+        with self._lock:
+            due = [pk for pk, parked in self._parked.items() if parked.due <= now][: max(most, 0)]
+            return [self._parked.pop(pk) for pk in due]
+
+    def take_oldest(self) -> Parked | None:
+        """The one that was parked first."""
+        with self._lock:
+            oldest = next(iter(self._parked), None)
+            return self._parked.pop(oldest) if oldest is not None else None
+
+    def take_all(self) -> list[Parked]:
+        """All of them."""
+        with self._lock:
+            parked = list(self._parked.values())
+            self._parked.clear()
+            return parked
+
+    def ids(self) -> set[int]:
+        """Versions that are parked now."""
+        with self._lock:
+            return set(self._parked)
