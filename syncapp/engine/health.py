@@ -18,6 +18,9 @@ from syncapp.engine.scan import IN_TRASH
 from syncapp.models import Copy, Destination, Run, Source, Version, Worker
 from syncapp.types import Content
 
+# Causes of a run's end that are counted file by file, or stand at a destination.
+TOLD_ELSEWHERE = frozenset(["files_failed", "copies_damaged"])
+
 
 class Level(IntEnum):
     """How bad, worst highest. From UNPROTECTED on, a person has something to do."""
@@ -52,6 +55,7 @@ class SourceHealth:
     source: Source
     destinations: list[Destination]
     last_backup: Run | None = None
+    last_verify: Run | None = None
     active: list[Run] = field(default_factory=list)
     files: int = 0
     stored: int = 0
@@ -127,9 +131,8 @@ def _judge_source(state: SourceHealth) -> Iterator[Finding]:
     if source.blocked_code:
         message = f"{name} is blocked: {source.blocked_reason}"
         yield Finding(Level.BLOCKED, source.blocked_code, message, source.pk)
-    elif last is not None and last.outcome == Run.Outcome.FAILED:
-        message = f"The last backup of {name} failed: {last.error_message}"
-        yield Finding(Level.FAILED, last.error_code or "run_failed", message, source.pk)
+    else:
+        yield from _judge_runs(state)
     if state.failed:
         message = f"{_files(state.failed)} of {name} could not be backed up."
         yield Finding(Level.FAILED, "files_failed", message, source.pk)
@@ -153,6 +156,16 @@ def _judge_source(state: SourceHealth) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "running", message, source.pk)
 
 
+def _judge_runs(state: SourceHealth) -> Iterator[Finding]:
+    """Runs that failed for a reason that no other finding tells."""
+    for run in (state.last_backup, state.last_verify):
+        if run is None or run.outcome != Run.Outcome.FAILED or run.error_code in TOLD_ELSEWHERE:
+            continue
+        what = f"{run.get_kind_display().lower()} of “{state.source.name}”"
+        message = f"The last {what} failed: {run.error_message}"
+        yield Finding(Level.FAILED, run.error_code or "run_failed", message, state.source.pk)
+
+
 def _summary(states: Sequence[SourceHealth]) -> Finding:
     """What is well: the only finding if nothing else is to be said."""
     stored, waiting = sum(s.stored for s in states), sum(s.waiting for s in states)
@@ -174,9 +187,8 @@ def _examine_source(source: Source) -> SourceHealth:
     return SourceHealth(
         source=source,
         destinations=list(source.destinations.order_by("pk")),
-        last_backup=source.runs.filter(kind=Run.Kind.BACKUP, ended_at__isnull=False)
-        .order_by("-pk")
-        .first(),
+        last_backup=_last(source, Run.Kind.BACKUP),
+        last_verify=_last(source, Run.Kind.VERIFY),
         active=list(source.runs.filter(ended_at=None).order_by("pk")),
         files=here.count(),
         stored=states[Version.State.STORED],
@@ -186,6 +198,12 @@ def _examine_source(source: Source) -> SourceHealth:
         trashed=here.filter(problem=IN_TRASH).count(),
         copies=_copies(source),
     )
+
+
+def _last(source: Source, kind: str) -> Run | None:
+    """The last run that came to an end of its own."""
+    ended = source.runs.filter(kind=kind, ended_at__isnull=False)
+    return ended.exclude(outcome=Run.Outcome.CANCELLED).order_by("-pk").first()
 
 
 def _copies(source: Source) -> dict[int, Counter[str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from abc import ABC, abstractmethod
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable
 from enum import IntEnum
@@ -54,7 +55,7 @@ class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
     """Django's order of options, the epilog's lines as they are."""
 
 
-class ReportCommand(BaseCommand):
+class ReportCommand(BaseCommand, ABC):
     """A command that answers with an exit code; `answer` is what a subclass writes."""
 
     epilog = EXIT_HELP
@@ -82,9 +83,9 @@ class ReportCommand(BaseCommand):
         if code is not Exit.OK:
             raise SystemExit(int(code))
 
+    @abstractmethod
     def answer(self, options: dict[str, Any]) -> Exit:
         """Do it; write results by `say` or `give`."""
-        raise NotImplementedError
 
     def say(self, text: str = "") -> None:
         """A line of the result."""

@@ -9,14 +9,11 @@ Troubles: kind (failed, refused, damaged), path, code, message, destination, obj
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import islice
 
-from syncapp.engine.trouble import Kind, Trouble, troubles
+from syncapp.engine.trouble import Trouble
 from syncapp.management.base import Exit
 from syncapp.models import Run, Source
 from syncapp.types import JsonObject
-
-SHOWN = 50  # troubles of a kind in text; `manage.py files` and JSON have them all
 
 _FIGURES = (
     *("files_seen", "files_new", "files_changed", "files_vanished", "files_total", "files_done"),
@@ -86,9 +83,3 @@ def worst_of(codes: Iterable[Exit]) -> Exit:
     found = set(codes)
     order = (Exit.NO_WORKER, Exit.FAILED, Exit.BLOCKED)
     return next((code for code in order if code in found), Exit.OK)
-
-
-def first_troubles(source: Source, kind: Kind) -> tuple[list[Trouble], bool]:
-    """Those that text shows, and whether there are more."""
-    found = list(islice(troubles(source, kind), SHOWN + 1))
-    return found[:SHOWN], len(found) > SHOWN

@@ -7,6 +7,7 @@ as Runs, time comes in as an argument. Must not write to stdout, which belongs t
 from __future__ import annotations
 
 import shutil
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,8 +25,13 @@ LISTING = {Run.Stage.SCAN: "scanning", Run.Stage.PLAN: "planning", Run.Stage.QUE
 class Stream(Protocol):
     """What Django's OutputWrapper offers."""
 
-    def write(self, msg: str = "", *, ending: str | None = None) -> None:
-        """Write a text, with its ending."""
+    def write(
+        self,
+        msg: str = "",
+        style_func: Callable[[str], str] | None = None,
+        ending: str | None = None,
+    ) -> None:
+        """Write a text in a style, with its ending."""
 
     def flush(self) -> None:
         """Let it be seen."""
@@ -119,9 +125,12 @@ def bar(share: float) -> str:
 
 
 class Display:
-    """Lines that replace each other on a terminal, and follow each other elsewhere."""
+    """Lines that replace each other on a terminal, and follow each other elsewhere.
 
-    def __init__(self, stream: Stream, clock: Callable[[], float]) -> None:
+    Written without a style: Django's stderr would be red.
+    """
+
+    def __init__(self, stream: Stream, clock: Callable[[], float] = time.monotonic) -> None:
         self._stream, self._clock = stream, clock
         self._terminal = stream.isatty()
         self._drawn = 0
@@ -134,7 +143,7 @@ class Display:
         elif self._clock() - self._written_at >= PLAIN_INTERVAL_S:
             self._written_at = self._clock()
             for line in lines:
-                self._stream.write(line)
+                self._stream.write(line, str)
             self._stream.flush()
 
     def clear(self) -> None:
@@ -147,7 +156,7 @@ class Display:
         width = shutil.get_terminal_size().columns - 1
         back = f"\x1b[{self._drawn}F" if self._drawn else ""
         text = "".join(f"{fit(line, width)}\n" for line in lines)
-        self._stream.write(f"{back}\x1b[J{text}", ending="")
+        self._stream.write(f"{back}\x1b[J{text}", str, ending="")
         self._stream.flush()
         self._drawn = len(lines)
 

@@ -4,9 +4,10 @@ Exit: 0 healthy, 1 something failed, is blocked or kept nowhere, 4 no worker is 
 
 JSON, stable: {sentence, exit_code, worker_alive, findings: [{level, code, message, source,
 destination}], sources: [{id, slug, name, account, paused, blocked_code, blocked_reason, files,
-stored, waiting, failed, refused, trashed, last_backup: run | null, copies: [{destination, stored, verified,
-waiting, failed, damaged}]}], destinations: [{id, name, kind, enabled, blocked_code,
-blocked_reason}], workers: [{host, pid, started_at, heartbeat_at}], active_runs: [run]}.
+stored, waiting, failed, refused, trashed, last_backup: run | null, last_verify: run | null,
+copies: [{destination, stored, verified, waiting, failed, damaged}]}], destinations: [{id, name,
+kind, enabled, blocked_code, blocked_reason}], workers: [{host, pid, started_at, heartbeat_at}],
+active_runs: [run]}.
 Levels: ok, note, unprotected, failed, blocked, no_worker. `files`: present at the source, folders
 aside. `stored` of copies includes the verified ones. A run's keys: `management/outcome.py`.
 """
@@ -28,6 +29,15 @@ from syncapp.models import Copy, Destination, Run
 from syncapp.types import JsonObject
 
 State = Copy.State
+SOURCE_HEADINGS = (
+    *("ID", "NAME", "STATE", "LAST BACKUP", "FILES", "STORED", "WAITING", "FAILED", "REFUSED"),
+    "TRASHED",
+)
+COPY_HEADINGS = (
+    *("SOURCE", "DESTINATION", "STATE", "STORED", "VERIFIED", "WAITING", "FAILED"),
+    "DAMAGED",
+)
+RUN_HEADINGS = ("RUN", "SOURCE", "KIND", "STAGE", "FILES", "OF", "SINCE")
 
 
 class Command(ReportCommand):
@@ -67,28 +77,29 @@ def verdict(health: Health) -> Exit:
 
 
 def _sections(health: Health) -> Iterator[tuple[str, str]]:
-    if health.sources:
-        headings = ("ID", "NAME", "STATE", "LAST BACKUP", "FILES", "STORED", "WAITING", "FAILED")
-        rows = map(_source_row, health.sources)
-        yield "Sources", table((*headings, "REFUSED"), rows)
-    copies = [row for state in health.sources for row in _copy_rows(state)]
-    if copies:
-        headings = ("SOURCE", "DESTINATION", "STATE", "STORED", "VERIFIED", "WAITING", "FAILED")
-        yield "Destinations", table((*headings, "DAMAGED"), copies)
     active = [run for state in health.sources for run in state.active]
-    if active:
-        headings = ("RUN", "SOURCE", "KIND", "STAGE", "FILES", "OF", "SINCE")
-        yield "Active runs", table(headings, map(_run_row, active))
-    if health.workers:
-        rows = ((w.host, str(w.pid), moment(w.heartbeat_at)) for w in health.workers)
-        yield "Workers", table(("HOST", "PID", "LAST HEARD OF"), rows)
+    sections: dict[str, tuple[Sequence[str], list[Sequence[object]]]] = {
+        "Sources": (SOURCE_HEADINGS, [_source_row(state) for state in health.sources]),
+        "Destinations": (
+            COPY_HEADINGS,
+            [row for state in health.sources for row in _copy_rows(state)],
+        ),
+        "Active runs": (RUN_HEADINGS, [_run_row(run) for run in active]),
+        "Workers": (
+            ("HOST", "PID", "LAST HEARD OF"),
+            [(w.host, str(w.pid), moment(w.heartbeat_at)) for w in health.workers],
+        ),
+    }
+    for title, (headings, rows) in sections.items():
+        if rows:
+            yield title, table(headings, rows)
 
 
 def _source_row(state: SourceHealth) -> Sequence[object]:
     source, last = state.source, state.last_backup
     ended = f"{moment(last.ended_at)} {last.get_outcome_display()}" if last else "never"
     condition = "blocked" if source.blocked_code else "paused" if source.paused else "active"
-    counts = state.files, state.stored, state.waiting, state.failed, state.refused
+    counts = state.files, state.stored, state.waiting, state.failed, state.refused, state.trashed
     return source.pk, source.name, condition, ended, *counts
 
 
@@ -168,6 +179,7 @@ def _source_document(state: SourceHealth) -> JsonObject:
         "refused": state.refused,
         "trashed": state.trashed,
         "last_backup": run_document(state.last_backup) if state.last_backup else None,
+        "last_verify": run_document(state.last_verify) if state.last_verify else None,
         "copies": [
             {"destination": d.name, **_copy_counts(state.copies.get(d.pk, Counter()))}
             for d in state.destinations
