@@ -21,8 +21,9 @@ class BootstrapClasses:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        for bound in self:  # type: ignore[attr-defined]
-            widget = bound.field.widget
+        # Not `for … in self`: that fixes the labels, which subclasses still change.
+        for field in self.fields.values():  # type: ignore[attr-defined]
+            widget = field.widget
             box = isinstance(widget, forms.CheckboxInput)
             widget.attrs["class"] = "form-check-input" if box else "form-control"
             widget.attrs.pop("placeholder", None)  # the label says it and stays readable

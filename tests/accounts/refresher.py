@@ -1,6 +1,6 @@
 """One worker process of the stampede: `python -m tests.accounts.refresher ACCOUNT THREADS`.
 
-Says "ready", waits for a line on standard input, then every thread asks for a token at once.
+Writes "ready", waits for a line on standard input, then every thread asks for a token at once.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ def main() -> None:
         finally:
             connection.close()
 
-    print("ready", flush=True)
+    sys.stdout.write("ready\n")
+    sys.stdout.flush()
     sys.stdin.readline()
     with ThreadPoolExecutor(threads) as pool:
-        print(json.dumps(list(pool.map(ask, range(threads)))))
+        json.dump(list(pool.map(ask, range(threads))), sys.stdout)
 
 
 if __name__ == "__main__":

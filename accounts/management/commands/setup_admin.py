@@ -53,7 +53,7 @@ def _read_password() -> str:
 
 def _set_password(user: User, password: str) -> None:
     try:
-        user.clean_fields(exclude=["password"])
+        user.full_clean(exclude=["password"])
         validate_password(password, user)
     except ValidationError as error:
         raise CommandError(" ".join(error.messages)) from error
