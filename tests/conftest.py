@@ -13,6 +13,8 @@ import pytest
 
 from tests.servers import programs
 from tests.servers.emulator import _emulator_process, google  # noqa: F401 - fixtures
+from tests.servers.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
+from tests.servers.redis import redis_server, redis_url  # noqa: F401 - fixtures
 
 LEFT_OUT = "left out, no "
 IN_CI = os.environ.get("CI", "").lower() == "true"
