@@ -67,7 +67,7 @@ class Probe:
 
     def _put(self, data: bytes) -> None:
         self._data = data
-        self._destination.put(self._key, part_of(data), _meta(data))
+        self._destination.put(self._key, part_of(data), meta_of(data))
 
     def _read_back(self) -> str:
         self._expect(self._key, self._data)
@@ -97,7 +97,7 @@ class Probe:
     def _write_in_parts(self) -> str:
         data = os.urandom(self._destination.limits.min_part + 1)
         size = len(data) - 1
-        upload = self._destination.start_upload(self._big_key, _meta(data), part_size=size)
+        upload = self._destination.start_upload(self._big_key, meta_of(data), part_size=size)
         try:
             upload.send(part_of(data[:size], 1))
             upload.send(part_of(data[size:], 2))
@@ -114,7 +114,7 @@ class Probe:
         promised = part_of(b"promised")
         wrong = Part.of(1, b"delivere", promised.md5, promised.sha256)
         try:
-            self._destination.put(self._copy_key, wrong, _meta(b"promised"))
+            self._destination.put(self._copy_key, wrong, meta_of(b"promised"))
         except IntegrityError:
             return ""
         raise IntegrityError("Bytes that differ from their checksum were accepted.")
@@ -132,5 +132,6 @@ def part_of(data: bytes, number: int = 1) -> Part:
     return Part.of(number, data, hashlib.md5(data).digest(), hashlib.sha256(data).digest())  # noqa: S324
 
 
-def _meta(data: bytes) -> ObjectMeta:
+def meta_of(data: bytes) -> ObjectMeta:
+    """What the probe's objects carry."""
     return ObjectMeta(mtime=_MTIME, remote_id="probe", sha256=hashlib.sha256(data).hexdigest())

@@ -22,7 +22,7 @@ HOSTILE_NAMES = [
     "quotes ' \" ` and \\ backslash.txt",
     "<script>alert(1)</script>.html",
     "emoji 🎉👩‍👩‍👧 flag 🇩🇪.png",
-    "rtl שלום مرحبا ‮reversed.txt",
+    "rtl שלום مرحبا \u202ereversed.txt",
     "combining e\u0301 and ligature ﬁ.txt",
     "control ␊ ␀ ␛ slash ／.txt",
     "trailing dot．",

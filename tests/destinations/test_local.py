@@ -320,10 +320,11 @@ def test_a_file_that_is_cut_while_it_is_read_is_not_taken_as_whole(
 ) -> None:
     put(store, "a.bin", random_bytes(2 * MIB))
 
-    with store.read("a.bin") as chunks, pytest.raises(Unavailable, match="ended 1048576 bytes"):
+    with store.read("a.bin") as chunks:
         next(chunks)
         os.truncate(root / "a.bin", MIB)
-        list(chunks)
+        with pytest.raises(Unavailable, match="ended 1048576 bytes early"):
+            next(chunks)
 
 
 def test_a_copy_costs_no_space_where_links_exist(store: LocalDestination, root: Path) -> None:

@@ -1,0 +1,154 @@
+"""S3-compatible services as data: where they are, what they allow, how they differ.
+
+No behaviour beyond filling a template, no network. A new service is one entry of `PROVIDERS`.
+Sources: each service's own endpoint and limits page; `check` of a destination finds out what a
+page does not say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from syncapp.types import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """One place of a service. `in_eu`: whether the bytes lie in the European Union."""
+
+    name: str
+    label: str
+    in_eu: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One S3-compatible service.
+
+    `endpoint` has `{region}` in it, "" where a person must give it. `etag_is_md5`: an object
+    sent in one call has its MD5 as ETag (encryption with KMS keys aside). `checksum` is what
+    checksum mode "auto" stands for: "sha256" only where x-amz-checksum-sha256 is known to be
+    verified by the service.
+    """
+
+    label: str
+    endpoint: str = ""
+    regions: tuple[Region, ...] = ()
+    path_style: bool = False
+    limits: Limits = field(default_factory=Limits)
+    checksum: str = "md5"
+    storage_classes: tuple[str, ...] = ("STANDARD",)
+    sse: tuple[str, ...] = ()
+    etag_is_md5: bool = True
+    ambient_keys: bool = False
+    notes: str = ""
+
+    def endpoint_for(self, region: str) -> str:
+        """The address of the service in a region, "" if it has none of its own."""
+        return self.endpoint.format(region=region)
+
+
+_GLACIER_NOTE = (
+    "Objects in classes that must be restored before reading can't be verified by reading back; "
+    "none of those is offered. Use a lifecycle rule to archive old versions."
+)
+
+PROVIDERS: dict[str, Provider] = {
+    "aws": Provider(
+        label="Amazon S3",
+        endpoint="https://s3.{region}.amazonaws.com",
+        regions=(
+            Region("eu-central-1", "Frankfurt"),
+            Region("eu-west-1", "Ireland"),
+            Region("eu-west-3", "Paris"),
+            Region("eu-north-1", "Stockholm"),
+            Region("eu-south-1", "Milan"),
+            Region("eu-south-2", "Spain"),
+            Region("eu-west-2", "London", in_eu=False),
+            Region("eu-central-2", "Zürich", in_eu=False),
+            Region("us-east-1", "N. Virginia", in_eu=False),
+            Region("us-east-2", "Ohio", in_eu=False),
+            Region("us-west-1", "N. California", in_eu=False),
+            Region("us-west-2", "Oregon", in_eu=False),
+            Region("ca-central-1", "Canada", in_eu=False),
+            Region("sa-east-1", "São Paulo", in_eu=False),
+            Region("ap-south-1", "Mumbai", in_eu=False),
+            Region("ap-southeast-1", "Singapore", in_eu=False),
+            Region("ap-southeast-2", "Sydney", in_eu=False),
+            Region("ap-northeast-1", "Tokyo", in_eu=False),
+        ),
+        checksum="sha256",
+        storage_classes=(
+            "INTELLIGENT_TIERING",
+            "STANDARD",
+            "STANDARD_IA",
+            "ONEZONE_IA",
+            "GLACIER_IR",
+        ),
+        sse=("AES256", "aws:kms"),
+        ambient_keys=True,
+        notes=_GLACIER_NOTE,
+    ),
+    "scaleway": Provider(
+        label="Scaleway Object Storage",
+        endpoint="https://s3.{region}.scw.cloud",
+        regions=(
+            Region("fr-par", "Paris"),
+            Region("nl-ams", "Amsterdam"),
+            Region("pl-waw", "Warsaw"),
+            Region("it-mil", "Milan"),
+        ),
+        # Scaleway documents 1,000 parts where S3 has 10,000.
+        limits=Limits(max_parts=1000),
+        storage_classes=("STANDARD", "ONEZONE_IA"),
+        notes=_GLACIER_NOTE,
+    ),
+    "ovhcloud": Provider(
+        label="OVHcloud Object Storage",
+        endpoint="https://s3.{region}.io.cloud.ovh.net",
+        regions=(
+            Region("gra", "Gravelines"),
+            Region("rbx", "Roubaix"),
+            Region("sbg", "Strasbourg"),
+            Region("eu-west-par", "Paris, three zones"),
+            Region("eu-south-mil", "Milan, three zones"),
+            Region("de", "Frankfurt"),
+            Region("waw", "Warsaw"),
+            Region("uk", "London", in_eu=False),
+            Region("bhs", "Beauharnois", in_eu=False),
+            Region("ca-east-tor", "Toronto", in_eu=False),
+            Region("sgp", "Singapore", in_eu=False),
+            Region("ap-southeast-syd", "Sydney", in_eu=False),
+        ),
+        storage_classes=("STANDARD", "STANDARD_IA", "EXPRESS_ONEZONE"),
+        sse=("AES256",),
+    ),
+    "hetzner": Provider(
+        label="Hetzner Object Storage",
+        endpoint="https://{region}.your-objectstorage.com",
+        regions=(
+            Region("fsn1", "Falkenstein"),
+            Region("nbg1", "Nuremberg"),
+            Region("hel1", "Helsinki"),
+        ),
+    ),
+    "exoscale": Provider(
+        label="Exoscale Object Storage",
+        endpoint="https://sos-{region}.exo.io",
+        regions=(
+            Region("de-fra-1", "Frankfurt"),
+            Region("de-muc-1", "Munich"),
+            Region("at-vie-1", "Vienna 1"),
+            Region("at-vie-2", "Vienna 2"),
+            Region("bg-sof-1", "Sofia"),
+            Region("hr-zag-1", "Zagreb"),
+            Region("ch-gva-2", "Geneva", in_eu=False),
+            Region("ch-dk-2", "Zürich", in_eu=False),
+        ),
+    ),
+    "ceph": Provider(label="Ceph RADOS Gateway", path_style=True, notes="Needs an endpoint."),
+    "rclone": Provider(label="rclone serve s3", path_style=True, notes="Needs an endpoint."),
+    "other": Provider(
+        label="Other S3-compatible service", path_style=True, notes="Needs an endpoint."
+    ),
+}

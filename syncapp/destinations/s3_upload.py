@@ -1,0 +1,151 @@
+"""One object being written in parts (S3 multipart upload); each part confirmed by its MD5.
+
+Follows docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html. Keeps one digest per part,
+never its bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from syncapp.destinations.base import Upload
+from syncapp.destinations.s3_client import body_of
+from syncapp.destinations.s3_objects import (
+    base64_of,
+    etag_of,
+    is_composite,
+    is_kms,
+    plain_md5,
+    version_of,
+)
+from syncapp.errors import IntegrityError, NotFound, TransientError
+from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import CompletedPartTypeDef
+
+    from syncapp.destinations.s3 import S3Destination
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    size: int
+    md5: bytes
+    sha256: bytes
+    etag: str
+
+
+class S3Upload(Upload):
+    """Parts under an upload id; the store forgets them at `abort`, or at a later sweep."""
+
+    def __init__(self, store: S3Destination, key: str, meta: ObjectMeta) -> None:
+        self._store = store
+        self._key = key
+        self._sent: dict[int, _Sent] = {}
+        request = store.write_request(key, meta, in_parts=True)
+        if store.with_sha256:
+            request["ChecksumAlgorithm"] = "SHA256"
+        with store.errors.translated(key):
+            answer = store.client.create_multipart_upload(**request)
+        self._about: dict[str, Any] = {
+            "Bucket": store.bucket,
+            "Key": request["Key"],
+            "UploadId": answer["UploadId"],
+        }
+        self._done = False
+
+    def send(self, part: Part) -> None:
+        request: dict[str, Any] = {
+            **self._about,
+            "PartNumber": part.number,
+            "ContentLength": part.size,
+            "ContentMD5": base64_of(part.md5),
+        }
+        if self._store.with_sha256:
+            request["ChecksumSHA256"] = base64_of(part.sha256)
+        with self._known(), body_of(part) as body:
+            answer = self._store.client.upload_part(**request, Body=body)
+        # A part that was refused or differs must not be completed by the one sent before.
+        self._sent.pop(part.number, None)
+        self._store.confirm(self._key, part, answer)
+        self._sent[part.number] = _Sent(part.size, part.md5, part.sha256, etag_of(answer))
+
+    def finish(self, digest: Digest) -> ObjectInfo:
+        size = sum(sent.size for sent in self._sent.values())
+        if size != digest.size or sorted(self._sent) != list(range(1, len(self._sent) + 1)):
+            raise IntegrityError(
+                f"Of “{self._key}” {size} bytes in {len(self._sent)} parts were sent, not the "
+                f"{digest.size} bytes that it has."
+            )
+        with self._known():
+            answer = self._complete()
+        self._done = True
+        return self._confirmed(digest, version_of(answer))
+
+    @contextmanager
+    def _known(self) -> Iterator[None]:
+        """A store that forgot the upload (swept, restarted) is asked anew, not the file skipped."""
+        try:
+            with self._store.errors.translated(self._key):
+                yield
+        except NotFound as error:
+            raise TransientError(
+                f"The bucket “{self._store.bucket}” has lost the unfinished upload of "
+                f"“{self._key}”; it has to be sent again from its start.",
+                code="upload_lost",
+            ) from error
+
+    def _complete(self) -> dict[str, Any]:
+        parts: list[CompletedPartTypeDef] = []
+        for number, sent in sorted(self._sent.items()):
+            part: CompletedPartTypeDef = {"PartNumber": number, "ETag": f'"{sent.etag}"'}
+            if self._store.with_sha256:
+                part["ChecksumSHA256"] = base64_of(sent.sha256)
+            parts.append(part)
+        return dict(
+            self._store.client.complete_multipart_upload(
+                **self._about, MultipartUpload={"Parts": parts}
+            )
+        )
+
+    def _confirmed(self, digest: Digest, version_id: str) -> ObjectInfo:
+        """Ask what stands there now: the answer to completing has no size, on Ceph no ETag."""
+        answer = self._store.head_answer(self._key, version_id)
+        expected = self._expected_etag()
+        size, etag = answer.get("ContentLength"), etag_of(answer)
+        if size != digest.size or not self._agrees(answer, expected, digest):
+            self._store.remove_wrong(self._key, version_id)
+            raise IntegrityError(
+                f"“{self._key}” was assembled wrongly in the bucket “{self._store.bucket}”: "
+                f"{size} bytes, ETag {etag}; expected were {digest.size} bytes, ETag {expected}."
+            )
+        return self._store.info(self._key, answer)
+
+    def _expected_etag(self) -> str:
+        """MD5 of the parts' MD5s, then their number: how S3 names an object sent in parts."""
+        sent = [self._sent[number] for number in sorted(self._sent)]
+        joined = hashlib.md5(b"".join(one.md5 for one in sent)).hexdigest()  # noqa: S324
+        return f"{joined}-{len(sent)}"
+
+    def _agrees(self, answer: Mapping[str, Any], expected: str, digest: Digest) -> bool:
+        """Whether the ETag is right, if it is one that says anything about the bytes."""
+        if not self._store.etag_is_md5 or is_kms(answer):
+            return True
+        etag = etag_of(answer)
+        # Stores that are folders (rclone) have the MD5 of the whole instead.
+        return etag in (expected, digest.md5) or not (is_composite(etag) or plain_md5(answer))
+
+    def abort(self) -> None:
+        if self._done:
+            return
+        try:
+            with self._store.errors.translated(self._key):
+                self._store.client.abort_multipart_upload(**self._about)
+        except NotFound:
+            pass
+        self._done = True
+        self._sent.clear()
