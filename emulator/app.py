@@ -64,29 +64,29 @@ class Emulator:
             raise RuntimeError(f"the emulator speaks HTTP only, not {scope['type']}")
         request = _request_from(scope, await _body(receive))
         if request.path.startswith(CONTROL_PREFIX):
-            await _send(await self._answer(request), send)
+            await _Stream(send, receive).send(await self._answer(request))
             return
-        fault = self._world.faults.pick(request)
-        response = await self._faulty_answer(request, fault)
+        faults = self._world.faults.pick(request)
+        response = await self._faulty_answer(request, faults)
         self._world.counters.statuses[str(response.status)] += 1
-        spoils = fault is not None and fault.spoils_body and response.status < 400
+        spoiler = next((f for f in faults if f.spoils_body and response.status < 400), None)
+        stream = _Stream(send, receive, self._world)
         try:
-            await _send(response, send, self._world, fault if spoils else None)
+            await stream.send(response, spoiler)
         except ConnectionCut:
             return  # the server closes a connection whose answer is not finished
 
-    async def _faulty_answer(self, request: Request, fault: Fault | None) -> Response:
-        if fault is None:
-            return await self._answer(request)
-        self._world.counters.faults += 1
-        if fault.delay_s:
-            await asyncio.sleep(fault.delay_s)
-        request.incomplete = fault.incomplete_search
-        refusal = fault.refusal()
-        if refusal is None:
-            return await self._answer(request)
-        self._world.counters.requests["fault"] += 1
-        return refusal
+    async def _faulty_answer(self, request: Request, faults: list[Fault]) -> Response:
+        for fault in faults:
+            self._world.counters.faults += 1
+            if fault.delay_s:
+                await asyncio.sleep(fault.delay_s)
+            request.incomplete = request.incomplete or fault.incomplete_search
+            refusal = fault.refusal()
+            if refusal is not None:
+                self._world.counters.requests["fault"] += 1
+                return refusal
+        return await self._answer(request)
 
     async def _answer(self, request: Request) -> Response:
         for route in self._routes.get(request.method, ()):
@@ -144,29 +144,50 @@ def _request_from(scope: Scope, body: bytes) -> Request:
     )
 
 
-async def _send(
-    response: Response, send: Send, world: World | None = None, fault: Fault | None = None
-) -> None:
+class _Stream:
+    """Sends one response; stops making bytes when the client has gone."""
+
+    def __init__(self, send: Send, receive: Receive, world: World | None = None) -> None:
+        self._send = send
+        self._receive = receive
+        self._world = world  # None: bytes are not counted
+
+    async def send(self, response: Response, fault: Fault | None = None) -> None:
+        """Send it all, as the fault spoils it; raises ConnectionCut where the rest is missing."""
+        body = response.body
+        await self._send(_head(response, len(body) if isinstance(body, bytes) else response.length))
+        if isinstance(body, bytes) and fault is None:
+            self._count(len(body))
+            await self._send({"type": "http.response.body", "body": body})
+            return
+        chunks = _whole(body) if isinstance(body, bytes) else body
+        gone = asyncio.ensure_future(self._receive())
+        try:
+            await self._send_chunks(chunks if fault is None else spoil(chunks, fault), gone)
+        finally:
+            gone.cancel()
+
+    async def _send_chunks(
+        self, chunks: AsyncIterator[bytes], gone: asyncio.Future[dict[str, Any]]
+    ) -> None:
+        async for chunk in chunks:
+            self._count(len(chunk))
+            await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await asyncio.sleep(0)  # sending alone gives the loop no turn to see a disconnect
+            if gone.done():
+                raise ConnectionCut
+        await self._send({"type": "http.response.body", "body": b""})
+
+    def _count(self, count: int) -> None:
+        if self._world is not None:
+            self._world.counters.bytes_served += count
+
+
+def _head(response: Response, length: int | None) -> dict[str, Any]:
     headers = [(n.lower().encode(), v.encode("latin-1")) for n, v in response.headers]
-    body = response.body
-    length = len(body) if isinstance(body, bytes) else response.length
     if length is not None:
         headers.append((b"content-length", b"%d" % length))
-    await send({"type": "http.response.start", "status": response.status, "headers": headers})
-    if isinstance(body, bytes) and fault is None:
-        _count_bytes(world, len(body))
-        await send({"type": "http.response.body", "body": body})
-        return
-    chunks = _whole(body) if isinstance(body, bytes) else body
-    async for chunk in chunks if fault is None else spoil(chunks, fault):
-        _count_bytes(world, len(chunk))
-        await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": b""})
-
-
-def _count_bytes(world: World | None, count: int) -> None:
-    if world is not None:
-        world.counters.bytes_served += count
+    return {"type": "http.response.start", "status": response.status, "headers": headers}
 
 
 async def _whole(body: bytes) -> AsyncIterator[bytes]:

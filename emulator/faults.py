@@ -23,7 +23,7 @@ class ConnectionCut(Exception):
 
 @dataclass(slots=True)
 class Fault:
-    """One injected fault; the first that matches a request and fires is applied to it."""
+    """One injected fault. Delays add up; of faults that do more, the first to fire is applied."""
 
     match: str = ""  # regular expression searched in path?query
     file_id: str = ""  # only requests about this file
@@ -86,6 +86,10 @@ class Fault:
     def spoils_body(self) -> bool:
         return self.cut_after >= 0 or self.corrupt or self.drip_bytes_per_s > 0
 
+    @property
+    def only_delays(self) -> bool:
+        return not (self.status or self.spoils_body or self.incomplete_search)
+
     def as_json(self) -> dict[str, Any]:
         shown = asdict(self)
         return {key: value for key, value in shown.items() if not key.startswith("_")}
@@ -110,12 +114,15 @@ class FaultList:
         self._faults.append(fault)
         return fault
 
-    def pick(self, request: Request) -> Fault | None:
-        """The fault to apply to a request, or None."""
+    def pick(self, request: Request) -> list[Fault]:
+        """The faults to apply to a request: any that only delay, and the first that does more."""
+        picked = []
         for fault in self._faults:
             if fault.concerns(request) and fault.fires():
-                return fault
-        return None
+                picked.append(fault)
+                if not fault.only_delays:
+                    break
+        return picked
 
     def clear(self, fault_id: int | None = None) -> int:
         """Take one fault, or all, out of force; how many that were."""
