@@ -21,7 +21,14 @@
     }
   }
 
-  window.backupPage = { showTimes };
+  // What a live region says, whatever its tokens and however long ago; live.js compares by it.
+  const essence = (region) => region.innerHTML
+    .replace(/(name="csrfmiddlewaretoken" value=")[^"]*/g, "$1")
+    .replace(/(<time[^>]*?)( title="[^"]*")?>[^<]*/g, "$1>");
+  const shown = new WeakMap();
+  for (const region of document.querySelectorAll("[data-live][id]")) shown.set(region, essence(region));
+
+  window.backupPage = { showTimes, essence, shown };
   showTimes(document);
   setInterval(() => showTimes(document), 30000);
 

@@ -86,7 +86,8 @@ class Bridge:
         if not settings.REDIS_URL:
             return None
         try:
-            subscription = live.bell(settings.REDIS_URL).pubsub(ignore_subscribe_messages=True)
+            pool = live.bell(settings.REDIS_URL).connection_pool
+            subscription = PubSub(pool, ignore_subscribe_messages=True)
             subscription.subscribe(live.BELL)
         except RedisError as error:
             logger.warning("live bell unreachable, polling instead error=%s", error)

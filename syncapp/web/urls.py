@@ -1,5 +1,39 @@
 """Addresses of the dashboard."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from syncapp.web import events
+from syncapp.web.views import dashboard, destinations, files, health, history, sources
+
+urlpatterns = [
+    path("", dashboard.dashboard, name="dashboard"),
+    path("failures/", dashboard.failures, name="failures"),
+    path("alerts/<int:event_id>/acknowledge/", dashboard.acknowledge, name="acknowledge"),
+    path("events/", events.stream, name="events"),
+    path("healthz", health.healthz, name="healthz"),
+    path("healthz/worker", health.worker, name="healthz_worker"),
+    path("files/", files.files, name="files"),
+    path("log/", history.log, name="log"),
+    path("runs/<int:run_id>/", history.run, name="run"),
+    path("runs/<int:run_id>/cancel/", history.cancel, name="run_cancel"),
+    path("sources/setup/<int:account_id>/", sources.setup, name="source_setup"),
+    path("sources/<int:source_id>/edit/", sources.edit, name="source_edit"),
+    path("sources/<int:source_id>/backup/", sources.backup, name="source_backup"),
+    path("sources/<int:source_id>/verify/", sources.verify, name="source_verify"),
+    path("sources/<int:source_id>/pause/", sources.pause, name="source_pause"),
+    path("sources/<int:source_id>/resume/", sources.resume, name="source_resume"),
+    path("sources/<int:source_id>/retry/", sources.retry, name="source_retry"),
+    path("sources/<int:source_id>/files/", files.source_files, name="source_files"),
+    path("sources/<int:source_id>/files/<int:file_id>/", files.file, name="file"),
+    path("destinations/add/", destinations.choose_kind, name="destination_kinds"),
+    path("destinations/add/<slug:kind>/", destinations.add, name="destination_add"),
+    path("destinations/<int:destination_id>/", destinations.show, name="destination"),
+    path("destinations/<int:destination_id>/edit/", destinations.edit, name="destination_edit"),
+    path("destinations/<int:destination_id>/test/", destinations.test, name="destination_test"),
+    path(
+        "destinations/<int:destination_id>/switch/", destinations.switch, name="destination_switch"
+    ),
+    path(
+        "destinations/<int:destination_id>/remove/", destinations.remove, name="destination_remove"
+    ),
+]

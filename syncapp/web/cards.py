@@ -1,0 +1,253 @@
+"""What the dashboard says of each source and destination, and of the whole. Reads, never writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from accounts.models import GoogleAccount, User
+from syncapp.engine.scan import IN_TRASH
+from syncapp.models import Copy, Destination, Run, Source
+from syncapp.web import queries
+from syncapp.web.progress import Progress, progress_of
+from syncapp.web.status import Named, Situation
+from syncapp.web.totals import Totals, totals_of
+
+PRESENT = (Copy.State.STORED, Copy.State.VERIFIED)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCard:
+    """A source: how it is, what is under way, what is stored of it."""
+
+    source: Source
+    state: str
+    label: str
+    reason: str
+    active: Progress | None
+    last: Run | None
+    stored: int | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationCard:
+    """A destination: where it is, and how many copies are in which state."""
+
+    destination: Destination
+    place: str
+    state: str
+    label: str
+    stored: int | None
+    verified: int | None
+    failed: int | None
+    waiting: int | None
+    size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of setting up."""
+
+    label: str
+    done: bool
+    link: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """All that the dashboard shows of a person's set-up."""
+
+    sources: Sequence[SourceCard]
+    destinations: Sequence[DestinationCard]
+    accounts: Sequence[GoogleAccount]
+    totals: Totals | None
+
+
+def overview(user: User, now: datetime) -> Overview:
+    """A fixed number of queries, whatever the number of sources, destinations and files."""
+    totals = totals_of(user)
+    latest = queries.latest_runs(user)
+    return Overview(
+        [_source_card(source, latest, totals, now) for source in queries.sources_of(user)],
+        [destination_card(found, totals) for found in queries.destinations_of(user)],
+        list(queries.accounts_of(user)),
+        totals,
+    )
+
+
+def _source_card(
+    source: Source, latest: queries.LatestRuns, totals: Totals | None, now: datetime
+) -> SourceCard:
+    active, last = latest.active.get(source.pk), latest.ended.get(source.pk)
+    state, label, reason = _source_state(source, active, last)
+    stored = size = None
+    if totals is not None:
+        # The fullest destination: copies in several are still one file each.
+        held = [
+            (
+                totals.files(*PRESENT, destination=d.pk, source=source.pk),
+                totals.size_bytes(*PRESENT, destination=d.pk, source=source.pk),
+            )
+            for d in source.destinations.all()
+        ]
+        stored, size = max(held, default=(0, 0))
+    running = progress_of(active, now) if active else None
+    return SourceCard(source, state, label, reason, running, last, stored, size)
+
+
+def _source_state(source: Source, active: Run | None, last: Run | None) -> tuple[str, str, str]:
+    if source.account.state == GoogleAccount.State.RECONNECT:
+        return "blocked", "Reconnect needed", source.account.state_reason
+    if source.blocked_code:
+        return "blocked", "Blocked", source.blocked_reason
+    if source.paused:
+        return "paused", "Paused", ""
+    if active:
+        return "running", active.get_stage_display(), ""
+    if last is None:
+        return "idle", "Never backed up", ""
+    reason = last.error_message if last.outcome == Run.Outcome.FAILED else ""
+    return last.outcome, last.get_outcome_display(), reason
+
+
+def destination_card(destination: Destination, totals: Totals | None) -> DestinationCard:
+    """What is known of one destination."""
+    state, label = "ok", "Ready"
+    if not destination.enabled:
+        state, label = "paused", "Switched off"
+    elif destination.blocked_code:
+        state, label = "blocked", "Blocked"
+
+    def count(*states: str) -> int | None:
+        return totals.files(*states, destination=destination.pk) if totals else None
+
+    return DestinationCard(
+        destination,
+        place_of(destination),
+        state,
+        label,
+        stored=count(*PRESENT),
+        verified=count(Copy.State.VERIFIED),
+        failed=count(Copy.State.FAILED, Copy.State.DAMAGED),
+        waiting=count(Copy.State.PENDING),
+        size_bytes=totals.size_bytes(*PRESENT, destination=destination.pk) if totals else None,
+    )
+
+
+def place_of(destination: Destination) -> str:
+    """Bucket or folder, and the folder within, as a person knows them."""
+    options = destination.options
+    parts = [str(options.get(name, "")) for name in ("bucket", "path", "prefix")]
+    place = "/".join(part.rstrip("/") for part in parts if part)
+    host = str(options.get("endpoint", "")).rpartition("//")[2]
+    return f"{place} at {host}" if host else place
+
+
+def steps(seen: Overview) -> list[Step]:
+    """What remains to be done before there is a backup."""
+    unused = next((a for a in seen.accounts if not has_source(a, seen)), None)
+    setup = f"setup:{unused.pk}" if unused else ""
+    backed_up = any(card.last and card.last.files_seen for card in seen.sources)
+    return [
+        Step(
+            "Link a Google account",
+            bool(seen.accounts),
+            "google_accounts",
+            "You choose on Google's own page what may be read.",
+        ),
+        Step(
+            "Add a destination",
+            bool(seen.destinations),
+            "destination_kinds",
+            "A bucket or a folder of your own; two in different places are better.",
+        ),
+        Step(
+            "Back up now",
+            backed_up,
+            "" if seen.sources else setup,
+            "Choose what goes where, and start the first backup.",
+        ),
+    ]
+
+
+def has_source(account: GoogleAccount, seen: Overview) -> bool:
+    """Whether anything of the account is backed up."""
+    return any(card.source.account_id == account.pk for card in seen.sources)
+
+
+def situation(
+    user: User,
+    seen: Overview,
+    refusals: Iterable[queries.Reason],
+    *,
+    worker_alive: bool,
+    now: datetime,
+) -> Situation:
+    """What the status sentence is made from. Destinations that no source uses don't count."""
+    wanted = {d.pk for card in seen.sources for d in card.source.destinations.all() if d.enabled}
+    failures, _ = queries.failures(user, size=1)
+    totals = seen.totals
+
+    def count(*states: str) -> int | None:
+        return sum(totals.files(*states, destination=pk) for pk in wanted) if totals else None
+
+    return replace(
+        _of_sources(seen, wanted),
+        now=now,
+        worker_alive=worker_alive,
+        used_destinations=len(wanted),
+        blocked_destinations=[
+            Named(card.destination.name, card.destination.blocked_reason)
+            for card in seen.destinations
+            if card.state == "blocked" and card.destination.pk in wanted
+        ],
+        failed_files=queries.count_failed(user),
+        failed_reason=failures[0].reason if failures else "",
+        refused_files=sum(r.files for r in refusals if r.code != IN_TRASH),
+        damaged=count(Copy.State.DAMAGED),
+        waiting=count(Copy.State.PENDING),
+        stored=count(*PRESENT),
+        verified=count(Copy.State.VERIFIED),
+    )
+
+
+def _of_sources(seen: Overview, wanted: set[int]) -> Situation:
+    """The part that accounts, sources and their last runs tell."""
+    at_rest = [card for card in seen.sources if not card.active and not card.source.paused]
+    last = [(card, card.last) for card in at_rest if card.last]
+    return Situation(
+        now=datetime.min,
+        accounts=len(seen.accounts),
+        sources=len(seen.sources),
+        destinations=len(seen.destinations),
+        to_reconnect=[
+            Named(account.email, account.state_reason)
+            for account in seen.accounts
+            if account.state == GoogleAccount.State.RECONNECT
+        ],
+        blocked_sources=_named(
+            (card, card.source.blocked_reason) for card in seen.sources if card.source.blocked_code
+        ),
+        failed_runs=_named(
+            (card, run.error_message) for card, run in last if run.outcome == Run.Outcome.FAILED
+        ),
+        running=_named((card, "") for card in seen.sources if card.active),
+        paused=_named((card, "") for card in seen.sources if card.source.paused),
+        never_backed_up=_named((card, "") for card in at_rest if card.last is None),
+        without_destination=_named(
+            (card, "")
+            for card in seen.sources
+            if not any(d.pk in wanted for d in card.source.destinations.all())
+        ),
+        found_nothing=_named(
+            (card, "") for card, run in last if run.outcome == Run.Outcome.OK and not run.files_seen
+        ),
+        last_backup_at=min((run.ended_at for _, run in last if run.ended_at), default=None),
+    )
+
+
+def _named(cards: Iterable[tuple[SourceCard, str]]) -> list[Named]:
+    return [Named(card.source.name, reason) for card, reason in cards]

@@ -1,0 +1,283 @@
+"""Everything pages read. Each function takes the person first and sees only what is theirs.
+
+Lists page by key; nothing here counts a whole large table (see `totals`), and nothing writes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models.expressions import RawSQL
+from django.db.models.fields import BooleanField
+
+from accounts.models import GoogleAccount, User
+from syncapp.models import Attempt, Copy, Destination, Event, File, Run, Source, Version
+from syncapp.types import Content
+from syncapp.web import paths
+from syncapp.web.paging import Page, oldest_first
+
+FILES_PER_PAGE = 50
+# Beyond this nobody reads the exact figure, and counting it would cost.
+COUNT_LIMIT = 10_000
+
+
+def sources_of(user: User) -> QuerySet[Source]:
+    """The person's sources, with account and destinations."""
+    return (
+        Source.objects.filter(owner=user)
+        .select_related("account")
+        .prefetch_related("destinations")
+        .order_by("name", "pk")
+    )
+
+
+def destinations_of(user: User) -> QuerySet[Destination]:
+    """The person's destinations."""
+    return Destination.objects.filter(owner=user).order_by("name")
+
+
+def accounts_of(user: User) -> QuerySet[GoogleAccount]:
+    """The Google accounts that the person has linked."""
+    return GoogleAccount.objects.filter(user=user).order_by("email")
+
+
+def runs_of(user: User) -> QuerySet[Run]:
+    """The person's runs."""
+    return Run.objects.filter(source__owner=user).select_related("source", "requested_by")
+
+
+def events_of(user: User, *, level: str = "", source: str = "") -> QuerySet[Event]:
+    """The person's log, narrowed to a level or a source."""
+    events = Event.objects.filter(owner=user).select_related("source", "destination")
+    if level in Event.Level.values:
+        events = events.filter(level=level)
+    if source.isascii() and source.isdigit() and len(source) < 19:
+        events = events.filter(source=int(source))
+    return events
+
+
+def open_alerts(user: User) -> QuerySet[Event]:
+    """What still needs a person."""
+    return events_of(user).filter(level=Event.Level.ALERT, acknowledged_at=None).order_by("-pk")
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRuns:
+    """Of each source (by id): the run under way, and the latest backup that ended."""
+
+    active: dict[int, Run]
+    ended: dict[int, Run]
+
+
+def latest_runs(user: User) -> LatestRuns:
+    """Two queries, whatever the number of sources and the length of their history."""
+    active = {run.source_id: run for run in runs_of(user).filter(ended_at=None).order_by("pk")}
+    newest = (
+        Run.objects.filter(source=OuterRef("pk"), kind=Run.Kind.BACKUP, ended_at__isnull=False)
+        .order_by("-pk")
+        .values("pk")[:1]
+    )
+    ids = Source.objects.filter(owner=user).annotate(newest=Subquery(newest)).values("newest")
+    ended = {run.source_id: run for run in runs_of(user).filter(pk__in=ids)}
+    return LatestRuns(active, ended)
+
+
+def _in_trouble(user: User) -> QuerySet[Version]:
+    # Spelled out, because SQLite doesn't see through parameters that an index covers this.
+    covered = RawSQL(
+        "\"syncapp_version\".\"state\" IN ('failed', 'refused')", [], output_field=BooleanField()
+    )
+    return Version.objects.filter(covered, source__owner=user, current=True)
+
+
+def failed_versions(user: User) -> QuerySet[Version]:
+    """Versions that were given up after their last attempt."""
+    return (
+        _in_trouble(user)
+        .filter(state=Version.State.FAILED)
+        .select_related("file", "source")
+        .prefetch_related("copies__destination")
+    )
+
+
+def count_failed(user: User) -> int:
+    """How many were given up, at most COUNT_LIMIT."""
+    failed = _in_trouble(user).filter(state=Version.State.FAILED)
+    return failed.order_by()[:COUNT_LIMIT].count()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A file that could not be stored: where it is, why, and at which destinations."""
+
+    version: Version
+    folders: Sequence[paths.Folder]
+    destinations: Sequence[str]
+    reason: str
+
+
+def failures(user: User, after: str = "", size: int = FILES_PER_PAGE) -> tuple[list[Failure], str]:
+    """A page of failures, and where the next begins ("" if nowhere)."""
+    page = oldest_first(failed_versions(user), after, size)
+    return failures_in(page), page.next
+
+
+def failures_in(page: Page[Version]) -> list[Failure]:
+    """The failures of a page of versions."""
+    folders = paths.folders_of([version.file_id for version in page.rows])
+    return [_failure(version, folders[version.file_id]) for version in page.rows]
+
+
+def _failure(version: Version, folders: Sequence[paths.Folder]) -> Failure:
+    failed = [copy for copy in version.copies.all() if copy.state == Copy.State.FAILED]
+    reasons = [version.error_message, *(copy.error_message for copy in failed)]
+    return Failure(
+        version,
+        folders,
+        [copy.destination.name for copy in failed if copy.error_code],
+        next((reason for reason in reasons if reason), version.error_code or "No reason was kept."),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Files that Google does not hand out, for one reason."""
+
+    code: str
+    message: str
+    files: int
+
+
+def refusals(user: User) -> list[Reason]:
+    """Refused files by reason, most frequent first: at the listing, or when they were read."""
+    listed = (
+        File.objects.filter(~Q(problem=""), source__owner=user, vanished_at=None)
+        .values_list("problem")
+        .annotate(message=Max("problem_message"), files=Count("pk"))
+        .order_by()
+    )
+    read = (
+        _in_trouble(user)
+        .filter(state=Version.State.REFUSED, file__problem="", file__vanished_at=None)
+        .values_list("error_code")
+        .annotate(message=Max("error_message"), files=Count("pk"))
+        .order_by()
+    )
+    files, messages = Counter[str](), dict[str, str]()
+    for code, message, count in [*listed, *read]:
+        files[code] += count
+        messages[code] = message or messages.get(code, "")
+    return [Reason(code, messages[code], count) for code, count in files.most_common()]
+
+
+@dataclass(frozen=True, slots=True)
+class RunFailure:
+    """Attempts of a run that ended in one way."""
+
+    code: str
+    message: str
+    destination: str
+    attempts: int
+
+
+def run_failures(run: Run) -> list[RunFailure]:
+    """A run's failed attempts by reason; `run` is the person's."""
+    rows = (
+        Attempt.objects.filter(run=run, error_code__gt="")
+        .values_list("error_code", "destination__name")
+        .annotate(message=Max("error_message"), attempts=Count("pk"))
+        .order_by("-attempts")[:50]
+    )
+    return [RunFailure(code, msg, name or "", count) for code, name, msg, count in rows]
+
+
+# Folders, then files, then what a scan has found and no plan has named yet.
+_PHASES = (
+    Q(content=Content.FOLDER) & ~Q(key_fold=""),
+    ~Q(content=Content.FOLDER) & ~Q(key_fold=""),
+    Q(key_fold=""),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A row of a folder: the file, its current version, its copies by destination."""
+
+    file: File
+    version: Version | None
+    copies: dict[int, Copy] = field(default_factory=dict)
+    versions: int = 0
+
+
+def folder_entries(source: Source, folder: str, after: str = "") -> tuple[list[Entry], str]:
+    """A page of a folder of the person's source, and where the next page begins.
+
+    Ordered by folded name within each phase, along the index that keeps names unique.
+    """
+    phase, name, number = _place(after)
+    inside = File.objects.filter(source=source, parent_id=folder)
+    rows: list[tuple[int, File]] = []
+    for position in range(phase, len(_PHASES)):
+        found = inside.filter(_PHASES[position]).order_by("key_fold", "pk")
+        if position == phase:
+            found = found.filter(key_fold__gte=name)
+            found = found.exclude(key_fold=name, pk__lte=number)
+        wanted = FILES_PER_PAGE + 1 - len(rows)
+        rows += [(position, file) for file in found[:wanted]]
+        if len(rows) > FILES_PER_PAGE:
+            break
+    shown = rows[:FILES_PER_PAGE]
+    following = ""
+    if len(rows) > FILES_PER_PAGE:
+        position, last = shown[-1]
+        following = f"{position}:{last.pk}:{last.key_fold}"
+    return _entries([file for _, file in shown]), following
+
+
+def _place(after: str) -> tuple[int, str, int]:
+    phase, _, rest = after.partition(":")
+    number, _, name = rest.partition(":")
+    digits = number.isascii() and number.isdigit() and len(number) < 19
+    if phase not in {"0", "1", "2"} or not digits or "\0" in name:
+        return 0, "", 0
+    return int(phase), name, int(number)
+
+
+def _entries(files: Iterable[File]) -> list[Entry]:
+    shown = list(files)
+    ids = [file.pk for file in shown]
+    versions = {v.file_id: v for v in Version.objects.filter(file__in=ids, current=True)}
+    counts = dict(
+        Version.objects.filter(file__in=ids)
+        .values_list("file_id")
+        .annotate(versions=Count("pk"))
+        .order_by()
+    )
+    copies: dict[int, dict[int, Copy]] = {}
+    for copy in Copy.objects.filter(version__in=[v.pk for v in versions.values()]):
+        copies.setdefault(copy.version_id, {})[copy.destination_id] = copy
+    return [
+        Entry(
+            file,
+            version := versions.get(file.pk),
+            copies.get(version.pk, {}) if version else {},
+            counts.get(file.pk, 0),
+        )
+        for file in shown
+    ]
+
+
+def file_versions(file: File) -> QuerySet[Version]:
+    """All versions of the person's file, with their copies."""
+    return file.versions.prefetch_related("copies__destination")
+
+
+def trail(source: Source, folder: str) -> list[paths.Folder]:
+    """The folders from the top down to and with `folder`; empty if it is not there."""
+    here = File.objects.filter(source=source, remote_id=folder).first() if folder else None
+    if here is None:
+        return []
+    return [*paths.folders_of([here.pk])[here.pk], paths.Folder(here.remote_id, here.name)]

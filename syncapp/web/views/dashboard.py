@@ -1,0 +1,72 @@
+"""The first page, and the page of all failures."""
+
+from __future__ import annotations
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.utils import timezone
+from django.views.decorators.http import require_POST, require_safe
+
+from syncapp.engine import runs
+from syncapp.models import Event
+from syncapp.web import cards, queries
+from syncapp.web.progress import progress_of
+from syncapp.web.status import judge
+from syncapp.web.views.access import back, person
+
+RUNS_SHOWN, FAILURES_SHOWN, ALERTS_SHOWN = 8, 8, 10
+
+
+@login_required
+@require_safe
+def dashboard(request: HttpRequest) -> HttpResponse:
+    """How everything is."""
+    user, now = person(request), timezone.now()
+    seen = cards.overview(user, now)
+    refusals = queries.refusals(user)
+    situation = cards.situation(user, seen, refusals, worker_alive=runs.worker_alive(), now=now)
+    steps = cards.steps(seen)
+    failures, more_failures = queries.failures(user, size=FAILURES_SHOWN)
+    last = [card.last.ended_at for card in seen.sources if card.last and card.last.ended_at]
+    context = {
+        "seen": seen,
+        "status": judge(situation),
+        "situation": situation,
+        "last_backup_at": max(last, default=None),
+        "steps": [] if all(step.done for step in steps) else steps,
+        "active": [card.active for card in seen.sources if card.active],
+        "runs": [
+            progress_of(run, now) for run in queries.runs_of(user).order_by("-pk")[:RUNS_SHOWN]
+        ],
+        "failures": failures,
+        "more_failures": more_failures,
+        "refusals": refusals,
+        "alerts": queries.open_alerts(user)[:ALERTS_SHOWN],
+        "unused_accounts": [a for a in seen.accounts if not cards.has_source(a, seen)],
+    }
+    return render(request, "dashboard/dashboard.html", context)
+
+
+@login_required
+@require_safe
+def failures(request: HttpRequest) -> HttpResponse:
+    """Every file that failed, page by page."""
+    found, following = queries.failures(person(request), request.GET.get("after", ""))
+    context = {
+        "failures": found,
+        "next": following,
+        "after": request.GET.get("after", ""),
+        "sources": queries.sources_of(person(request)),
+    }
+    return render(request, "dashboard/failures.html", context)
+
+
+@login_required
+@require_POST
+def acknowledge(request: HttpRequest, event_id: int) -> HttpResponse:
+    """Take note of an alert; it leaves the dashboard and stays in the log."""
+    alerts = queries.events_of(person(request)).filter(level=Event.Level.ALERT)
+    alert = get_object_or_404(alerts, pk=event_id)
+    Event.objects.filter(pk=alert.pk, acknowledged_at=None).update(acknowledged_at=timezone.now())
+    return back(request)

@@ -1,0 +1,142 @@
+"""Setting a source up, and telling it what to do."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_http_methods, require_POST
+
+from accounts.models import GoogleAccount
+from syncapp.engine import runs, source_setup
+from syncapp.errors import BackupError, ConfigurationError
+from syncapp.models import Source
+from syncapp.web import queries
+from syncapp.web.forms import SourceForm
+from syncapp.web.status import counted
+from syncapp.web.views.access import back, person
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def setup(request: HttpRequest, account_id: int) -> HttpResponse:
+    """From a linked account to its first backup."""
+    account = get_object_or_404(queries.accounts_of(person(request)), pk=account_id)
+    existing = queries.sources_of(person(request)).filter(account=account).first()
+    if existing is not None:
+        return redirect("source_edit", existing.pk)
+    form = _setup_form(request, account)
+    if request.method == "POST" and form.is_valid():
+        try:
+            source = source_setup.add_source(
+                account,
+                name=form.cleaned_data["name"],
+                destinations=form.cleaned_data["destinations"],
+            )
+        except ConfigurationError as error:
+            form.add_error(None, error.message)
+        else:
+            return _start_backup(request, source)
+    return render(request, "sources/setup.html", {"form": form, "account": account})
+
+
+def _setup_form(request: HttpRequest, account: GoogleAccount) -> SourceForm:
+    everything = queries.destinations_of(person(request)).filter(enabled=True)
+    return SourceForm(
+        request.POST or None,
+        user=person(request),
+        initial={"name": f"Drive of {account.email}", "destinations": everything},
+    )
+
+
+@login_required
+@require_http_methods(["GET", "HEAD", "POST"])
+def edit(request: HttpRequest, source_id: int) -> HttpResponse:
+    """Name and destinations of a source."""
+    source = _source(request, source_id)
+    form = SourceForm(request.POST or None, user=person(request), instance=source)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, f"Saved. The next backup of {source.name} obeys it.")
+        return redirect("dashboard")
+    return render(request, "sources/edit.html", {"form": form, "source": source})
+
+
+@login_required
+@require_POST
+def backup(request: HttpRequest, source_id: int) -> HttpResponse:
+    """Sync now."""
+    return _start_backup(request, _source(request, source_id))
+
+
+def _start_backup(request: HttpRequest, source: Source) -> HttpResponse:
+    try:
+        _, new = runs.request_backup(source, by=person(request))
+    except BackupError as error:
+        messages.error(request, error.message)
+        return back(request)
+    started = f"The backup of {source.name} begins."
+    messages.info(request, started if new else f"A backup of {source.name} is under way already.")
+    return back(request)
+
+
+@login_required
+@require_POST
+def verify(request: HttpRequest, source_id: int) -> HttpResponse:
+    """Read everything stored back, and compare."""
+    source = _source(request, source_id)
+    try:
+        _, new = runs.request_verify(source, by=person(request))
+    except BackupError as error:
+        messages.error(request, error.message)
+        return back(request)
+    begins = f"The verification of {source.name} begins: every stored copy is read back."
+    messages.info(request, begins if new else f"{source.name} is being verified already.")
+    return back(request)
+
+
+@login_required
+@require_POST
+def pause(request: HttpRequest, source_id: int) -> HttpResponse:
+    """Move nothing more until resumed; what is under way is kept."""
+    source = _source(request, source_id)
+    runs.pause(source)
+    messages.info(request, f"{source.name} is paused.")
+    return back(request)
+
+
+@login_required
+@require_POST
+def resume(request: HttpRequest, source_id: int) -> HttpResponse:
+    """Go on."""
+    source = _source(request, source_id)
+    runs.resume(source)
+    messages.info(request, f"{source.name} goes on.")
+    return back(request)
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, source_id: int) -> HttpResponse:
+    """Try again what was given up, in a backup that begins now.
+
+    `version` in the form: only that one. `refused`: what Google refused, too.
+    """
+    source = _source(request, source_id)
+    chosen = request.POST.get("version", "")
+    number = runs.retry_failed(
+        source,
+        refused=request.POST.get("refused") == "1",
+        only=[int(chosen)] if chosen.isascii() and chosen.isdigit() and len(chosen) < 19 else None,
+    )
+    if not number:
+        messages.info(request, "There is nothing to try again.")
+        return back(request)
+    runs.request_backup(source, by=person(request))
+    messages.info(request, f"{counted(number, 'file')} of {source.name} will be tried again.")
+    return back(request)
+
+
+def _source(request: HttpRequest, source_id: int) -> Source:
+    return get_object_or_404(queries.sources_of(person(request)), pk=source_id)
