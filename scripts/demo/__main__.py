@@ -92,7 +92,7 @@ def _set_up(demo: Stage, env: Mapping[str, str], email: str) -> None:
     if LOCAL not in names:
         demo.local_folder.mkdir(exist_ok=True)
         path = f"path={demo.local_folder}"
-        product.manage(env, "destination", "add", "--kind", "local", "--name", LOCAL, "--set", path)
+        product.manage(env, "destination", "add", "local", "--name", LOCAL, "--set", path)
     sources = json.loads(product.manage(env, "source", "list", "--json"))["sources"]
     if not sources:
         product.manage(env, "source", "add", "--account", email, "--destination", S3, LOCAL)
@@ -106,9 +106,8 @@ def _add_s3(demo: Stage, env: Mapping[str, str]) -> None:
     keys = {"DEMO_S3_KEY": demo.memory.s3_key, "DEMO_S3_SECRET": demo.memory.s3_secret}
     product.manage(
         {**env, **keys},
-        *("destination", "add", "--kind", "s3", "--name", S3),
+        *("destination", "add", "s3", "--name", S3, "--set", "provider=rclone"),
         *("--set", f"endpoint={demo.s3_url}", "--set", f"bucket={stage.BUCKET}"),
-        *("--set", "region=us-east-1", "--set", "path_style=1"),
         *("--secret-env", "access_key_id=DEMO_S3_KEY"),
         *("--secret-env", "secret_access_key=DEMO_S3_SECRET"),
     )

@@ -166,7 +166,7 @@ def start_store(stage: Stage, services: Services) -> None:
         *(rclone, "serve", "s3", str(data), "--addr", f"{ports.HOST}:{port}"),
         *("--vfs-cache-mode", "off", "--config", str(FOLDER / "rclone.conf")),
     )
-    keys = f"{stage.memory.s3_key},{stage.memory.s3_secret}"
+    keys = f'"{stage.memory.s3_key},{stage.memory.s3_secret}"'  # one pair in a list of pairs
     env = product.environment(RCLONE_AUTH_KEY=keys)
     services.start(Service("S3 server", command, env, stage.log("s3")))
     services.wait_ready("S3 server", lambda: ports.answers(port))
