@@ -6,19 +6,18 @@ moved by compare-and-set, so it does not matter how many lanes find one finished
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 
 from django.db import IntegrityError as DatabaseConflict
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Sum
 from django.utils import timezone
 
 from accounts.models import User
-from syncapp.engine import plan, record
-from syncapp.engine.sets import by_pk
-from syncapp.engine.settle import DESTINATION_BLOCKED
+from syncapp.engine import record
+from syncapp.engine.planning import DESTINATION_BLOCKED
 from syncapp.errors import BackupError, ConfigurationError
-from syncapp.models import Copy, Destination, Event, File, Run, Source, Version, Worker
+from syncapp.models import Copy, Event, File, Run, Source, Version, Worker
 
 WORKER_SILENT_S = 15
 
@@ -75,10 +74,17 @@ def cancel(run: Run) -> bool:
     return _end(run, Run.Outcome.CANCELLED, "cancelled", "Cancelled by a person.")
 
 
-def retry_failed(source: Source, *, refused: bool = True) -> int:
-    """Make what failed (and what Google refused) due again, from attempt 1; how many versions."""
+def retry_failed(
+    source: Source, *, refused: bool = True, only: Collection[int] | None = None
+) -> int:
+    """Make what failed (and what Google refused) due again, from attempt 1; how many versions.
+
+    `only` names versions by id; others of the source stay as they are.
+    """
     states = [Version.State.FAILED, *([Version.State.REFUSED] if refused else [])]
     versions = Version.objects.filter(source=source, current=True, state__in=states)
+    if only is not None:
+        versions = versions.filter(pk__in=only)
     Copy.objects.filter(version__in=versions, state=Copy.State.FAILED).update(
         state=Copy.State.PENDING, error_code="", error_message=""
     )
@@ -90,76 +96,6 @@ def retry_failed(source: Source, *, refused: bool = True) -> int:
         error_code="",
         error_message="",
     )
-
-
-def wanted_destinations(source: Source) -> list[int]:
-    """Where the source is to be kept; ConfigurationError if nowhere."""
-    wanted = list(source.destinations.filter(enabled=True).values_list("pk", flat=True))
-    if not wanted:
-        raise ConfigurationError(
-            f"{source.name} has no destination: choose where it is to be kept.",
-            code="no_destination",
-        )
-    return wanted
-
-
-def plan_copies(run: Run) -> None:
-    """Wanted − present for the whole source, then the run's totals; in sets, idempotent."""
-    source = run.source
-    wanted = wanted_destinations(source)
-    _forget_unwanted(source, wanted)
-    remake = Copy.objects.filter(
-        version__source=source, state__in=[Copy.State.DAMAGED, Copy.State.FAILED],
-        version__current=True, destination_id__in=wanted,
-    )  # fmt: skip
-    Version.objects.filter(pk__in=remake.values("version_id")).update(
-        state=Version.State.PENDING, attempts=0, due_at=timezone.now()
-    )
-    remake.update(state=Copy.State.PENDING)
-    for destination_id in wanted:
-        _plan_destination(source, destination_id)
-    Version.objects.filter(
-        source=source, state=Version.State.PENDING, error_code=DESTINATION_BLOCKED
-    ).update(due_at=timezone.now(), error_code="", error_message="")
-    totals = Version.objects.filter(source=source, state=Version.State.PENDING).aggregate(
-        bytes=Sum("declared_size")
-    )
-    count = Version.objects.filter(source=source, state=Version.State.PENDING).count()
-    Run.objects.filter(pk=run.pk).update(
-        files_total=count + F("files_done") + F("files_failed") + F("files_refused"),
-        bytes_total=(totals["bytes"] or 0) + F("bytes_done"),
-    )
-
-
-def _forget_unwanted(source: Source, wanted: list[int]) -> None:
-    """Copies that were never made, for destinations that are no longer the source's."""
-    unmade = [Copy.State.PENDING, Copy.State.FAILED, Copy.State.DAMAGED]
-    Copy.objects.filter(version__source=source, state__in=unmade).exclude(
-        destination__in=source.destinations.all()
-    ).delete()
-    Destination.objects.filter(pk__in=wanted).exclude(blocked_code="").update(
-        blocked_code="", blocked_reason="", blocked_at=None
-    )  # a new run tries again; the first refusal stops it again
-
-
-def _plan_destination(source: Source, destination_id: int) -> None:
-    there = Copy.objects.filter(version=OuterRef("pk"), destination_id=destination_id)
-    lacking = (
-        Version.objects.filter(source=source, current=True, file__vanished_at__isnull=True)
-        .exclude(state__in=[Version.State.REFUSED, Version.State.SUPERSEDED])
-        .filter(~Exists(there))
-    )
-    for batch in by_pk(lacking):
-        ids = [pk for (pk,) in batch]
-        pairs = plan.copies_to_make(ids, [destination_id], present=())
-        with transaction.atomic():
-            Copy.objects.bulk_create(
-                [Copy(version_id=v, destination_id=d) for v, d in pairs], ignore_conflicts=True
-            )
-            for start in range(0, len(ids), 500):
-                Version.objects.filter(pk__in=ids[start : start + 500]).exclude(
-                    state=Version.State.PENDING
-                ).update(state=Version.State.PENDING, attempts=0, due_at=timezone.now())
 
 
 def move_on(run: Run, stage: str, to: str) -> bool:

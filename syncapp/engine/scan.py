@@ -89,6 +89,17 @@ def scan(source: Source, reader: Reader, on_page: Callable[[Counts], None]) -> C
     return counts
 
 
+def absorb_one(source: Source, file: RemoteFile) -> int | None:
+    """Write one file that was looked up by itself; its current version, if it has bytes."""
+    absorb(source, [file], Counts(), _Seen())
+    return (
+        Version.objects.filter(file__source=source, file__remote_id=file.remote_id, current=True)
+        .exclude(state=Version.State.REFUSED)
+        .values_list("pk", flat=True)
+        .first()
+    )
+
+
 def absorb(source: Source, files: Sequence[RemoteFile], counts: Counts, seen: _Seen) -> None:
     """Write one page: new and changed files, and a Version for each new content."""
     by_id = {file.remote_id: file for file in files}

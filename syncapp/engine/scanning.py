@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from syncapp.engine import record, runs
+from syncapp.engine import planning, record, runs
 from syncapp.engine.adapters import destination_for, source_for
 from syncapp.engine.beat import Beat, LaneLost
 from syncapp.engine.scan import Counts, scan
@@ -12,7 +12,7 @@ from syncapp.models import Lane, Run
 
 def scan_and_plan(run: Run, lane: Lane, beat: Beat) -> None:
     """A whole scan, then the plan; a scan that is cut short is made again from its start."""
-    runs.wanted_destinations(run.source)
+    planning.wanted_destinations(run.source)
 
     def on_page(counts: Counts) -> None:
         beat.raise_if_lost()
@@ -24,7 +24,7 @@ def scan_and_plan(run: Run, lane: Lane, beat: Beat) -> None:
         _count(run, scan(run.source, source_for(run.source), on_page))
     except _Stopped:
         return
-    runs.plan_copies(run)
+    planning.plan_copies(run)
     _sweep(run)
     runs.move_on(run, Run.Stage.SCAN, Run.Stage.TRANSFER)
 

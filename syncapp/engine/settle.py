@@ -21,6 +21,8 @@ from django.utils import timezone
 from syncapp import pacing
 from syncapp.engine import lease, plan, record
 from syncapp.engine.folders import Folders
+from syncapp.engine.planning import DESTINATION_BLOCKED, plan_versions
+from syncapp.engine.scan import absorb_one
 from syncapp.engine.sets import update_many
 from syncapp.engine.transfer import Result
 from syncapp.errors import (
@@ -33,7 +35,6 @@ from syncapp.errors import (
 )
 from syncapp.models import Attempt, Copy, Destination, Event, File, Run, Version
 
-DESTINATION_BLOCKED = "destination_blocked"
 MOST_OPEN_ALERTS = 20  # of single files, per source; the run's own alert tells the number
 _BLOCKED_WAIT = timedelta(hours=1)
 _chance = random.Random()
@@ -107,11 +108,19 @@ class Settlement:
             states = self._versions(kept, outcomes, parked)
             self._attempts(kept, outcomes)
             self._count(kept, states)
-        for destination_id, error in {
-            d: e for outcome in outcomes.values() for d, e in outcome.blocked.items()
-        }.items():
+        blocked = {d: e for outcome in outcomes.values() for d, e in outcome.blocked.items()}
+        for destination_id, error in blocked.items():
             block_destination(destination_id, error, self.run)
-        self._tell(kept, outcomes, states)
+        self._replace([result for result in kept if result.newer is not None])
+        self._tell([r for r in kept if r.newer is None], outcomes, states)
+
+    def _replace(self, results: Sequence[Result]) -> None:
+        """Files that changed while they were read: their newer content becomes a version now."""
+        for result in results:
+            if result.newer is not None:
+                version_id = absorb_one(self.run.source, result.newer)
+                targets = [target.destination_id for target in result.job.targets]
+                plan_versions([version_id] if version_id else [], targets)
 
     def _copies(self, results: Sequence[Result], outcomes: dict[int, Outcome]) -> None:
         now = timezone.now()

@@ -97,7 +97,7 @@ class Supervisor:
             command = [sys.executable, sys.argv[0], "runworkers", "--cluster"]
             self._child = subprocess.Popen(
                 [*command, f"--grace={self.grace_s}"],
-                preexec_fn=cluster.die_with_parent,  # noqa: PLW1509  (one thread, no locks held)
+                preexec_fn=cluster.die_with_parent,
                 start_new_session=True,
             )
             self._started_at = time.monotonic()
@@ -117,6 +117,6 @@ class Supervisor:
         try:
             return child.wait(grace_s + 5)
         except subprocess.TimeoutExpired:
-            log.error("supervisor.cluster_killed after=%.0f s", grace_s + 5)
+            log.exception("supervisor.cluster_killed after=%.0f s", grace_s + 5)
             os.killpg(child.pid, signal.SIGKILL)
             return child.wait()

@@ -77,6 +77,7 @@ class Result:
     digest: Digest | None = None
     content_type: str = ""
     disputed: bool = False
+    newer: RemoteFile | None = None  # the file as it is now, if its content has changed since
     error: BackupError | None = None
     stored: dict[int, ObjectInfo] = field(default_factory=dict)
     failed: dict[int, BackupError] = field(default_factory=dict)
@@ -221,8 +222,9 @@ class Transfer:
         except _Abandoned as error:
             self.spool.fail(error)  # the writers' own errors tell why
         except BackupError as error:
-            result.error = error
             self.spool.fail(error)
+            result.error = error
+            self._look_again(result, error)
         except BaseException:
             self.spool.fail(TransientError("The read stopped unexpectedly.", code="interrupted"))
             raise
@@ -273,6 +275,21 @@ class Transfer:
         result.digest = digest
         result.disputed = check(self.job, digest)
         self.spool.seal(digest)
+
+    def _look_again(self, result: Result, error: BackupError) -> None:
+        """Bytes that don't fit may only mean that the file was edited since it was listed."""
+        if self.job.origin or not (
+            isinstance(error, IntegrityError) or error.code == "changed_while_reading"
+        ):
+            return
+        try:
+            now = self.reader.refresh(self.job.file)
+        except BackupError as unseen:
+            result.error = unseen
+            return
+        if now.revision != self.job.file.revision:
+            result.newer = now
+            result.digest = None
 
     def _start_writers(self) -> None:
         self._futures = [self.pool.submit(writer.run) for writer in self._writers]
