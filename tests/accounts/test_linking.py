@@ -194,12 +194,25 @@ def test_the_stash_of_a_password_check_holds_no_token(browser, owner, settings, 
     assert "access_token" not in stash
     assert "ya29." not in stash
     assert "1//0" not in stash
-    assert owner.password not in stash
     assert not GoogleAccount.objects.exists()
     person.client.post("/accounts/reauthenticate/", {"password": PASSWORD})
     account = GoogleAccount.objects.get(user=owner)
     assert _works(account.access_token, idp)
     assert DRIVE in granted(account)
+
+
+def test_the_stash_of_an_attempt_at_anothers_account_holds_nothing_of_its_owner(
+    linked, browser, owner, outsider, settings
+):
+    settings.SOCIALACCOUNT_REAUTHENTICATION_REQUIRED = True
+    person = browser(outsider)
+    assert person.link()["Location"] == "/accounts/reauthenticate/"
+    stash = str(Session.objects.get(pk=person.client.session.session_key).get_decoded())
+    assert linked.uid in stash
+    assert owner.password not in stash
+    answer = person.client.post("/accounts/reauthenticate/", {"password": PASSWORD}, follow=True)
+    assert "already linked by somebody else" in answer.content.decode()
+    assert not outsider.google_accounts.exists()
 
 
 def test_no_token_reaches_log_page_repr_or_session(browser, owner, idp, caplog):

@@ -197,6 +197,20 @@ def test_who_waited_for_a_refresh_that_failed_does_not_ask_again(linked, idp, mo
     assert _refreshes(idp) == 0
 
 
+def test_who_comes_to_claim_after_a_refresh_takes_its_token(linked, idp, monkeypatch):
+    claim, others = tokens._claim, []
+
+    def claim_after_another_worker(account: GoogleAccount) -> bool:
+        if not others:
+            others.append("")  # the other worker's own claim goes straight through
+            others.append(fresh_access_token(linked.pk, rejected=linked.access_token).value)
+        return claim(account)
+
+    monkeypatch.setattr(tokens, "_claim", claim_after_another_worker)
+    assert fresh_access_token(linked.pk, rejected=linked.access_token).value == others[1]
+    assert _refreshes(idp) == 1
+
+
 def _meanwhile(monkeypatch, happens) -> None:
     """Let something happen between Google's answer and the storing of it."""
     ask = google.refresh
