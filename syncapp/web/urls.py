@@ -8,6 +8,7 @@ from syncapp.web.views import dashboard, destinations, files, health, history, s
 urlpatterns = [
     path("", dashboard.dashboard, name="dashboard"),
     path("failures/", dashboard.failures, name="failures"),
+    path("failures/retry/", sources.retry_all, name="retry_all"),
     path("alerts/<int:event_id>/acknowledge/", dashboard.acknowledge, name="acknowledge"),
     path("events/", events.stream, name="events"),
     path("healthz", health.healthz, name="healthz"),

@@ -56,8 +56,7 @@ def failures(request: HttpRequest) -> HttpResponse:
     context = {
         "failures": found,
         "next": following,
-        "after": request.GET.get("after", ""),
-        "sources": queries.sources_of(person(request)),
+        "first": not request.GET.get("after"),
     }
     return render(request, "dashboard/failures.html", context)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
@@ -119,22 +121,29 @@ def resume(request: HttpRequest, source_id: int) -> HttpResponse:
 @login_required
 @require_POST
 def retry(request: HttpRequest, source_id: int) -> HttpResponse:
-    """Try again what was given up, in a backup that begins now.
-
-    `version` in the form: only that one. `refused`: what Google refused, too.
-    """
-    source = _source(request, source_id)
+    """Try one version again (`version` in the form), in a backup that begins now."""
     chosen = request.POST.get("version", "")
-    number = runs.retry_failed(
-        source,
-        refused=request.POST.get("refused") == "1",
-        only=[int(chosen)] if chosen.isascii() and chosen.isdigit() and len(chosen) < 19 else None,
-    )
-    if not number:
+    only = [int(chosen)] if chosen.isascii() and chosen.isdigit() and len(chosen) < 19 else []
+    return _retry(request, [_source(request, source_id)], only)
+
+
+@login_required
+@require_POST
+def retry_all(request: HttpRequest) -> HttpResponse:
+    """Try everything again that was given up; `refused`: what Google refused, too."""
+    return _retry(request, queries.sources_of(person(request)), None)
+
+
+def _retry(request: HttpRequest, sources: Iterable[Source], only: list[int] | None) -> HttpResponse:
+    refused, total = request.POST.get("refused") == "1", 0
+    for source in sources:
+        if number := runs.retry_failed(source, refused=refused, only=only):
+            runs.request_backup(source, by=person(request))
+            total += number
+    if total:
+        messages.info(request, f"{counted(total, 'file')} will be tried again.")
+    else:
         messages.info(request, "There is nothing to try again.")
-        return back(request)
-    runs.request_backup(source, by=person(request))
-    messages.info(request, f"{counted(number, 'file')} of {source.name} will be tried again.")
     return back(request)
 
 
