@@ -1,0 +1,125 @@
+"""Worker processes of the product on the test's own database, and ways to kill them."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+from django.conf import settings
+from django.db import connection
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass
+class Workers:
+    """A running `manage.py runworkers`: the supervisor, the cluster below it, its processes."""
+
+    supervisor: subprocess.Popen[bytes]
+    log_path: Path
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text(errors="replace")
+
+    def processes(self) -> list[psutil.Process]:
+        """Everything below the supervisor."""
+        try:
+            return psutil.Process(self.supervisor.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def queue_workers(self) -> list[psutil.Process]:
+        """The processes that run lanes: grandchildren of the cluster's main process."""
+        found = []
+        for process in self.processes():
+            try:
+                title = " ".join(process.cmdline())
+            except psutil.Error:
+                continue
+            if title.startswith("qcluster Process-") and ("idle" in title or "processing" in title):
+                found.append(process)
+        return found
+
+    def kill_one(self, chance: random.Random, *, anything: bool = False) -> str:
+        """kill -9 one lane's process (or any process below the supervisor); its title."""
+        candidates = self.processes() if anything else self.queue_workers()
+        if not candidates:
+            return ""
+        victim = chance.choice(candidates)
+        try:
+            title = " ".join(victim.cmdline())
+            victim.send_signal(signal.SIGKILL)
+        except psutil.Error:
+            return ""
+        return title or "?"
+
+
+def environment(folder: Path, **changes: str) -> dict[str, str]:
+    """The product's settings for a process that shares the test's database."""
+    name = connection.settings_dict["NAME"]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("DJANGO")}
+    return {
+        **kept,
+        "DJANGO_SETTINGS_MODULE": "backupproject.settings",
+        "ENV_FILE": "",
+        "SECRET_KEY": settings.SECRET_KEY,
+        "FIELD_KEYS": ",".join(settings.FIELD_KEYS),
+        "DATA_DIR": str(folder / "data"),
+        "DATABASE_URL": f"sqlite:///{name}",
+        "ALLOW_PRIVATE_ENDPOINTS": "true",
+        "GOOGLE_TOKEN_URL": settings.GOOGLE_TOKEN_URL,
+        "GOOGLE_DRIVE_URL": settings.GOOGLE_DRIVE_URL,
+        "GOOGLE_FORMS_URL": settings.GOOGLE_FORMS_URL,
+        "SPOOL_DIR": str(folder / "spool"),
+        "LEASE_SECONDS": "4",
+        "WORKERS": "2",
+        "LOG_LEVEL": "INFO",
+        **changes,
+    }
+
+
+@contextmanager
+def running_workers(folder: Path, **changes: str) -> Iterator[Workers]:
+    """Start the workers; at the end ask them to drain, then make sure."""
+    log_path = folder / "workers.log"
+    with log_path.open("ab") as log:
+        supervisor = subprocess.Popen(
+            [sys.executable, "manage.py", "runworkers", "--grace", "20"],
+            cwd=ROOT,
+            env=environment(folder, **changes),
+            stdout=log,
+            stderr=log,
+        )
+    workers = Workers(supervisor, log_path)
+    try:
+        yield workers
+    finally:
+        below = workers.processes()
+        supervisor.terminate()
+        try:
+            supervisor.wait(40)
+        finally:
+            for process in [*below, *([supervisor] if supervisor.poll() is None else [])]:
+                try:
+                    process.kill()
+                except psutil.NoSuchProcess:
+                    continue
+
+
+def wait_until(condition: object, seconds: float, what: str) -> None:
+    """Poll a condition of another process's making; AssertionError names what did not come."""
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:.0f} s: {what}")
+        time.sleep(0.05)
