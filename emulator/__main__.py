@@ -29,7 +29,7 @@ BACKLOG = 1024
 def main() -> int:
     """Parse, build the world, serve until a signal."""
     options = _options()
-    if not ipaddress.ip_address(options.host).is_loopback:
+    if not _is_loopback(options.host):
         print(f"--host {options.host}: only loopback addresses are allowed", file=sys.stderr)
         return 2
     world = World(_accounts(options), units_per_minute=options.units_per_minute)
@@ -39,7 +39,8 @@ def main() -> int:
         print(f"--port {options.port}: {error.strerror}", file=sys.stderr)
         return 2
     scheme = "https" if options.tls_cert else "http"
-    url = f"{scheme}://{options.host}:{listening.getsockname()[1]}"
+    host = f"[{options.host}]" if ":" in options.host else options.host
+    url = f"{scheme}://{host}:{listening.getsockname()[1]}"
     _quieten_uvicorn()
     config = uvicorn.Config(
         Emulator(world),
@@ -86,6 +87,13 @@ def _accounts(options: argparse.Namespace) -> list[Account]:
         return sample_accounts()
     fixed = None if options.file_size == "lognormal" else int(options.file_size)
     return [synthetic_account(options.files, Sizes(fixed), big_file=options.big_file)]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -82,6 +82,7 @@ class Emulator:
             if fault.delay_s:
                 await asyncio.sleep(fault.delay_s)
             request.incomplete = request.incomplete or fault.incomplete_search
+            request.short_page = request.short_page or fault.short_page
             refusal = fault.refusal()
             if refusal is not None:
                 self._world.counters.requests["fault"] += 1

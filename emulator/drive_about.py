@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any
 
@@ -16,7 +17,6 @@ from emulator.resources import drive_json, permissions_of, rfc3339, user_json
 from emulator.world import World
 
 QUOTA_BYTES = 2 * 1024**4
-USAGE_BYTES = 123_456_789_012
 
 
 async def about(request: Request, world: World) -> Response:
@@ -24,15 +24,10 @@ async def about(request: Request, world: World) -> Response:
     if not request.first("fields"):
         message = "The 'fields' parameter is required for this method."
         raise GoogleError(400, "required", message, location="fields")
+    mask = parse_mask(request.first("fields"))
     answer: dict[str, Any] = {
         "kind": "drive#about",
         "user": user_json(request.user.user, me=True),
-        "storageQuota": {
-            "limit": str(QUOTA_BYTES),
-            "usage": str(USAGE_BYTES),
-            "usageInDrive": str(USAGE_BYTES),
-            "usageInDriveTrash": "0",
-        },
         "importFormats": IMPORT_FORMATS,
         "exportFormats": EXPORT_FORMATS,
         "maxImportSizes": dict.fromkeys(EXPORT_FORMATS, "10485760"),
@@ -42,7 +37,10 @@ async def about(request: Request, world: World) -> Response:
         "canCreateTeamDrives": True,
         "folderColorPalette": ["#ac725e", "#d06b64"],
     }
-    return json_response(parse_mask(request.first("fields")).apply(answer))
+    if mask.wants("storageQuota"):
+        used = str(await asyncio.to_thread(request.user.corpus.items.total_bytes))
+        answer["storageQuota"] = {"limit": str(QUOTA_BYTES), "usage": used, "usageInDrive": used}
+    return json_response(mask.apply(answer))
 
 
 async def list_drives(request: Request, world: World) -> Response:

@@ -56,6 +56,8 @@ async def list_files(request: Request, world: World) -> Response:
     if request.first("spaces", "drive") != "drive":
         raise invalid("spaces")
     size = page_size(request, 100)
+    if request.short_page:
+        size = max(1, size // 2)
     query = parse_query(request.first("q"), request.user.corpus.root.id)
     corpora = _searched(request, query)
     start = _start(request, world)

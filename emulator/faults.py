@@ -38,6 +38,7 @@ class Fault:
     corrupt: bool = False  # flip bytes of the body; headers and length stay
     drip_bytes_per_s: float = 0.0
     incomplete_search: bool = False  # files.list answers with items missing and says so
+    short_page: bool = False  # files.list gives half of what was asked; legal, and no error
     rate: float = 1.0  # chance that it fires
     seed: int = 0  # of the dice for `rate`
     skip: int = 0  # matching requests that pass first
@@ -88,7 +89,7 @@ class Fault:
 
     @property
     def only_delays(self) -> bool:
-        return not (self.status or self.spoils_body or self.incomplete_search)
+        return not (self.status or self.spoils_body or self.incomplete_search or self.short_page)
 
     def as_json(self) -> dict[str, Any]:
         shown = asdict(self)

@@ -44,6 +44,7 @@ class Request:
     target: str = ""  # path?query as sent, for faults to match on
     account: Account | None = None
     scopes: frozenset[str] = frozenset()
+    short_page: bool = False  # a fault wants this list to have a short page
     incomplete: bool = False  # a fault wants this list to miss items and to say so
 
     def first(self, name: str, default: str = "") -> str:

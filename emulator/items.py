@@ -114,6 +114,10 @@ class ItemStore(Protocol):
 
     def count(self) -> int: ...
 
+    def total_bytes(self) -> int:
+        """The bytes of all blobs; may take seconds, and runs in a thread."""
+        ...
+
 
 class MemoryStore:
     """A store that keeps every item: sample accounts and shared drives."""
@@ -161,3 +165,11 @@ class MemoryStore:
 
     def count(self) -> int:
         return len(self._items)
+
+    def total_bytes(self) -> int:
+        return sum(blob_size(item) for item in list(self._items.values()))
+
+
+def blob_size(item: Item | None) -> int:
+    """How many bytes an item stores; 0 for what is no blob."""
+    return item.content.size if item is not None and item.content is not None else 0

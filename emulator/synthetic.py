@@ -14,7 +14,7 @@ from statistics import NormalDist
 from threading import Thread
 
 from emulator.content import PATTERN_SIZE, synthetic_content
-from emulator.items import FOLDER, Item, User
+from emulator.items import FOLDER, Item, User, blob_size
 from emulator.world import Account, Corpus
 
 FILES_PER_FOLDER = 200
@@ -71,6 +71,7 @@ class SyntheticStore:
         self._sizes = sizes
         self._folders = -(-files // FILES_PER_FOLDER)
         self._base = files + self._folders
+        self._base_bytes = -1  # not yet summed
         self._changed: dict[str, Item | None] = {}  # None: removed
         self._added: list[str] = []
         self._children: dict[str, dict[str, None]] = {}  # of changed and added items only
@@ -128,6 +129,18 @@ class SyntheticStore:
     def count(self) -> int:
         removed = sum(1 for item in self._changed.values() if item is None)
         return self._base + len(self._added) - removed
+
+    def total_bytes(self) -> int:
+        if self._base_bytes < 0:
+            fixed = self._sizes.fixed
+            sizes = map(self._sizes.of, range(self._files))
+            self._base_bytes = sum(sizes) if fixed is None else fixed * self._files
+        total = self._base_bytes
+        for item_id, item in list(self._changed.items()):
+            ordinal = self._ordinal_of(item_id)
+            replaced = 0 if ordinal is None else blob_size(self._computed(ordinal))
+            total += blob_size(item) - replaced
+        return total
 
     def _overlay(self, item: Item) -> None:
         self._changed[item.id] = item

@@ -150,6 +150,8 @@ def test_changes_overlay_a_synthetic_account() -> None:
         assert Counter(everything)[moved] == Counter(everything)[made] == 1
         assert gone not in everything
         assert len(everything) == 450 + 3
+        used = drive.get("about", fields="storageQuota").json()["storageQuota"]["usage"]
+        assert int(used) == 448 * 100 + len(b"new bytes") + len(b"made")
         assert drive.media(moved).content == b"new bytes"
         assert drive.media(made).content == b"made"
 

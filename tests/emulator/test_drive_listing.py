@@ -205,6 +205,14 @@ def test_an_incomplete_search_says_so_and_misses_files(drive: Drive) -> None:
     assert drive.get("files", pageSize=1000).json()["incompleteSearch"] is False
 
 
+def test_short_pages_still_bring_every_file(drive: Drive) -> None:
+    whole = [file["id"] for file in drive.listed(pageSize=100)]
+    drive.google.control.add_fault("drive/v3/files\\?", short_page=True, rate=0.5)
+    pages = drive.pages(pageSize=100)
+    assert min(len(page["files"]) for page in pages[:-1]) == 50
+    assert [file["id"] for page in pages for file in page["files"]] == whole
+
+
 def test_a_folder_that_cannot_be_listed_says_so(drive: Drive) -> None:
     folder = drive.named("Cannot be listed", "id,capabilities(canListChildren)")
     assert folder["capabilities"] == {"canListChildren": False}

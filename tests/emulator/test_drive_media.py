@@ -199,3 +199,6 @@ def test_about_needs_fields_and_tells_the_export_formats(drive: Drive) -> None:
     assert "application/vnd.google-apps.form" not in formats
     user = drive.get("about", fields="user(emailAddress)").json()
     assert user == {"user": {"emailAddress": "ada.lovelace@example.com"}}
+    used = drive.get("about", fields="storageQuota").json()["storageQuota"]["usage"]
+    own = (e for e in drive.google.control.manifest() if e["drive_id"] is None)
+    assert int(used) == sum(e.get("size") or 0 for e in own)
