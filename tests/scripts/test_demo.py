@@ -1,0 +1,58 @@
+"""`make demo ONCE=1`, whole: from nothing to a proof, and a second run that reads nothing again."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts import ports
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def demo(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    port = ports.first_free(23_000)
+    return subprocess.run(
+        [sys.executable, "-m", "scripts.demo", "--once", "--port", str(port), *flags]
+        + ["--folder", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("demo")
+
+
+def read_from_google(said: str) -> int:
+    found = re.search(r"^Read ([\d,]+) files? from Google this time", said, re.M)
+    assert found
+    return int(found[1].replace(",", ""))
+
+
+def test_the_demo_proves_a_backup_finds_damage_and_mends_it(folder: Path) -> None:
+    first = demo(folder)
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert "Proved: all of it is there, byte for byte." in first.stdout
+    rows = re.findall(r"^(Demo .+?) {2,}(\d+) +(\d+) +(\d+) ", first.stdout, re.M)
+    assert [name for name, *_ in rows] == ["Demo S3 bucket", "Demo folder"]
+    assert len({figure for _, *figures in rows for figure in figures}) == 1
+    assert int(rows[0][1]) > 250
+    assert read_from_google(first.stdout) > 250
+
+    notes = sorted((folder / "folder-destination").rglob("*notes.txt"))
+    notes[0].write_bytes(b"damaged")
+    second = demo(folder)
+    assert second.returncode == 1
+    assert re.search(rf"^WRONG: '{notes[0].name}' in Demo folder", second.stdout, re.M)
+    assert read_from_google(second.stdout) == 0
+
+    third = demo(folder)
+    assert third.returncode == 0, third.stdout + third.stderr
+    assert read_from_google(third.stdout) == 1
