@@ -1,0 +1,20 @@
+"""The administrators' view of everybody's rows: set-up may be changed, history only read.
+
+What is done here is kept as an Event of the owner. Must not render a secret.
+"""
+
+from django.contrib import admin
+from django_eventstream import models as live
+
+from syncapp.admin import catalog, history, setup
+
+__all__ = ["catalog", "history", "setup"]
+
+admin.site.site_header = "Backup: administration"
+admin.site.site_title = "Backup"
+admin.site.index_title = "Everybody's sources, destinations and history"
+admin.site.site_url = "/"
+# Live messages pass through and are trimmed: there is nothing to look at or to change.
+for model in (live.Event, live.EventCounter):
+    if admin.site.is_registered(model):
+        admin.site.unregister(model)

@@ -52,9 +52,9 @@ _LOOKS = {
 
 
 @register.filter
-def size(value: float | None) -> str:
-    """Bytes as kB, MB, GB, …"""
-    return NOTHING if value is None else humanize.naturalsize(value, format="%.1f")
+def size(value: float | str | None) -> str:
+    """Bytes as kB, MB, GB, …; templates give "" for the size of what is not there."""
+    return NOTHING if value in (None, "") else humanize.naturalsize(value, format="%.1f")
 
 
 @register.filter
@@ -108,16 +108,14 @@ def visible(name: str) -> SafeString:
 
 
 def shown(name: str) -> str:
-    """The name with each control or direction character as a picture or its code."""
-    return "".join(_picture(char) for char in name)
+    """The name with each control or direction character as its code; few fonts have pictures."""
+    return "".join(_seen(char) for char in name)
 
 
-def _picture(char: str) -> str:
+def _seen(char: str) -> str:
     if char in _NEEDED or unicodedata.category(char) not in _CONTROLS:
         return char
-    if ord(char) < 0x20:
-        return chr(0x2400 + ord(char))
-    return "\u2421" if char == "\x7f" else f"[U+{ord(char):04X}]"
+    return f"[U+{ord(char):04X}]"
 
 
 @register.inclusion_tag("partials/state.html")

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from syncapp import destinations as kinds
 from syncapp.engine import destination_setup, record
 from syncapp.models import Destination, Event
+from syncapp.option_forms import form_for
 from syncapp.types import CheckResult
 from syncapp.web import queries
 from syncapp.web.cards import destination_card
@@ -61,7 +62,8 @@ def edit(request: HttpRequest, destination_id: int) -> HttpResponse:
 
 
 def _edit(request: HttpRequest, destination: Destination, label: str) -> HttpResponse:
-    form = DestinationForm(request.POST or None, instance=destination, by=person(request))
+    form_class = form_for(destination.kind, person(request), DestinationForm)
+    form = form_class(request.POST or None, instance=destination)
     if request.method == "POST" and form.is_valid():
         saved = form.save()
         _test(request, saved)

@@ -1,0 +1,41 @@
+"""The catalog, read-only: what is stored where."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from syncapp.admin.base import ReadOnlyAdmin
+from syncapp.models import Copy, File, Version
+
+
+@admin.register(File)
+class FileAdmin(ReadOnlyAdmin):
+    """Files of all sources. A search walks the table: seconds for a million files."""
+
+    list_display = ("name", "source", "content", "mime_type", "problem", "remote_modified_at")
+    list_filter = ("source", "content", ("problem", admin.EmptyFieldListFilter))
+    list_select_related = ("source",)
+    search_fields = ("name", "=remote_id", "owner_email")
+    search_help_text = "A part of the name or of the owner's address, or the whole id in Drive."
+
+
+@admin.register(Version)
+class VersionAdmin(ReadOnlyAdmin):
+    """Versions: the work, and how it went."""
+
+    list_display = ("file", "source", "state", "current", "size", "attempts", "error_code")
+    list_filter = ("state", "source", "current", "checksum_disputed")
+    list_select_related = ("file", "source")
+    search_fields = ("=sha256", "=md5", "=file__remote_id", "=error_code")
+    search_help_text = "A whole checksum, id in Drive or error code."
+
+
+@admin.register(Copy)
+class CopyAdmin(ReadOnlyAdmin):
+    """Copies: what each destination holds."""
+
+    list_display = ("object_key", "destination", "state", "stored_at", "verified_at", "error_code")
+    list_filter = ("state", "destination")
+    list_select_related = ("destination",)
+    search_fields = ("=object_key", "=error_code")
+    search_help_text = "A whole object key or error code."
