@@ -58,7 +58,8 @@ class S3Destination(Destination):
     def __init__(self, settings: S3Settings) -> None:
         self.settings = settings
         self.bucket = settings.bucket
-        self.errors = S3Errors(settings.bucket, settings.host)
+        wishes = (settings.storage_class, settings.sse)
+        self.errors = S3Errors(settings.bucket, settings.host, wishes)
         self._once = threading.Lock()
         self._client: S3Client | None = None
         self._keeps_versions: bool | None = None
@@ -112,7 +113,7 @@ class S3Destination(Destination):
         request = self.write_request(key, known, in_parts=False)
         request |= {"ContentLength": part.size, "ContentMD5": base64_of(part.md5)}
         if self.with_sha256:
-            request["ChecksumSHA256"] = base64_of(part.sha256)
+            request |= {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64_of(part.sha256)}
         with self.errors.translated(key), body_of(part) as body:
             answer = self.client.put_object(**request, Body=body)
         version_id = version_of(answer)

@@ -56,6 +56,7 @@ def _checksum(store: S3Destination, probe: Probe) -> CheckResult:
     """Whether SHA-256 is verified: a right one must be reported back, a wrong one refused."""
     part, other = part_of(b"checksum"), part_of(b"other")
     request: dict[str, Any] = {
+        "ChecksumAlgorithm": "SHA256",
         "Bucket": store.bucket,
         "Key": store.full(f"{probe.folder}/checksum.bin"),
     }
@@ -69,12 +70,12 @@ def _checksum(store: S3Destination, probe: Probe) -> CheckResult:
         kept = False
     refused = kept and _refuses(store, request, base64_of(other.sha256))
     if refused:
-        return CheckResult("checksum", "ok", "MD5 and SHA-256 are verified by the service")
+        return CheckResult("checksum", "ok", "MD5 and SHA-256 are confirmed by the service")
     if store.with_sha256:
         return CheckResult(
             "checksum", "warning", "SHA-256 is not verified by this service: choose MD5"
         )
-    return CheckResult("checksum", "ok", "MD5 is verified by the service, SHA-256 is not")
+    return CheckResult("checksum", "ok", "MD5 is confirmed by the service, SHA-256 is not")
 
 
 def _refuses(store: S3Destination, request: dict[str, Any], wrong: str) -> bool:
@@ -177,6 +178,9 @@ def _public(store: S3Destination) -> CheckResult:
         return CheckResult("public access", "ok", "the service does not tell")
     except BotoCoreError:
         return CheckResult("public access", "ok", "the service does not tell")
-    if not all(answer["PublicAccessBlockConfiguration"].values()):
+    blocks = answer.get("PublicAccessBlockConfiguration", {})
+    if not blocks:
+        return CheckResult("public access", "ok", "the service does not tell")
+    if not all(blocks.values()):
         return CheckResult("public access", "warning", _BLOCK)
     return CheckResult("public access", "ok", "blocked")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from syncapp.errors import PermanentError
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef, CopySourceTypeDef
@@ -38,8 +40,15 @@ def copy_in_parts(
                 CopySourceRange=f"bytes={start}-{end}",
                 PartNumber=number,
             )
-            parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
+            etag = answer.get("CopyPartResult", {}).get("ETag", "")
+            if not etag:
+                # rclone's server takes the call for an empty part.
+                raise PermanentError(
+                    f"The service of “{request['Bucket']}” can't copy objects beyond 5 GB.",
+                    code="not_supported",
+                )
+            parts.append({"PartNumber": number, "ETag": etag})
         client.complete_multipart_upload(**about, MultipartUpload={"Parts": parts})
-    except (BotoCoreError, ClientError):
+    except (BotoCoreError, ClientError, PermanentError):
         client.abort_multipart_upload(**about)
         raise

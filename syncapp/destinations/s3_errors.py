@@ -8,7 +8,7 @@ key, a signature or a URL.
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -54,6 +54,8 @@ _WRONG_BYTES = {
     "XAmzContentChecksumMismatch",
     "InvalidPart",
 }
+# What stores answer to a storage class or an encryption that they do not have.
+_WISH_REFUSED = {"InvalidArgument", "InvalidRequest", "InvalidEncryptionAlgorithmError"}
 _TRY_AGAIN = {"RequestTimeout", "OperationAborted", "IncompleteBody", "InternalError"}
 _FULL = {
     "QuotaExceeded",
@@ -142,8 +144,10 @@ _REFUSED: dict[str, tuple[str, str]] = {
 class S3Errors:
     """Translates for one bucket."""
 
-    def __init__(self, bucket: str, host: str) -> None:
+    def __init__(self, bucket: str, host: str, wishes: Sequence[str] = ()) -> None:
+        """`wishes`: what is asked of every object beyond its bytes, such as a storage class."""
         self._names = {"bucket": bucket, "host": host}
+        self._wishes = " and ".join(wish for wish in wishes if wish)
 
     @contextmanager
     def translated(self, key: str = "") -> Iterator[None]:
@@ -190,6 +194,11 @@ class S3Errors:
 
     def _by_status(self, status: int, code: str, where: str, key: str) -> BackupError:
         """For the codes that only one service knows."""
+        if self._wishes and code in _WISH_REFUSED:
+            return ConfigurationError(
+                f"{where} does not take {self._wishes} ({code}). Choose another setting.",
+                code="bad_option",
+            )
         if status in (401, 403):
             ours, sentence = _ASK["AccessDenied"]
             return ConfigurationError(f"{sentence.format(**self._names)} ({code})", code=ours)

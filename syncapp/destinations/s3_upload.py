@@ -66,7 +66,7 @@ class S3Upload(Upload):
             "ContentMD5": base64_of(part.md5),
         }
         if self._store.with_sha256:
-            request["ChecksumSHA256"] = base64_of(part.sha256)
+            request |= {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64_of(part.sha256)}
         with self._known(), body_of(part) as body:
             answer = self._store.client.upload_part(**request, Body=body)
         # A part that was refused or differs must not be completed by the one sent before.

