@@ -6,17 +6,25 @@ from django.contrib import admin
 
 from syncapp.admin.base import ReadOnlyAdmin
 from syncapp.models import Copy, File, Version
+from syncapp.visible import visible
 
 
 @admin.register(File)
 class FileAdmin(ReadOnlyAdmin):
     """Files of all sources. A search walks the table: seconds for a million files."""
 
-    list_display = ("name", "source", "content", "mime_type", "problem", "remote_modified_at")
+    list_display = ("__str__", "source", "content", "mime_type", "problem", "remote_modified_at")
     list_filter = ("source", "content", ("problem", admin.EmptyFieldListFilter))
     list_select_related = ("source",)
     search_fields = ("name", "=remote_id", "owner_email")
+    exclude = ("name", "key_name", "key_fold")
+    readonly_fields = ("shown_name",)
     search_help_text = "A part of the name or of the owner's address, or the whole id in Drive."
+
+    @admin.display(description="name")
+    def shown_name(self, file: File) -> str:
+        """The name, with what steers text shown."""
+        return str(file)
 
 
 @admin.register(Version)
@@ -34,8 +42,15 @@ class VersionAdmin(ReadOnlyAdmin):
 class CopyAdmin(ReadOnlyAdmin):
     """Copies: what each destination holds."""
 
-    list_display = ("object_key", "destination", "state", "stored_at", "verified_at", "error_code")
+    list_display = ("__str__", "destination", "state", "stored_at", "verified_at", "error_code")
     list_filter = ("state", "destination")
     list_select_related = ("destination",)
     search_fields = ("=object_key", "=error_code")
     search_help_text = "A whole object key or error code."
+    exclude = ("object_key",)
+    readonly_fields = ("shown_key",)
+
+    @admin.display(description="object key")
+    def shown_key(self, copy: Copy) -> str:
+        """The key, with what steers text shown."""
+        return visible(copy.object_key)

@@ -39,7 +39,7 @@ class AttemptAdmin(ReadOnlyAdmin):
 class EventAdmin(ReadOnlyAdmin):
     """Everybody's log."""
 
-    list_display = ("created_at", "level", "code", "owner", "source", "message", "acknowledged_at")
+    list_display = ("created_at", "level", "code", "owner", "source", "__str__", "acknowledged_at")
     list_filter = ("level", ("acknowledged_at", admin.EmptyFieldListFilter), "source")
     list_select_related = ("owner", "source")
     search_fields = ("=code", "message", "owner__username")

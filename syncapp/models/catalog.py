@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from syncapp.models.setup import Destination, Source
 from syncapp.types import Content
+from syncapp.visible import visible
 
 
 class File(models.Model):
@@ -58,7 +59,7 @@ class File(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name
+        return visible(self.name)
 
 
 class Version(models.Model):
@@ -167,4 +168,4 @@ class Copy(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.object_key or f"{self.version_id} → {self.destination_id}"
+        return visible(self.object_key) or f"{self.version_id} → {self.destination_id}"

@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from syncapp.models.catalog import Version
 from syncapp.models.setup import Destination, Source
+from syncapp.visible import visible
 
 
 class Run(models.Model):
@@ -134,7 +135,7 @@ class Event(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.message
+        return visible(self.message)
 
 
 class Worker(models.Model):

@@ -7,7 +7,6 @@ never obeyed, and each name is isolated (Unicode TR 9 § 6.3, HTML's `bdi`). No 
 
 from __future__ import annotations
 
-import unicodedata
 from datetime import datetime
 from typing import Any
 
@@ -17,11 +16,10 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from syncapp.visible import visible
+
 register = template.Library()
 
-# Joiners that scripts and emoji need; they change no order and hide nothing.
-_NEEDED = {"\u200c", "\u200d"}
-_CONTROLS = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 NOTHING = "–"
 
 # (colour, icon) of each state's word; the word itself is always shown beside them.
@@ -101,21 +99,10 @@ def _time(value: datetime | None, mark: str) -> str | SafeString:
     return format_html('<time datetime="{}" {}>{}</time>', value.isoformat(), mark, text)
 
 
-@register.filter
-def visible(name: str) -> SafeString:
+@register.filter(name="visible")
+def isolated(name: str) -> SafeString:
     """A name from outside, isolated, with what is invisible in it shown."""
-    return format_html("<bdi>{}</bdi>", shown(name))
-
-
-def shown(name: str) -> str:
-    """The name with each control or direction character as its code; few fonts have pictures."""
-    return "".join(_seen(char) for char in name)
-
-
-def _seen(char: str) -> str:
-    if char in _NEEDED or unicodedata.category(char) not in _CONTROLS:
-        return char
-    return f"[U+{ord(char):04X}]"
+    return format_html("<bdi>{}</bdi>", visible(name))
 
 
 @register.inclusion_tag("partials/state.html")
