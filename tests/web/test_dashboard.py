@@ -1,0 +1,208 @@
+"""The first page: what it says in each state, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+from model_bakery import baker
+
+from accounts.models import GoogleAccount, User
+from syncapp.models import Destination, Event, Run, Source, Version
+from syncapp.web import totals
+from tests.web import baked
+from tests.web.baked import Owned
+
+LogIn = Callable[[User], Client]
+
+
+def shown(client: Client, name: str = "dashboard") -> str:
+    cache.clear()
+    return client.get(reverse(name)).content.decode()
+
+
+def sentence(page: str) -> str:
+    return page.split("<h1>")[1].split("</h1>")[0]
+
+
+def settle(owner: Owned) -> None:
+    """Leave the person with one file, stored and verified everywhere."""
+    Version.objects.filter(source=owner.source, state=Version.State.FAILED).delete()
+    Event.objects.all().update(acknowledged_at=timezone.now())
+
+
+def test_a_complete_backup_is_green(owner: Owned, log_in: LogIn) -> None:
+    settle(owner)
+    baked.worker()
+    page = shown(log_in(owner.user))
+    assert sentence(page) == "Everything is stored and verified in 2 destinations"
+    assert "hero-ok" in page
+    assert "1 file" in page
+
+
+def test_a_missing_worker_is_the_first_thing_said(owner: Owned, log_in: LogIn) -> None:
+    page = shown(log_in(owner.user))
+    assert sentence(page) == "No worker is running"
+    assert "manage.py runworkers" in page
+
+
+def test_a_worker_that_fell_silent_is_missing(owner: Owned, log_in: LogIn) -> None:
+    worker = baked.worker()
+    type(worker).objects.update(heartbeat_at=timezone.now() - timedelta(minutes=5))
+    assert sentence(shown(log_in(owner.user))) == "No worker is running"
+
+
+def test_failed_files_are_listed_with_path_reason_and_destination(
+    owner: Owned, log_in: LogIn
+) -> None:
+    baked.worker()
+    page = shown(log_in(owner.user))
+    assert sentence(page) == "1 file failed"
+    for text in ("My Drive", "Letters", "broken.bin", "Cellar refuses the key"):
+        assert text in page
+
+
+def test_an_account_to_reconnect_is_named(owner: Owned, log_in: LogIn) -> None:
+    baked.worker()
+    GoogleAccount.objects.update(
+        state=GoogleAccount.State.RECONNECT, state_reason="The password was changed."
+    )
+    page = shown(log_in(owner.user))
+    assert sentence(page) == "Reconnect ana@gmail.example"
+    assert "The password was changed." in page
+
+
+def test_a_new_person_is_led_step_by_step(outsider: User, log_in: LogIn) -> None:
+    client = log_in(outsider)
+    page = shown(client)
+    assert sentence(page) == "Nothing is backed up yet"
+    assert reverse("google_accounts") in page
+    assert "hero-ok" not in page
+    account = baker.make(GoogleAccount, user=outsider, uid="1", email="eve@gmail.example")
+    baker.make(Destination, owner=outsider, name="Attic", kind="local")
+    page = shown(client)
+    assert page.count("· done") == 2
+    assert reverse("source_setup", args=[account.pk]) in page
+
+
+def test_the_steps_are_gone_when_a_backup_has_found_files(owner: Owned, log_in: LogIn) -> None:
+    assert "Your first backup" not in shown(log_in(owner.user))
+    Run.objects.update(files_seen=0)
+    assert "Your first backup" in shown(log_in(owner.user))
+
+
+def test_a_backup_that_found_nothing_is_not_green(owner: Owned, log_in: LogIn) -> None:
+    baked.worker()
+    owner.source.files.all().delete()
+    Run.objects.update(files_seen=0, files_failed=0)
+    page = shown(log_in(owner.user))
+    assert sentence(page) == "The last backup found no files in Drive of ana"
+    assert "hero-warning" in page
+
+
+def test_a_run_under_way_shows_its_progress(owner: Owned, log_in: LogIn) -> None:
+    baked.worker()
+    settle(owner)
+    run = baker.make(
+        Run,
+        source=owner.source,
+        stage=Run.Stage.TRANSFER,
+        started_at=timezone.now() - timedelta(seconds=20),
+        transfer_started_at=timezone.now() - timedelta(seconds=10),
+        files_total=100,
+        files_done=25,
+        bytes_total=4_000_000,
+        bytes_done=1_000_000,
+    )
+    page = shown(log_in(owner.user))
+    assert sentence(page) == "Backing up Drive of ana"
+    assert f'data-run="{run.pk}"' in page
+    assert 'max="100" value="25"' in page
+    assert 'aria-label="Backup of Drive of ana"' in page
+
+
+def test_an_open_alert_is_shown_until_somebody_takes_note(owner: Owned, log_in: LogIn) -> None:
+    client = log_in(owner.user)
+    assert owner.alert.message in shown(client)
+    client.post(reverse("acknowledge", args=[owner.alert.pk]))
+    owner.alert.refresh_from_db()
+    assert owner.alert.acknowledged_at is not None
+    assert owner.alert.message not in shown(client)
+    assert owner.alert.message in shown(client, "log")
+
+
+def test_refused_files_are_counted_by_reason(owner: Owned, log_in: LogIn) -> None:
+    for number in range(3):
+        baked.file(
+            owner.source,
+            f"map{number}",
+            owner.folder.remote_id,
+            f"map {number}",
+            problem="unsupported_type",
+            problem_message="Google offers no way to read a map.",
+        )
+    late = baked.file(owner.source, "abuse", owner.folder.remote_id, "abuse")
+    baked.stored(
+        late, [], state=Version.State.REFUSED, error_code="abuse", error_message="Flagged."
+    )
+    page = shown(log_in(owner.user))
+    assert "Google offers no way to read a map." in page
+    assert "Flagged." in page
+    assert page.index("unsupported_type") < page.index('<code class="code">abuse')
+
+
+def queries(client: Client, name: str = "dashboard") -> int:
+    cache.clear()
+    with CaptureQueriesContext(
+        connection,
+    ) as captured:
+        assert client.get(reverse(name)).status_code == 200
+    return len(captured)
+
+
+@pytest.mark.parametrize("name", ["dashboard", "failures", "log"])
+def test_the_number_of_queries_is_fixed(owner: Owned, log_in: LogIn, name: str) -> None:
+    client = log_in(owner.user)
+    before = queries(client, name)
+    for number in range(5):
+        account = baker.make(
+            GoogleAccount, user=owner.user, uid=f"u{number}", email=f"{number}@x.example"
+        )
+        source = baker.make(
+            Source, owner=owner.user, account=account, name=f"S{number}", slug=f"s{number}"
+        )
+        source.destinations.set(owner.destinations)
+        run = baker.make(Run, source=source, ended_at=timezone.now(), outcome=Run.Outcome.OK)
+        baker.make(Run, source=source)
+        broken = baked.file(source, f"b{number}", "", f"broken {number}")
+        baked.failed(broken, owner.destinations, run)
+        baker.make(Event, owner=owner.user, source=source, run=run, level="alert", message="!")
+    assert queries(client, name) == before
+
+
+def test_a_large_catalog_is_counted_apart_from_the_page(
+    owner: Owned, log_in: LogIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[User] = []
+    monkeypatch.setattr(totals, "COUNTED_INLINE", 0)
+    monkeypatch.setattr(
+        totals.threading.Thread, "start", lambda self: counted.append(self._args[0])
+    )
+    baked.worker()
+    settle(owner)
+    page = shown(log_in(owner.user))
+    assert counted == [owner.user]
+    assert "counting…" in page
+    assert sentence(page) == "The last backup to 2 destinations is complete"
+    # A second page does not start a second count; when it is done, the figures appear.
+    log_in(owner.user).get(reverse("dashboard"))
+    assert counted == [owner.user]
+    totals._count(owner.user)
+    assert "counting…" not in log_in(owner.user).get(reverse("dashboard")).content.decode()
