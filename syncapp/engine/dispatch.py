@@ -18,11 +18,12 @@ from django.conf import settings
 from django.utils import timezone
 from django_q.tasks import async_task
 
+from accounts.tokens import require_reconnect
 from syncapp import pacing
 from syncapp.engine import lane as lanes
 from syncapp.engine import record, runs, scanning, verify
 from syncapp.engine.beat import Beat, LaneLost
-from syncapp.errors import BackupError, TransientError
+from syncapp.errors import BackupError, ReconnectRequired, TransientError
 from syncapp.models import Lane, Run, Version, Worker
 
 log = logging.getLogger(__name__)
@@ -113,6 +114,8 @@ def _work(run: Run, lane: Lane, beat: Beat) -> None:
     except TransientError as error:
         _again_later(run, error)
     except BackupError as error:
+        if isinstance(error, ReconnectRequired):
+            require_reconnect(run.source.account_id, error.message)
         runs.fail(run, error)
     except Exception as error:
         # The one place where a run records what nobody foresaw.

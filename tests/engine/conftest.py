@@ -19,9 +19,12 @@ from django.utils import timezone
 
 from accounts.models import GoogleAccount, User
 from emulator.control import Control
+from emulator.tokens import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from syncapp.engine import dispatch, runs
 from syncapp.engine.adapters import destination_for
+from syncapp.engine.planning import DESTINATION_BLOCKED
 from syncapp.models import Copy, Destination, Lane, Run, Source, Version
+from syncapp.sources.google_client import GoogleClient
 from tests.servers import rclone_s3
 from tests.servers.emulator import RunningEmulator, running_emulator
 from tests.servers.shared import Info, run_folder, shared
@@ -51,7 +54,9 @@ class Setting:
             if run.ended_at:
                 return run
             Run.objects.filter(pk=run.pk).update(retry_at=None)
-            Version.objects.filter(source=self.source, lease_owner="").update(due_at=timezone.now())
+            Version.objects.filter(source=self.source, lease_owner="").exclude(
+                error_code=DESTINATION_BLOCKED
+            ).update(due_at=timezone.now())
             dispatch.tick()
             for lane in Lane.objects.filter(run=run, owner="", ended_at__isnull=True):
                 dispatch.work(lane.pk)
@@ -84,8 +89,15 @@ def _no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _no_waiting_for_retries(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries come due when `work` says so."""
-    monkeypatch.setattr("syncapp.engine.lane.LINGER", timedelta(seconds=-1))
+    """Retries come due when `work` says so; waits inside a call are short."""
+    monkeypatch.setattr("syncapp.pacing.call_delay_s", lambda *_: 0.01)
+    real = GoogleClient.__init__
+
+    def quick(self: GoogleClient, *args: Any, **more: Any) -> None:
+        real(self, *args, **{**more, "pause": lambda _: None})
+
+    monkeypatch.setattr(GoogleClient, "__init__", quick)
+    monkeypatch.setattr("syncapp.engine.lane.LINGER", timedelta(0))
 
 
 @pytest.fixture(scope="session")
@@ -96,6 +108,10 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Info]:
 
 
 def make_setting(google: RunningEmulator, s3: Info, folder: Path, settings: Any) -> Setting:
+    settings.GOOGLE_CLIENT_ID, settings.GOOGLE_CLIENT_SECRET = (
+        DEFAULT_CLIENT_ID,
+        DEFAULT_CLIENT_SECRET,
+    )
     settings.GOOGLE_TOKEN_URL = f"{google.url}/token"
     settings.GOOGLE_DRIVE_URL = f"{google.url}/drive/v3/"
     settings.GOOGLE_FORMS_URL = f"{google.url}/"

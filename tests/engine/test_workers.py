@@ -53,7 +53,7 @@ def assert_all_stored_once_and_right(setting: Setting, files: int, spool: Path) 
                 digest = hashlib.sha256(b"".join(chunks)).hexdigest()
             assert digest == truth[remote_id], key
         assert not list(store.objects(".partial"))
-    left = [p for p in spool.rglob("*.part")] if spool.exists() else []
+    left = list(spool.rglob("*.part")) if spool.exists() else []
     assert left == []
 
 
