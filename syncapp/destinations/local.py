@@ -2,9 +2,10 @@
 
 Objects are plain files, so that a person needs no program of ours to use them. A file appears
 under its name only when whole, read back and durable: written under `.partial`, fsync, rename,
-fsync of the folder (rename(2) is atomic within a file system). Never follows a symbolic link below
-its root, never overwrites in place (hard links made by `copy` rely on it), and never writes to a
-root that lost its marker: an unmounted disk must not fill the system's own.
+fsync of the folder (rename(2) is atomic within a file system). Reading back goes through the page
+cache: it proves what the kernel holds; what the disk kept is proved by `verify`. Never follows a
+symbolic link below its root, never overwrites in place (hard links made by `copy` rely on it), and
+never writes to a root that lost its marker: an unmounted disk must not fill the system's own.
 """
 
 from __future__ import annotations

@@ -28,6 +28,7 @@ from syncapp.types import Part
 Names = list[str]  # from the root down
 
 CHUNK_BYTES = 1024**2
+_BUFFER_BYTES = 256 * 1024  # stays in the processor's cache between reading and hashing
 MAX_NAME_BYTES = 255  # NAME_MAX of every common Linux file system
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -123,7 +124,7 @@ def write_part(fd: int, offset: int, part: Part, root: str) -> None:
     """Write a part at `offset` and confirm it by hashing what the file gives back."""
     position = offset
     with part.open() as reader:
-        while chunk := reader.read(CHUNK_BYTES):
+        while chunk := reader.read(_BUFFER_BYTES):
             view = memoryview(chunk)
             while view:
                 written = os.pwrite(fd, view, position)
@@ -139,13 +140,14 @@ def write_part(fd: int, offset: int, part: Part, root: str) -> None:
 def file_sha256(fd: int, offset: int, size: int) -> bytes:
     """The SHA-256 of a stretch of an open file, read in bounded chunks."""
     digest = hashlib.sha256()
+    buffer = memoryview(bytearray(min(_BUFFER_BYTES, size)))
     end = offset + size
     while offset < end:
-        chunk = os.pread(fd, min(CHUNK_BYTES, end - offset), offset)
-        if not chunk:
+        got = os.preadv(fd, [buffer[: end - offset]], offset)
+        if not got:
             break
-        digest.update(chunk)
-        offset += len(chunk)
+        digest.update(buffer[:got])
+        offset += got
     return digest.digest()
 
 
