@@ -6,7 +6,9 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import boto3
 import pytest
+from mypy_boto3_s3 import S3Client
 
 from syncapp.destinations.base import Destination
 from syncapp.destinations.local import LocalDestination
@@ -21,6 +23,13 @@ STORES = [
     pytest.param("ceph", marks=pytest.mark.needs("ceph")),
     pytest.param("ceph-tls", marks=pytest.mark.needs("ceph")),
     "moto",
+]
+
+
+CEPH = pytest.mark.needs("ceph")
+SERVERS = [
+    pytest.param("rclone", id="rclone"),
+    pytest.param("ceph", id="ceph", marks=CEPH),
 ]
 
 
@@ -96,3 +105,20 @@ def store(
         monkeypatch.setenv("AWS_CA_BUNDLE", info["authority"])
         info["endpoint"] = info.get("tls_endpoint") or info["endpoint"]
     return s3_store(info, "other" if server == "moto" else server)
+
+
+@pytest.fixture
+def server(request: pytest.FixtureRequest) -> Info:
+    info: Info = request.getfixturevalue(f"{request.param}_server")
+    return info
+
+
+def client_of(info: Info) -> S3Client:
+    client: S3Client = boto3.client(
+        "s3",
+        endpoint_url=info["endpoint"],
+        region_name="us-east-1",
+        aws_access_key_id=info["access_key"],
+        aws_secret_access_key=info["secret_key"],
+    )
+    return client

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.servers import certificates, programs
 from tests.servers.buckets import make_buckets
+from tests.servers.certificates import Certificates
 from tests.servers.process import DidNotStart, free_port, launch, stop, wait_for_port
 from tests.servers.shared import Info, Started
 
@@ -104,18 +105,8 @@ def start(folder: Path) -> Started:
 def _start(folder: Path, pids: list[int]) -> Info:
     made = certificates.make(folder)
     ports = {name: free_port() for name in ("v1", "v2", "port", "tls_port")}
-    conf = folder / "ceph.conf"
     fsid, osd = str(uuid.uuid4()), str(uuid.uuid4())
-    conf.write_text(
-        _CONF.format(
-            **ports,
-            folder=folder,
-            fsid=fsid,
-            size=OSD_BYTES,
-            certificate=made.certificate,
-            key=made.key,
-        )
-    )
+    _configure(folder, fsid, ports, made)
     _make_keys(folder)
 
     _make_monitor(folder, fsid, ports)
@@ -152,6 +143,18 @@ def _start(folder: Path, pids: list[int]) -> Info:
     }
     make_buckets(info)
     return info
+
+
+def _configure(folder: Path, fsid: str, ports: dict[str, int], made: Certificates) -> None:
+    text = _CONF.format(
+        **ports,
+        folder=folder,
+        fsid=fsid,
+        size=OSD_BYTES,
+        certificate=made.certificate,
+        key=made.key,
+    )
+    (folder / "ceph.conf").write_text(text)
 
 
 def _make_keys(folder: Path) -> None:

@@ -17,13 +17,16 @@ import sys
 PR_SET_PDEATHSIG = 1
 
 
-def die_with_parent() -> None:
+def die_with(guard_pid: int) -> None:
     """In the server's process: a killed guard must not leave it behind."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != guard_pid:
+        os._exit(1)  # it died before it was asked for
 
 
 def main(run_pid: int, command: list[str]) -> int:
-    server = subprocess.Popen(command, preexec_fn=die_with_parent)
+    own = os.getpid()
+    server = subprocess.Popen(command, preexec_fn=lambda: die_with(own))
     # What is thrown away needs no farewell: Ceph would take its time to write everything down.
     signal.signal(signal.SIGTERM, lambda *_: server.kill())
     watch = select.poll()
