@@ -79,7 +79,6 @@ def judge(run: Run) -> Exit:
 
 
 def worst_of(codes: Iterable[Exit]) -> Exit:
-    """One code for several runs: what failed comes before what waits for a person."""
-    found = set(codes)
-    order = (Exit.NO_WORKER, Exit.FAILED, Exit.BLOCKED)
-    return next((code for code in order if code in found), Exit.OK)
+    """One code for several: what failed comes before what waits for a person."""
+    order = (Exit.USAGE, Exit.NO_WORKER, Exit.FAILED, Exit.BLOCKED, Exit.DETACHED, Exit.OK)
+    return min(codes, key=order.index)

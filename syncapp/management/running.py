@@ -5,6 +5,7 @@ Must not decide what a run does; the engine's faces are called and their rows ar
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import islice
@@ -41,6 +42,7 @@ class RunCommand(ReportCommand):
     """Asks for a run of each chosen source, and waits for them if told to."""
 
     kinds: tuple[Kind, ...]  # the troubles that the result lists
+    pause = staticmethod(time.sleep)
 
     @abstractmethod
     def request(self, source: Source) -> tuple[Run, bool]:
@@ -106,7 +108,7 @@ class RunCommand(ReportCommand):
     def _wait(self, asked: Sequence[tuple[Run, bool]], options: dict[str, Any]) -> Exit:
         display = Display(self.stderr)
         try:
-            ended = Watch([run for run, _ in asked], display).until_ended()
+            ended = Watch([run for run, _ in asked], display, pause=self.pause).until_ended()
         except KeyboardInterrupt:
             ids = ", ".join(str(run.pk) for run, _ in asked)
             self.warn(f"Detached: run {ids} goes on. `manage.py status` shows how far it is.")
@@ -136,14 +138,13 @@ class RunCommand(ReportCommand):
         headings = ("RUN", "SOURCE", "OUTCOME", "FILES", "DONE", "REFUSED", "FAILED", "BYTES")
         self.say(table((*headings, "TIME"), map(_row, ended)))
         for run in ended:
-            name = printable(run.source.name)
-            if run.error_message:
-                self.say(f"\n“{name}”: {printable(run.error_message)}")
+            stopped = stopped_by(run.source)
+            if run.error_message and run.error_message not in stopped:
+                self.say(f"\n“{printable(run.source.name)}”: {printable(run.error_message)}")
+            if stopped:
+                self.say(f"\n{printable(stopped)}")
             for kind in self.kinds:
                 self._tell_troubles(run.source, kind)
-            stopped = stopped_by(run.source)
-            if stopped:
-                self.say(printable(stopped))
 
     def _tell_troubles(self, source: Source, kind: Kind) -> None:
         found = list(islice(troubles(source, kind), SHOWN + 1))
