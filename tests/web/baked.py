@@ -86,11 +86,14 @@ def file(source: Source, remote_id: str, parent_id: str, name: str, **fields: An
         remote_id=remote_id,
         parent_id=parent_id,
         name=name,
-        key_name=name,
-        key_fold=name.casefold(),
         mime_type="text/plain",
         remote_modified_at=timezone.now() - timedelta(days=40),
-        **{"content": Content.BLOB, **fields},
+        **{
+            "content": Content.BLOB,
+            "key_name": name,
+            "key_fold": name.casefold(),
+            **fields,
+        },
     )
     return made
 
@@ -100,11 +103,10 @@ def stored(of: File, destinations: list[Destination], **fields: Any) -> Version:
         Version,
         source=of.source,
         file=of,
-        revision="1",
         size=1_000_000,
         sha256="ab" * 32,
         modified_at=of.remote_modified_at,
-        **{"state": Version.State.STORED, **fields},
+        **{"revision": "1", "state": Version.State.STORED, **fields},
     )
     for destination in destinations:
         baker.make(

@@ -29,7 +29,7 @@ def shown(client: Client, name: str = "dashboard") -> str:
 
 
 def sentence(page: str) -> str:
-    return page.split("<h1>")[1].split("</h1>")[0]
+    return page.split("<h1>")[1].split("</h1>", maxsplit=1)[0]
 
 
 def settle(owner: Owned) -> None:

@@ -1,0 +1,162 @@
+"""Setting a source up, and telling it what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from model_bakery import baker
+
+from accounts.models import GoogleAccount, User
+from syncapp.models import Copy, Destination, Run, Source, Version
+from tests.web import baked
+from tests.web.baked import Owned
+
+LogIn = Callable[[User], Client]
+
+
+@pytest.fixture
+def account(outsider: User) -> GoogleAccount:
+    made: GoogleAccount = baker.make(
+        GoogleAccount, user=outsider, uid="1", email="eve@gmail.example"
+    )
+    return made
+
+
+def attic(owner: User) -> Destination:
+    made: Destination = baker.make(Destination, owner=owner, name="Attic", kind="local")
+    return made
+
+
+def active(source: Source) -> list[str]:
+    return list(Run.objects.filter(source=source, ended_at=None).values_list("kind", flat=True))
+
+
+def test_setup_makes_the_source_and_starts_its_first_backup(
+    account: GoogleAccount, log_in: LogIn
+) -> None:
+    place, client = attic(account.user), log_in(account.user)
+    address = reverse("source_setup", args=[account.pk])
+    page = client.get(address).content.decode()
+    assert "Start the first backup" in page
+    assert 'value="Drive of eve@gmail.example"' in page
+    answer = client.post(address, {"name": "Papers", "destinations": [place.pk]})
+    assert answer["Location"] == reverse("dashboard")
+    source = Source.objects.get(account=account)
+    assert (source.owner, source.name, list(source.destinations.all())) == (
+        account.user,
+        "Papers",
+        [place],
+    )
+    assert source.slug
+    assert active(source) == [Run.Kind.BACKUP]
+    assert Run.objects.get().requested_by == account.user
+
+
+def test_setup_without_a_destination_leads_to_one(account: GoogleAccount, log_in: LogIn) -> None:
+    page = log_in(account.user).get(reverse("source_setup", args=[account.pk])).content.decode()
+    assert "Start the first backup" not in page
+    assert reverse("destination_kinds") in page
+
+
+def test_setup_refuses_anothers_destination(
+    account: GoogleAccount, owner: Owned, log_in: LogIn
+) -> None:
+    attic(account.user)
+    address = reverse("source_setup", args=[account.pk])
+    data = {"name": "Papers", "destinations": [owner.destinations[0].pk]}
+    answer = log_in(account.user).post(address, data)
+    assert answer.status_code == 200
+    assert "is not one of the available choices" in answer.content.decode()
+    assert not Source.objects.filter(account=account).exists()
+
+
+def test_an_account_that_is_set_up_leads_to_its_settings(owner: Owned, log_in: LogIn) -> None:
+    answer = log_in(owner.user).get(reverse("source_setup", args=[owner.account.pk]))
+    assert answer["Location"] == reverse("source_edit", args=[owner.source.pk])
+
+
+def test_settings_change_name_and_destinations_but_never_the_slug(
+    owner: Owned, log_in: LogIn
+) -> None:
+    address = reverse("source_edit", args=[owner.source.pk])
+    data = {"name": "Other", "destinations": [owner.destinations[1].pk], "slug": "other"}
+    log_in(owner.user).post(address, data)
+    source = Source.objects.get(pk=owner.source.pk)
+    assert (source.name, source.slug) == ("Other", "ana")
+    assert list(source.destinations.all()) == [owner.destinations[1]]
+    answer = log_in(owner.user).post(address, {"name": "Other"})
+    assert "Choose at least one destination." in answer.content.decode()
+
+
+def test_sync_now_starts_one_backup_however_often_it_is_pressed(
+    owner: Owned, log_in: LogIn
+) -> None:
+    client, address = log_in(owner.user), reverse("source_backup", args=[owner.source.pk])
+    client.post(address)
+    answer = client.post(address, follow=True).content.decode()
+    assert "is under way already" in answer
+    assert active(owner.source) == [Run.Kind.BACKUP]
+
+
+def test_verify_starts_a_verification(owner: Owned, log_in: LogIn) -> None:
+    log_in(owner.user).post(reverse("source_verify", args=[owner.source.pk]))
+    assert active(owner.source) == [Run.Kind.VERIFY]
+
+
+def test_pause_and_resume(owner: Owned, log_in: LogIn) -> None:
+    client = log_in(owner.user)
+    client.post(reverse("source_pause", args=[owner.source.pk]))
+    assert Source.objects.get(pk=owner.source.pk).paused
+    assert reverse("source_resume", args=[owner.source.pk]) in (
+        client.get(reverse("dashboard")).content.decode()
+    )
+    client.post(reverse("source_resume", args=[owner.source.pk]))
+    assert not Source.objects.get(pk=owner.source.pk).paused
+
+
+def test_one_failed_file_is_tried_again_and_the_others_are_left(
+    owner: Owned, log_in: LogIn
+) -> None:
+    other = baked.failed(
+        baked.file(owner.source, "other", "", "other"), owner.destinations, owner.run
+    )
+    first = Version.objects.get(file__remote_id="broken")
+    address = reverse("source_retry", args=[owner.source.pk])
+    log_in(owner.user).post(address, {"version": first.pk, "next": reverse("failures")})
+    first.refresh_from_db()
+    other.refresh_from_db()
+    assert (first.state, first.attempts) == (Version.State.PENDING, 0)
+    assert other.state == Version.State.FAILED
+    assert not first.copies.filter(state=Copy.State.FAILED).exists()
+    assert active(owner.source) == [Run.Kind.BACKUP]
+
+
+def test_anothers_failed_file_is_not_tried_again(
+    owner: Owned, teammate: Owned, log_in: LogIn
+) -> None:
+    theirs = Version.objects.get(file__remote_id="broken", source=teammate.source)
+    address = reverse("source_retry", args=[owner.source.pk])
+    log_in(owner.user).post(address, {"version": theirs.pk})
+    theirs.refresh_from_db()
+    assert theirs.state == Version.State.FAILED
+
+
+def test_retry_all_tries_failed_files_and_refused_ones_only_if_asked(
+    owner: Owned, log_in: LogIn
+) -> None:
+    late = baked.file(owner.source, "late", "", "late")
+    refused = baked.stored(late, [], state=Version.State.REFUSED)
+    client = log_in(owner.user)
+    page = client.post(reverse("retry_all"), follow=True).content.decode()
+    assert "1 file will be tried again." in page
+    refused.refresh_from_db()
+    assert refused.state == Version.State.REFUSED
+    client.post(reverse("retry_all"), {"refused": "1"})
+    refused.refresh_from_db()
+    assert refused.state == Version.State.PENDING
+    assert "There is nothing to try again." in (
+        client.post(reverse("retry_all"), follow=True).content.decode()
+    )
