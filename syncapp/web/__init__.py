@@ -1,0 +1,1 @@
+"""The pages: views, queries, forms, and the stream of live events."""
