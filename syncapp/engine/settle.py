@@ -106,6 +106,9 @@ class Settlement:
             kept = [result for result in results if result.job.version_id in ours]
             self._copies(kept, outcomes)
             states = self._versions(kept, outcomes, parked)
+            # Nothing is to be made of what Google refuses; the plan makes them if it gives way.
+            refused = [pk for pk, state in states.items() if state == plan.REFUSED]
+            Copy.objects.filter(version_id__in=refused, state=Copy.State.PENDING).delete()
             self._attempts(kept, outcomes)
             self._count(kept, states)
         blocked = {d: e for outcome in outcomes.values() for d, e in outcome.blocked.items()}

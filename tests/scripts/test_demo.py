@@ -1,15 +1,18 @@
-"""`make demo ONCE=1`, whole: from nothing to a proof, and a second run that reads nothing again."""
+"""`make demo ONCE=1`, whole: proved by itself and by rclone, then run again over damage."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from scripts import ports
+from tests.servers.emulator import RunningEmulator
+from tests.servers.rclone_s3 import binary
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,7 +39,28 @@ def read_from_google(said: str) -> int:
     return int(found[1].replace(",", ""))
 
 
-def test_the_demo_proves_a_backup_finds_damage_and_mends_it(folder: Path) -> None:
+def sums(folder: Path) -> Counter[str]:
+    """SHA-256 of every file below a folder, by rclone."""
+    done = subprocess.run(
+        [binary(), "hashsum", "sha256", str(folder)], capture_output=True, text=True, check=True
+    )
+    return Counter(line.split(" ", 1)[0] for line in done.stdout.splitlines())
+
+
+def assert_rclone_finds_every_blob(google: RunningEmulator, folder: Path) -> None:
+    blobs = Counter(
+        item["sha256"]
+        for item in google.control.manifest()
+        if item["kind"] == "blob" and not item["refused"] and not item["trashed"]
+    )
+    assert blobs.total() > 200
+    assert blobs - sums(folder / "folder-destination") == Counter()
+    assert blobs - sums(folder / "s3") == Counter()
+
+
+def test_the_demo_proves_a_backup_finds_damage_and_mends_it(
+    google: RunningEmulator, folder: Path
+) -> None:
     first = demo(folder)
     assert first.returncode == 0, first.stdout + first.stderr
     assert "Proved: all of it is there, byte for byte." in first.stdout
@@ -45,6 +69,7 @@ def test_the_demo_proves_a_backup_finds_damage_and_mends_it(folder: Path) -> Non
     assert len({figure for _, *figures in rows for figure in figures}) == 1
     assert int(rows[0][1]) > 250
     assert read_from_google(first.stdout) > 250
+    assert_rclone_finds_every_blob(google, folder)
 
     notes = sorted((folder / "folder-destination").rglob("*notes.txt"))
     notes[0].write_bytes(b"damaged")
