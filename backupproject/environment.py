@@ -190,6 +190,13 @@ VARIABLES = (
         "The address people open. With https, cookies are secure and HTTP is redirected.",
     ),
     Variable("ALLOWED_HOSTS", words, "", "More host names to answer to, comma-separated."),
+    Variable(
+        "TRUSTED_PROXIES",
+        whole(0, 5),
+        "0",
+        "Reverse proxies in front, whose X-Forwarded-For is believed (failed log-ins are counted "
+        "by address). More than 0 only if the program can't be reached around them.",
+    ),
     Variable("TIME_ZONE", time_zone, "UTC", "Time zone in which pages show times."),
     Variable("LOG_LEVEL", choice("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "How much to log."),
     Variable("GOOGLE_CLIENT_ID", text, "", "OAuth client of your own Google Cloud project."),

@@ -150,6 +150,7 @@ ACCOUNT_FORMS = {
     "reauthenticate": "accounts.forms.ConfirmForm",
 }
 ACCOUNT_EMAIL_VERIFICATION = "none"
+ALLAUTH_TRUSTED_PROXY_COUNT: int = ENV["TRUSTED_PROXIES"]
 ACCOUNT_RATE_LIMITS = {"login_failed": "10/m/ip,5/5m/key"}
 SOCIALACCOUNT_ADAPTER = "accounts.adapters.SocialAccountAdapter"
 SOCIALACCOUNT_STORE_TOKENS = False  # plain text there; accounts.models keeps them encrypted
