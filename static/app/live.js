@@ -144,8 +144,13 @@
   let leading = false;
   let alone = false; // no locks: every tab for itself
 
+  function alive(known) {
+    heardAt = known ? Date.now() : 0;
+    document.body.dataset.stream = known ? "open" : "lost";
+  }
+
   function tell(kind, data) {
-    heardAt = Date.now();
+    alive(true);
     take(kind, data);
     channel?.postMessage({ kind, data });
   }
@@ -157,13 +162,15 @@
       source.addEventListener(kind, (message) => tell(kind, JSON.parse(message.data)));
     }
     for (const kind of ["stream-open", "keep-alive"]) {
-      source.addEventListener(kind, () => { heardAt = Date.now(); channel?.postMessage({ kind }); });
+      source.addEventListener(kind, () => { alive(true); channel?.postMessage({ kind }); });
     }
+    // What was said between the page's making and the stream's opening is in the page anew.
+    source.addEventListener("stream-open", () => refreshSoon());
     // Some messages are lost for good: the page itself tells what is.
     source.addEventListener("stream-reset", () => tell("state", {}));
     source.addEventListener("stream-error", close);
     source.addEventListener("error", () => {
-      heardAt = 0;
+      alive(false);
       channel?.postMessage({ kind: "lost" });
       if (source && source.readyState === EventSource.CLOSED) close();
     });
@@ -172,12 +179,12 @@
   function close() {
     source?.close();
     source = null;
-    heardAt = 0;
+    alive(false);
   }
 
   if (channel) {
     channel.onmessage = ({ data: { kind, data } }) => {
-      heardAt = kind === "lost" ? 0 : Date.now();
+      alive(kind !== "lost");
       if (KINDS.includes(kind)) take(kind, data);
     };
   }

@@ -1,11 +1,18 @@
 """Addresses of the dashboard."""
 
+from django.templatetags.static import static
 from django.urls import path
+from django.utils.functional import lazy
+from django.views.generic import RedirectView
 
 from syncapp.web import events
 from syncapp.web.views import dashboard, destinations, files, health, history, sources
 
+# The hashed name of a static file is known only once they are collected.
+_icon = lazy(static, str)("app/favicon.svg")
+
 urlpatterns = [
+    path("favicon.ico", RedirectView.as_view(url=_icon)),
     path("", dashboard.dashboard, name="dashboard"),
     path("failures/", dashboard.failures, name="failures"),
     path("failures/retry/", sources.retry_all, name="retry_all"),

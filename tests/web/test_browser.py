@@ -1,0 +1,156 @@
+"""Pages in a real browser: narrow screens, themes, time zones, tabs, and life without a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.test import Client
+from django.urls import reverse
+from selenium.webdriver import Chrome
+from selenium.webdriver.support.ui import WebDriverWait
+
+from syncapp.engine import record
+from tests.servers.browser import browser  # noqa: F401 - a fixture
+from tests.servers.web import RunningWeb, prepare, running_web
+from tests.servers.workers import environment
+from tests.web import baked
+from tests.web.baked import Owned
+
+PATIENCE_S = 30
+TOO_WIDE = """
+return [...document.querySelectorAll("body *")]
+  .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && e.offsetWidth > 1)
+  .map((e) => e.outerHTML.slice(0, 100));
+"""
+LOCKS = """
+const done = arguments[arguments.length - 1];
+navigator.locks.query().then((found) => done([found.held.length, found.pending.length]));
+"""
+
+pytestmark = [pytest.mark.needs("chromium"), pytest.mark.django_db(transaction=True)]
+
+
+@pytest.fixture
+def ana(transactional_db: None) -> Owned:
+    baked.worker()
+    owned = baked.owned("ana", is_superuser=True)
+    long = "a-name-without-any-space-" * 8
+    baked.failed(baked.file(owned.source, "l", "folder", long), owned.destinations, owned.run)
+    return owned
+
+
+@pytest.fixture
+def web(ana: Owned, tmp_path: Path) -> Iterator[RunningWeb]:
+    env = environment(tmp_path, LOG_LEVEL="WARNING")
+    prepare(env)
+    with running_web(env, tmp_path / "web.log") as running:
+        yield running
+
+
+@pytest.fixture
+def page(web: RunningWeb, ana: Owned, browser: Chrome) -> Chrome:  # noqa: F811 - the fixture
+    """A browser in which Ana is logged in."""
+    client = Client()
+    client.force_login(ana.user)
+    browser.get(f"{web.url}/healthz")
+    name = django_settings.SESSION_COOKIE_NAME
+    browser.add_cookie({"name": name, "value": client.cookies[name].value})
+    return browser
+
+
+def wait_for(page: Chrome, condition: Callable[[], Any]) -> None:
+    WebDriverWait(page, PATIENCE_S, 0.05).until(lambda _: condition())
+
+
+def text_of(page: Chrome, selector: str) -> str:
+    script = "return document.querySelector(arguments[0])?.textContent ?? ''"
+    return str(page.execute_script(script, selector))
+
+
+def test_pages_fit_a_narrow_screen_and_break_no_rule(
+    page: Chrome, web: RunningWeb, ana: Owned
+) -> None:
+    device = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+    addresses = [
+        *(reverse(name) for name in ("dashboard", "failures", "log", "destination_kinds")),
+        reverse("run", args=[ana.run.pk]),
+        reverse("source_files", args=[ana.source.pk]) + "?folder=folder",
+        reverse("file", args=[ana.source.pk, ana.file.pk]),
+        reverse("source_edit", args=[ana.source.pk]),
+        reverse("destination", args=[ana.destinations[0].pk]),
+        reverse("destination_add", args=["s3"]),
+        "/accounts/google/",
+    ]
+    for address in addresses:
+        page.get(web.url + address)
+        assert page.execute_script(TOO_WIDE) == [], address
+    severe = [line for line in page.get_log("browser") if line["level"] == "SEVERE"]
+    assert severe == []
+
+
+def test_the_theme_stays_and_times_are_those_of_the_reader(
+    page: Chrome, web: RunningWeb, ana: Owned
+) -> None:
+    page.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kathmandu"})
+    page.get(web.url + reverse("run", args=[ana.run.pk]))
+    ended = ana.run.ended_at
+    minute = (ended.minute + 45) % 60  # Nepal is 5 h 45 min ahead
+    assert f":{minute:02} " in text_of(page, "#run dl").replace("\u202f", " ")
+    for theme in ("dark", "light"):
+        page.find_element("css selector", f"[data-theme-choice={theme}]").click()
+        page.refresh()
+        assert page.execute_script("return document.documentElement.dataset.bsTheme") == theme
+
+
+def test_one_tab_holds_the_stream_for_all_and_another_takes_over(
+    page: Chrome, web: RunningWeb, ana: Owned
+) -> None:
+    page.get(web.url + reverse("log"))
+    wait_for(page, lambda: page.execute_async_script(LOCKS) == [1, 0])
+    first = page.current_window_handle
+    page.switch_to.new_window("tab")
+    page.get(web.url + reverse("log"))
+    wait_for(page, lambda: page.execute_async_script(LOCKS) == [1, 1])
+    record.event(ana.user, "told", "told by the other tab")
+    wait_for(page, lambda: "told by the other tab" in text_of(page, "#events"))
+    second = page.current_window_handle
+    page.switch_to.window(first)
+    page.close()
+    page.switch_to.window(second)
+    wait_for(page, lambda: page.execute_async_script(LOCKS) == [1, 0])
+    record.event(ana.user, "told", "told by its own stream")
+    wait_for(page, lambda: "told by its own stream" in text_of(page, "#events"))
+
+
+def test_without_a_stream_the_page_asks_again_by_itself(
+    page: Chrome, web: RunningWeb, ana: Owned
+) -> None:
+    page.execute_cdp_cmd("Network.enable", {})
+    page.execute_cdp_cmd("Network.setBlockedURLs", {"urls": ["*/events/"]})
+    page.get(web.url + reverse("log"))
+    page.execute_script("window.sameDocument = true")
+    record.event(ana.user, "told", "found by asking again")
+    wait_for(page, lambda: "found by asking again" in text_of(page, "#events"))
+    assert page.execute_script("return window.sameDocument") is True
+
+
+def test_progress_moves_without_loading_the_page_anew(
+    page: Chrome, web: RunningWeb, ana: Owned
+) -> None:
+    ana.run.ended_at, ana.run.outcome, ana.run.stage = None, "running", "transfer"
+    ana.run.files_total, ana.run.files_done = 100, 10
+    ana.run.save()
+    page.get(web.url + reverse("dashboard"))
+    wait_for(page, lambda: page.execute_script("return document.body.dataset.stream") == "open")
+    ana.run.files_done, ana.run.files_failed = 59, 0
+    ana.run.bytes_done = 3_000_000
+    record.progress(ana.run, ana.user.pk, files_per_s=7.25, bytes_per_s=1_500_000)
+    wait_for(page, lambda: text_of(page, "#active [data-field=files_done]") == "59")
+    assert text_of(page, "#active [data-field=bytes_per_s]") == "1.5 MB/s"
+    assert text_of(page, "#active [data-field=files_per_s]") in {"7.2", "7.3"}
+    assert page.execute_script("return document.querySelector('#active progress').value") == 79
