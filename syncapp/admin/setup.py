@@ -71,9 +71,9 @@ class SourceAdmin(_SourceAdmin):
         return (*self.readonly_fields, *fixed)
 
     def has_delete_permission(self, request: HttpRequest, obj: Source | None = None) -> bool:
-        """Only one of which nothing is known: else its copies would be forgotten."""
+        """Only one that never ran: else its copies, or its history, would be forgotten."""
         allowed = super().has_delete_permission(request, obj)
-        return allowed and obj is not None and not obj.files.exists()
+        return allowed and obj is not None and not obj.files.exists() and not obj.runs.exists()
 
     def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
         """Choose the slug of a new one, and keep an event."""
