@@ -1,0 +1,74 @@
+"""Setting up a destination, where the pages and commands can't see it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from accounts.models import User
+from syncapp.destinations.local import MARKER
+from syncapp.engine import destination_setup
+from syncapp.errors import ConfigurationError
+from syncapp.models import Destination
+
+
+@pytest.fixture
+def admin(db: None) -> User:
+    return User.objects.create_superuser("root", "root@example.org", "a long enough password")
+
+
+def configured(admin: User, path: Path) -> Destination:
+    destination = Destination(owner=admin, name="Attic", kind="local")
+    destination_setup.configure(destination, {"path": str(path)}, by=admin)
+    destination.save()
+    return destination
+
+
+def test_a_folder_that_was_claimed_once_is_not_claimed_again_without_its_disk(
+    admin: User, tmp_path: Path
+) -> None:
+    mount = tmp_path / "disk"
+    destination = configured(admin, mount)
+    assert all(line.level != "error" for line in destination_setup.probe(destination))
+    (mount / MARKER).unlink()  # what an unmounted disk leaves: the empty folder
+    lines = destination_setup.probe(destination)
+    assert [line.name for line in lines if line.level == "error"] == ["folder"]
+    destination.refresh_from_db()
+    assert destination.blocked_code == destination_setup.BLOCKED_BY_TEST
+    assert not (mount / MARKER).exists()
+
+
+def test_another_folder_is_claimed_anew_and_the_same_one_stays_claimed(
+    admin: User, tmp_path: Path
+) -> None:
+    destination = configured(admin, tmp_path / "one")
+    destination_setup.probe(destination)
+    same = {"path": str(tmp_path / "one"), "prefix": "sub"}
+    destination_setup.configure(destination, same, by=admin)
+    assert destination.options["_prepared"] == "1"
+    destination_setup.configure(destination, {"path": str(tmp_path / "two")}, by=admin)
+    assert "_prepared" not in destination.options
+
+
+def test_reserved_and_unknown_values_are_not_taken_over(admin: User, tmp_path: Path) -> None:
+    destination = Destination(owner=admin, name="Attic", kind="local")
+    values = {"path": str(tmp_path / "x"), "_prepared": "1", "_allow_private": "1", "more": "y"}
+    destination_setup.configure(destination, values, by=admin)
+    assert set(destination.options) == {"path", "prefix"}
+
+
+def test_a_missing_option_is_named(admin: User) -> None:
+    destination = Destination(owner=admin, name="Attic", kind="local")
+    with pytest.raises(ConfigurationError, match="Folder: this is needed"):
+        destination_setup.configure(destination, {}, by=admin)
+
+
+def test_a_row_that_was_never_saved_is_tested_without_being_saved(
+    admin: User, tmp_path: Path
+) -> None:
+    destination = Destination(owner=admin, name="Attic", kind="local")
+    destination_setup.configure(destination, {"path": str(tmp_path / "x")}, by=admin)
+    destination_setup.probe(destination)
+    assert destination.pk is None
+    assert not Destination.objects.exists()

@@ -1,0 +1,44 @@
+"""Figures of what is stored: right, remembered, and never waited for."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.cache import cache
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from syncapp.web import totals
+from tests.servers.workers import wait_until
+from tests.web import baked
+from tests.web.baked import Owned
+
+
+def test_copies_are_counted_by_state_destination_and_source(owner: Owned, teammate: Owned) -> None:
+    found = totals.totals_of(owner.user)
+    assert found is not None
+    attic, cellar = owner.destinations
+    assert found.files() == 4
+    assert found.files("verified") == 3
+    assert found.files("verified", destination=attic.pk) == 2
+    assert found.files("failed", destination=cellar.pk, source=owner.source.pk) == 1
+    assert found.size_bytes("verified", destination=attic.pk) == 2_000_000
+    assert found.files(source=teammate.source.pk) == 0
+
+
+def test_figures_are_remembered_for_a_moment(owner: Owned) -> None:
+    totals.totals_of(owner.user)
+    with CaptureQueriesContext(connection) as captured:
+        totals.totals_of(owner.user)
+    assert len(captured) == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_large_catalog_is_counted_by_a_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = baked.owned("ana")
+    monkeypatch.setattr(totals, "COUNTED_INLINE", 0)
+    assert totals.totals_of(owner.user) is None
+    counting = f"{totals._key(owner.user)}:counting"
+    wait_until(lambda: cache.get(counting) is None, 20, "the end of the count")
+    found = totals.totals_of(owner.user)
+    assert found is not None
+    assert found.files() == 4
