@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.servers.emulator import running_emulator
 from tests.servers.shared import Info
 from tests.servers.workers import Workers, running_workers, wait_until
 
+log = logging.getLogger(__name__)
 GIB = 1024**3
 MIB = 1024**2
 
@@ -75,7 +77,7 @@ def test_ten_gigabytes_pass_within_250_mb_of_memory_and_1_gb_of_disk(
         gauge.join()
     assert run.outcome == Run.Outcome.OK, run.error_message
     assert Copy.objects.filter(state="stored", version__size=10 * GIB).count() == 2
-    print(f"peak RSS {gauge.rss / MIB:.0f} MiB, peak spool {gauge.disk / MIB:.0f} MiB")
+    log.warning("peak RSS %d MiB, peak spool %d MiB", gauge.rss // MIB, gauge.disk // MIB)
     assert gauge.samples > 20
     assert 0 < gauge.rss <= 250 * MIB
     assert gauge.disk <= GIB
