@@ -96,7 +96,8 @@ def test_big_file_cut_in_the_middle_is_resumed(
     google.control.reset_counters()
     assert hashlib.md5(read(source, file)).hexdigest() == file.md5
     counters = google.control.counters()
-    assert counters["requests"]["files.media"] == 3
+    # By file: a request that another test gave up on may still be on its way.
+    assert counters["downloads"] == {file.remote_id: 3}
     assert counters["bytes_served"] < 66 * MIB
 
 
