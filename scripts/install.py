@@ -11,7 +11,6 @@ import hashlib
 import json
 import subprocess
 import sys
-import venv
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -32,6 +31,7 @@ NO_NETWORK = (
     "Network is unreachable",
     "Connection refused",
     "connection broken",
+    "(from versions: none)",
 )
 
 
@@ -77,11 +77,13 @@ def make_venv() -> None:
         return
     say("Making the virtual environment .venv …")
     try:
+        import venv  # some systems package it apart from Python
+
         venv.create(VENV, clear=True, with_pip=True, symlinks=True)
     except (subprocess.CalledProcessError, ModuleNotFoundError) as error:
         version = f"{sys.version_info.major}.{sys.version_info.minor}"
         raise Failure(
-            "Python can't make virtual environments here (ensurepip is missing); "
+            "Python can't make virtual environments here (venv or ensurepip is missing); "
             f"on Debian or Ubuntu: sudo apt-get install python{version}-venv"
         ) from error
     except OSError as error:

@@ -7,11 +7,13 @@ import os
 import shutil
 import subprocess
 import sys
+import venv
 from pathlib import Path
 
 import pytest
 
 from scripts import install
+from scripts.reporting import Failure
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,6 +82,22 @@ def test_no_network_is_one_line_that_says_so(checkout: Path) -> None:
         "PIP_INDEX_URL to a mirror that you can reach, and run the same command again.\n"
     )
     assert not install.is_installed("requirements.txt")
+
+
+@pytest.mark.parametrize(
+    "error", [subprocess.CalledProcessError(1, ["ensurepip"]), ModuleNotFoundError("venv")]
+)
+def test_a_python_without_venv_is_told_with_the_package_that_has_it(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise error
+
+    (checkout / ".venv" / "bin" / "python").unlink()
+    monkeypatch.setattr(venv, "create", refuse)
+
+    with pytest.raises(Failure, match=r"sudo apt-get install python3\.\d+-venv$"):
+        install.make_venv()
 
 
 def test_any_other_failure_shows_pips_own_reason() -> None:
