@@ -8,7 +8,7 @@ import pytest
 
 from accounts.models import User
 from syncapp.destinations.local import MARKER
-from syncapp.engine import destination_setup
+from syncapp.engine import destination_setup, record
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination
 
@@ -62,6 +62,21 @@ def test_a_missing_option_is_named(admin: User) -> None:
     destination = Destination(owner=admin, name="Attic", kind="local")
     with pytest.raises(ConfigurationError, match="Folder: this is needed"):
         destination_setup.configure(destination, {}, by=admin)
+
+
+def test_a_test_that_passes_closes_the_alert_of_being_blocked(admin: User, tmp_path: Path) -> None:
+    destination = configured(admin, tmp_path / "kept")
+    alert = record.event(
+        admin, "destination_blocked", "It was away.", level="alert", destination=destination
+    )
+    (tmp_path / "kept").touch()  # a file where the folder should be: the test fails
+    destination_setup.probe(destination)
+    alert.refresh_from_db()
+    assert alert.acknowledged_at is None
+    (tmp_path / "kept").unlink()
+    destination_setup.probe(destination)
+    alert.refresh_from_db()
+    assert alert.acknowledged_at is not None
 
 
 def test_a_row_that_was_never_saved_is_tested_without_being_saved(
