@@ -16,7 +16,7 @@ CHECK_SETTINGS = ENV_FILE= DEBUG=false DATA_DIR=var/check PUBLIC_URL=https://bac
 	FIELD_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test slow check format test-deps pins clean python runtime demo-tools dev-tools
+.PHONY: help demo run test test-postgres slow check format test-deps pins clean python runtime demo-tools dev-tools
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ run: runtime ## set up for real use and start: web pages and workers, until Ctrl
 
 test: dev-tools ## every test that can run on this machine
 	@$(VENV)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+test-postgres: dev-tools ## the engine's tests once more, on a throw-away PostgreSQL
+	@$(VENV)/python -m tests.servers.run_on_postgres tests/engine $(ARGS)
 
 slow: dev-tools ## the long tests: kills, scale
 	@$(VENV)/python -m pytest -m slow $(ARGS)

@@ -66,7 +66,6 @@ class Workers:
 
 def environment(folder: Path, **changes: str) -> dict[str, str]:
     """The product's settings for a process that shares the test's database."""
-    name = connection.settings_dict["NAME"]
     kept = {k: v for k, v in os.environ.items() if not k.startswith("DJANGO")}
     return {
         **kept,
@@ -75,7 +74,7 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
         "SECRET_KEY": settings.SECRET_KEY,
         "FIELD_KEYS": ",".join(settings.FIELD_KEYS),
         "DATA_DIR": str(folder / "data"),
-        "DATABASE_URL": f"sqlite:///{name}",
+        "DATABASE_URL": _database_url(),
         "ALLOW_PRIVATE_ENDPOINTS": "true",
         "GOOGLE_TOKEN_URL": settings.GOOGLE_TOKEN_URL,
         "GOOGLE_DRIVE_URL": settings.GOOGLE_DRIVE_URL,
@@ -86,6 +85,14 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
         "LOG_LEVEL": "INFO",
         **changes,
     }
+
+
+def _database_url() -> str:
+    """The address of the database that this test uses."""
+    about = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{about['NAME']}"
+    return f"postgres://{about['USER']}@{about['HOST']}:{about['PORT']}/{about['NAME']}"
 
 
 @contextmanager
