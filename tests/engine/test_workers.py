@@ -16,7 +16,7 @@ import pytest
 
 from syncapp.engine import runs
 from syncapp.engine.adapters import destination_for
-from syncapp.models import Copy, Run, Version
+from syncapp.models import Copy, Lane, Run, Version
 from tests.engine.conftest import Setting, make_setting
 from tests.servers.emulator import running_emulator
 from tests.servers.shared import Info
@@ -140,3 +140,33 @@ def test_killing_the_supervisor_leaves_no_orphan(small_files: Setting, tmp_path:
     with running_workers(tmp_path) as workers:
         wait_until(lambda: ended(run), 60, f"the backup's end\n{workers.log[-3000:]}")
     assert_all_stored_once_and_right(small_files, 200, tmp_path / "spool")
+
+
+def test_a_worker_killed_while_scanning_scans_again(small_files: Setting, tmp_path: Path) -> None:
+    slow = small_files.control.add_fault("/drive/v3/files\\?", delay_s=3)
+    run, _ = runs.request_backup(small_files.source)
+    with running_workers(tmp_path, LEASE_SECONDS="3") as workers:
+        wait_until(lambda: Lane.objects.exclude(owner="").exists(), 30, "a scan")
+        assert workers.kill_one(random.Random(1), busy=True)
+        small_files.control.clear_faults(slow)
+        wait_until(lambda: ended(run), 60, f"the backup's end\n{workers.log[-3000:]}")
+    assert Lane.objects.filter(run=run, stage="scan").count() > 1, "the scan was not interrupted"
+    assert run.outcome == Run.Outcome.OK, run.error_message
+    assert_all_stored_once_and_right(small_files, 200, tmp_path / "spool")
+
+
+def test_a_worker_killed_while_verifying_goes_on_where_it_was(
+    small_files: Setting, tmp_path: Path
+) -> None:
+    run, _ = runs.request_backup(small_files.source)
+    with running_workers(tmp_path) as workers:
+        wait_until(lambda: ended(run), 60, f"the backup's end\n{workers.log[-3000:]}")
+    check, _ = runs.request_verify(small_files.source)
+    with running_workers(tmp_path, LEASE_SECONDS="3") as workers:
+        wait_until(lambda: Copy.objects.filter(state="verified").exists(), 60, "a verified copy")
+        killed = workers.kill_one(random.Random(1), busy=True)
+        wait_until(lambda: ended(check), 60, f"the verification's end\n{workers.log[-3000:]}")
+    assert killed
+    assert check.outcome == Run.Outcome.OK, check.error_message
+    assert (check.files_done, check.files_total) == (400, 400)
+    assert Copy.objects.filter(state="verified").count() == 400

@@ -38,8 +38,8 @@ class Workers:
         except psutil.NoSuchProcess:
             return []
 
-    def queue_workers(self) -> list[psutil.Process]:
-        """The processes that run lanes: grandchildren of the cluster's main process."""
+    def queue_workers(self, *, busy: bool = False) -> list[psutil.Process]:
+        """The processes that run lanes (`busy`: at this moment)."""
         found = []
         for process in self.processes():
             try:
@@ -50,9 +50,9 @@ class Workers:
                 found.append(process)
         return found
 
-    def kill_one(self, chance: random.Random, *, anything: bool = False) -> str:
-        """kill -9 one lane's process (or any process below the supervisor); its title."""
-        candidates = self.processes() if anything else self.queue_workers()
+    def kill_one(self, chance: random.Random, *, anything: bool = False, busy: bool = False) -> str:
+        """kill -9 one lane's process (`busy`: one at work; `anything`: any below); its title."""
+        candidates = self.processes() if anything else self.queue_workers(busy=busy)
         if not candidates:
             return ""
         victim = chance.choice(candidates)
