@@ -5,7 +5,7 @@ In sets and idempotent; `plan` decides, this asks and writes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Sum
@@ -44,8 +44,7 @@ def plan_copies(run: Run) -> None:
         state=Version.State.PENDING, attempts=0, due_at=timezone.now()
     )
     remake.update(state=Copy.State.PENDING)
-    for destination_id in wanted:
-        _plan_destination(source, destination_id)
+    plan_lacking(source, wanted)
     Version.objects.filter(
         source=source, state=Version.State.PENDING, error_code=DESTINATION_BLOCKED
     ).update(due_at=timezone.now(), error_code="", error_message="")
@@ -68,6 +67,12 @@ def _forget_unwanted(source: Source, wanted: list[int]) -> None:
     Destination.objects.filter(pk__in=wanted).exclude(blocked_code="").update(
         blocked_code="", blocked_reason="", blocked_at=None
     )  # a new run tries again; the first refusal stops it again
+
+
+def plan_lacking(source: Source, wanted: Iterable[int]) -> None:
+    """A Copy for every current version that a wanted destination lacks."""
+    for destination_id in wanted:
+        _plan_destination(source, destination_id)
 
 
 def _plan_destination(source: Source, destination_id: int) -> None:

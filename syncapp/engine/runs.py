@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from syncapp.engine import record
-from syncapp.engine.planning import DESTINATION_BLOCKED
+from syncapp.engine.planning import DESTINATION_BLOCKED, plan_lacking
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Copy, Event, File, Run, Source, Version, Worker
 
@@ -88,7 +88,7 @@ def retry_failed(
     Copy.objects.filter(version__in=versions, state=Copy.State.FAILED).update(
         state=Copy.State.PENDING, error_code="", error_message=""
     )
-    return versions.update(
+    count = versions.update(
         state=Version.State.PENDING,
         attempts=0,
         leases=0,
@@ -96,6 +96,9 @@ def retry_failed(
         error_code="",
         error_message="",
     )
+    # What Google refused has no copies; a run that is under way would find nothing to make.
+    plan_lacking(source, source.destinations.filter(enabled=True).values_list("pk", flat=True))
+    return count
 
 
 def move_on(run: Run, stage: str, to: str) -> bool:

@@ -77,6 +77,22 @@ def test_a_refusal_of_google_is_recorded_and_does_not_fail_the_run(few: Setting)
     assert run.files_refused == 1
 
 
+def test_a_refusal_that_is_lifted_is_made_good_by_a_retry_in_the_middle_of_a_run(
+    few: Setting,
+) -> None:
+    few.control.add_fault("alt=media", status=403, reason="cannotDownloadFile", count=1)
+    few.back_up()
+    refused = Version.objects.get(state=Version.State.REFUSED)
+    assert not refused.copies.exists(), "nothing waits for what Google does not give"
+    run, _ = runs.request_backup(few.source)
+    dispatch.tick()
+    dispatch.work(Lane.objects.get(run=run).pk)
+    assert runs.retry_failed(few.source) == 1
+    few.work(run)
+    assert run.outcome == Run.Outcome.OK, run.error_message
+    assert Copy.objects.filter(version=refused, state="stored").count() == 2
+
+
 def test_a_checksum_that_google_itself_has_wrong_is_flagged_and_stored(sample: Setting) -> None:
     sample.back_up()
     disputed = Version.objects.filter(checksum_disputed=True).select_related("file")
