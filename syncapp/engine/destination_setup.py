@@ -18,6 +18,7 @@ from django.utils import timezone
 from accounts.models import User
 from syncapp.destinations import destination_class
 from syncapp.destinations.local import LocalDestination
+from syncapp.engine import record
 from syncapp.engine.adapters import destination_for
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination
@@ -74,6 +75,8 @@ def probe(destination: Destination) -> Sequence[CheckResult]:
         destination.options = {**destination.options, _PREPARED: "1"}
     if destination.pk is not None:
         destination.save(update_fields=["blocked_code", "blocked_reason", "blocked_at", "options"])
+        if not failed:
+            record.mended(destination.owner, "destination_blocked", destination=destination)
     logger.info("destination tested destination=%s ok=%s", destination.pk, not failed)
     return lines
 
