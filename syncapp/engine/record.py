@@ -73,8 +73,7 @@ def changed(source: Source, run: Run | None = None) -> None:
 
 def progress(run: Run, owner_id: int, *, files_per_s: float, bytes_per_s: float) -> None:
     """Send where a run is. Rates are of the last seconds; `eta_s` is None while unknown."""
-    ended = run.files_done + run.files_failed + run.files_refused
-    by_files = (run.files_total - ended) / files_per_s if files_per_s else None
+    by_files = (run.files_total - run.files_settled) / files_per_s if files_per_s else None
     by_bytes = max(run.bytes_total - run.bytes_done, 0) / bytes_per_s if bytes_per_s else None
     known = [seconds for seconds in (by_files, by_bytes) if seconds is not None]
     live.publish(

@@ -90,11 +90,6 @@ class Pace:
         return (figure(last) - figure(first)) / seconds if seconds > 0 else 0.0
 
 
-def settled(run: Run) -> int:
-    """Files of the run that need nothing more: stored, refused or given up."""
-    return run.files_done + run.files_refused + run.files_failed
-
-
 def run_line(run: Run, pace: Pace) -> str:
     """The state of an active run on one line."""
     name = fit(printable(run.source.name), 24)
@@ -103,7 +98,7 @@ def run_line(run: Run, pace: Pace) -> str:
         return f"{name}  scanning  {run.files_seen:,} seen  {run.files_new:,} new"
     if listing:
         return f"{name}  {listing}"
-    done = settled(run)
+    done = run.files_settled
     parts = [
         name,
         f"{bar(_share(run))} {_share(run):4.0%}",
@@ -163,7 +158,7 @@ class Display:
 
 def _share(run: Run) -> float:
     """How far it is, by files or by bytes, whichever is behind."""
-    done = settled(run)
+    done = run.files_settled
     if done >= run.files_total:
         return 1.0 if done else 0.0
     by_files = done / run.files_total
@@ -172,5 +167,5 @@ def _share(run: Run) -> float:
 
 
 def _eta(run: Run, pace: Pace) -> str:
-    seconds = pace.eta_s(run.files_total - settled(run), run.bytes_total - run.bytes_done)
+    seconds = pace.eta_s(run.files_total - run.files_settled, run.bytes_total - run.bytes_done)
     return "–" if seconds is None else duration(seconds)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from syncapp.engine import runs
 from syncapp.management.base import START_WORKERS, Exit
 from syncapp.management.outcome import stopped_by
-from syncapp.management.progress import Display, Pace, Sample, run_line, settled
+from syncapp.management.progress import Display, Pace, Sample, run_line
 from syncapp.models import Run
 
 POLL_S = 0.5
@@ -66,7 +66,7 @@ class Watch:
 
     def _line(self, run: Run) -> str:
         pace = self._paces[run.pk]
-        pace.add(Sample(self._clock(), settled(run), run.bytes_done))
+        pace.add(Sample(self._clock(), run.files_settled, run.bytes_done))
         return run_line(run, pace)
 
     def _hindrance(self, active: Sequence[Run]) -> tuple[Exit, str]:

@@ -74,6 +74,11 @@ class Run(models.Model):
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.pk}"
 
+    @property
+    def files_settled(self) -> int:
+        """Files that need nothing more in this run: stored, refused or given up."""
+        return self.files_done + self.files_refused + self.files_failed
+
 
 class Attempt(models.Model):
     """One try to bring one version to its destinations; `error_code` "" if all went well."""

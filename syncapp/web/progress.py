@@ -25,17 +25,12 @@ def progress_of(run: Run, now: datetime) -> Progress:
     started = run.transfer_started_at or run.started_at
     end = run.ended_at or now
     moving_s = max((end - started).total_seconds(), 0.001) if started else None
-    files_per_s = settled(run) / moving_s if moving_s and run.transfer_started_at else None
+    files_per_s = run.files_settled / moving_s if moving_s and run.transfer_started_at else None
     bytes_per_s = run.bytes_done / moving_s if moving_s and run.transfer_started_at else None
     seconds = (end - (run.started_at or run.created_at)).total_seconds()
     return Progress(
         run, _percent(run), files_per_s, bytes_per_s, _eta(run, files_per_s, bytes_per_s), seconds
     )
-
-
-def settled(run: Run) -> int:
-    """Files that need no more work in this run."""
-    return run.files_done + run.files_refused + run.files_failed
 
 
 def _percent(run: Run) -> int | None:
@@ -44,7 +39,7 @@ def _percent(run: Run) -> int | None:
         return 100
     if not run.files_total:
         return None
-    by_files = settled(run) / run.files_total
+    by_files = run.files_settled / run.files_total
     by_bytes = run.bytes_done / run.bytes_total if run.bytes_total else by_files
     return min(99, int(100 * (by_files + min(by_bytes, 1)) / 2))
 
@@ -52,6 +47,6 @@ def _percent(run: Run) -> int | None:
 def _eta(run: Run, files_per_s: float | None, bytes_per_s: float | None) -> float | None:
     if run.ended_at is not None or not files_per_s:
         return None
-    by_files = (run.files_total - settled(run)) / files_per_s
+    by_files = (run.files_total - run.files_settled) / files_per_s
     by_bytes = max(run.bytes_total - run.bytes_done, 0) / bytes_per_s if bytes_per_s else 0
     return max(by_files, by_bytes, 0)

@@ -24,7 +24,6 @@ from syncapp.engine.health import Finding, Health, Level, SourceHealth, examine
 from syncapp.management.base import START_WORKERS, Exit, ReportCommand, add_json
 from syncapp.management.outcome import run_document
 from syncapp.management.output import moment, printable, table
-from syncapp.management.progress import settled
 from syncapp.models import Copy, Destination, Run
 from syncapp.types import JsonObject
 
@@ -128,7 +127,7 @@ def _condition(destination: Destination) -> str:
 def _run_row(run: Run) -> Sequence[object]:
     kind, stage = run.get_kind_display(), run.get_stage_display()
     since = moment(run.started_at or run.created_at)
-    return run.pk, run.source.name, kind, stage, settled(run), run.files_total, since
+    return run.pk, run.source.name, kind, stage, run.files_settled, run.files_total, since
 
 
 def _document(health: Health, code: Exit) -> JsonObject:
