@@ -15,11 +15,6 @@ def ask() -> None:
     _flag.value = 1
 
 
-def forget() -> None:
-    """Work may be taken up (again)."""
-    _flag.value = 0
-
-
 def asked() -> bool:
     """Whether to stop taking up work."""
     return bool(_flag.value)

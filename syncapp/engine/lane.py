@@ -171,8 +171,10 @@ class TransferLane:
 
     def _park(self, transfer: Transfer, result: Result) -> bool:
         """Keep the spool for another try at what failed, if that is of use and there is room."""
+        if not result.failed:
+            return False
         outcome = settle.decide(result)
-        hopeless = not result.failed or outcome.blocked or outcome.given_up
+        hopeless = outcome.blocked or outcome.given_up
         if hopeless or not transfer.may_go_on() or not transfer.spool.spill():
             return False
         self.parking.add(Parked(transfer, result, time.monotonic() + outcome.wait_s))
