@@ -5,10 +5,11 @@ In sets and idempotent; `plan` decides, this asks and writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Sum
+from django.db.models import Exists, F, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
 from syncapp.engine import plan
@@ -67,6 +68,18 @@ def _forget_unwanted(source: Source, wanted: list[int]) -> None:
     Destination.objects.filter(pk__in=wanted).exclude(blocked_code="").update(
         blocked_code="", blocked_reason="", blocked_at=None
     )  # a new run tries again; the first refusal stops it again
+
+
+def withdraw(versions: QuerySet[Version], state: str, code: str = "") -> None:
+    """These will not be read: they leave the work, and no copy of them is waited for."""
+    forget_waiting(versions.values("pk"))
+    told = {"error_code": code} if code else {}
+    versions.update(state=state, lease_owner="", **told)
+
+
+def forget_waiting(versions: QuerySet[Version, Any] | Collection[int]) -> None:
+    """Copies that were never made, of versions that will not be read."""
+    Copy.objects.filter(version__in=versions, state=Copy.State.PENDING).delete()
 
 
 def plan_lacking(source: Source, wanted: Iterable[int]) -> None:

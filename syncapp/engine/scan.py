@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from syncapp.engine import keys
+from syncapp.engine.planning import withdraw
 from syncapp.engine.sets import by_pk, chunks
 from syncapp.models import File, Source, Version
 from syncapp.sources.base import Source as Reader
@@ -261,8 +262,10 @@ def _write_versions(source: Source, stale: Sequence[RemoteFile]) -> None:
         .values_list("remote_id", "pk")
     )  # fmt: skip
     refused = [pks[f.remote_id] for f in stale if f.remote_id not in wanted]
-    Version.objects.filter(file_id__in=refused, state=Version.State.PENDING).update(
-        state=Version.State.REFUSED, error_code="refused_by_source", lease_owner=""
+    withdraw(
+        Version.objects.filter(file_id__in=refused, state=Version.State.PENDING),
+        Version.State.REFUSED,
+        "refused_by_source",
     )
     current = dict(
         Version.objects.filter(file_id__in=[pks[r] for r in wanted], current=True)
@@ -270,9 +273,7 @@ def _write_versions(source: Source, stale: Sequence[RemoteFile]) -> None:
     )  # fmt: skip
     fresh = {pks[r]: f for r, f in wanted.items() if current.get(pks[r]) != f.revision}
     old = Version.objects.filter(file_id__in=fresh, current=True)
-    old.filter(~Q(state__in=[Version.State.STORED])).update(
-        state=Version.State.SUPERSEDED, lease_owner=""
-    )
+    withdraw(old.exclude(state=Version.State.STORED), Version.State.SUPERSEDED)
     old.update(current=False)
     Version.objects.bulk_create(
         [_version(source, pk, file) for pk, file in fresh.items()],
@@ -332,8 +333,9 @@ def _mark_vanished(source: Source, seen: _Seen) -> int:
         gone = [(pk, content) for pk, content in batch if pk not in seen]
         for some in chunks([pk for pk, _ in gone], 500):
             File.objects.filter(pk__in=some).update(vanished_at=timezone.now())
-            Version.objects.filter(file_id__in=some, state=Version.State.PENDING).update(
-                state=Version.State.SUPERSEDED, lease_owner=""
+            withdraw(
+                Version.objects.filter(file_id__in=some, state=Version.State.PENDING),
+                Version.State.SUPERSEDED,
             )
         files += sum(content != Content.FOLDER for _, content in gone)
     return files

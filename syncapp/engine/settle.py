@@ -11,7 +11,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
@@ -21,7 +21,7 @@ from django.utils import timezone
 from syncapp import pacing
 from syncapp.engine import lease, plan, record
 from syncapp.engine.folders import Folders
-from syncapp.engine.planning import DESTINATION_BLOCKED, plan_versions
+from syncapp.engine.planning import DESTINATION_BLOCKED, forget_waiting, plan_versions
 from syncapp.engine.scan import absorb_one
 from syncapp.engine.sets import update_many
 from syncapp.engine.transfer import Result
@@ -108,7 +108,7 @@ class Settlement:
             states = self._versions(kept, outcomes, parked)
             # Nothing is to be made of what Google refuses; the plan makes them if it gives way.
             refused = [pk for pk, state in states.items() if state == plan.REFUSED]
-            Copy.objects.filter(version_id__in=refused, state=Copy.State.PENDING).delete()
+            forget_waiting(refused)
             self._attempts(kept, outcomes)
             self._count(kept, states)
         blocked = {d: e for outcome in outcomes.values() for d, e in outcome.blocked.items()}
@@ -161,24 +161,23 @@ class Settlement:
         ):
             copies[version_id].append(state)
         states: dict[int, str] = {}
-        read, rest = [], []
+        read, free, held = [], [], []
         for result in results:
             outcome = outcomes[result.job.version_id]
             state = plan.REFUSED if outcome.refused else plan.version_state(copies[ids_of(result)])
             states[ids_of(result)] = state
-            holds = ids_of(result) in parked and state == plan.PENDING
-            rest.append(_version_row(outcome, state, self.owner if holds else "", holds))
+            if ids_of(result) in parked and state == plan.PENDING:
+                held.append(_told(outcome))
+            else:
+                free.append(_version_row(outcome, state))
             if result.digest is not None:
                 read.append(_read_row(result))
         update_many(
             Version, ["size", "md5", "sha256", "content_type", "checksum_disputed"], ["id"], read
         )
-        rows = [row for row, held in rest if not held]
-        columns = ["state", "due_at", "lease_owner", "leases", "attempts", "error_code",
-                   "error_message"]  # fmt: skip
-        update_many(Version, columns, ["id"], rows)
-        held_rows = [(row[4], row[5], row[6], row[7]) for row, held in rest if held]
-        update_many(Version, ["attempts", "error_code", "error_message"], ["id"], held_rows)
+        told = ["attempts", "error_code", "error_message"]
+        update_many(Version, ["state", "due_at", "lease_owner", "leases", *told], ["id"], free)
+        update_many(Version, told, ["id"], held)
         return states
 
     def _attempts(self, results: Sequence[Result], outcomes: dict[int, Outcome]) -> None:
@@ -262,25 +261,18 @@ def _message(error: BackupError | None) -> str:
     return error.message[:2000] if error else ""
 
 
-def _version_row(
-    outcome: Outcome, state: str, owner: str, holds: bool
-) -> tuple[tuple[Any, ...], bool]:
+def _version_row(outcome: Outcome, state: str) -> tuple[Any, ...]:
+    """Free again, or settled: state, when due, no lease, and what is told."""
     waits_for_person = state == plan.PENDING and bool(outcome.blocked) and not outcome.wait_s
-    due: datetime = timezone.now() + (
-        _BLOCKED_WAIT if waits_for_person else timedelta(seconds=outcome.wait_s)
-    )
-    code = DESTINATION_BLOCKED if waits_for_person else _code(outcome.error)
-    row = (
-        state,
-        due,
-        owner,
-        0,
-        outcome.attempts,
-        code,
-        _message(outcome.error),
-        outcome.version_id,
-    )
-    return row, holds
+    wait = _BLOCKED_WAIT if waits_for_person else timedelta(seconds=outcome.wait_s)
+    code = DESTINATION_BLOCKED if waits_for_person else None
+    return (state, timezone.now() + wait, "", 0, *_told(outcome, code))
+
+
+def _told(outcome: Outcome, code: str | None = None) -> tuple[Any, ...]:
+    """Attempts and the error, for the version's row."""
+    shown = _code(outcome.error) if code is None else code
+    return (outcome.attempts, shown, _message(outcome.error), outcome.version_id)
 
 
 def _read_row(result: Result) -> tuple[Any, ...]:

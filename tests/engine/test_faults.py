@@ -93,6 +93,21 @@ def test_a_refusal_that_is_lifted_is_made_good_by_a_retry_in_the_middle_of_a_run
     assert Copy.objects.filter(version=refused, state="stored").count() == 2
 
 
+def test_nothing_is_waited_for_of_a_file_that_vanished_before_it_was_read(few: Setting) -> None:
+    few.control.add_fault("alt=media", status=503)
+    run, _ = runs.request_backup(few.source)
+    dispatch.tick()
+    dispatch.work(Lane.objects.get(run=run).pk)
+    assert runs.cancel(run)
+    file = a_file(few)
+    assert Copy.objects.filter(version__file=file, state="pending").count() == 2
+    few.control.delete(file.remote_id)
+    few.control.clear_faults()
+    assert few.back_up().outcome == Run.Outcome.OK
+    assert not Copy.objects.filter(state="pending").exists()
+    assert Version.objects.get(file=file).state == Version.State.SUPERSEDED
+
+
 def test_a_checksum_that_google_itself_has_wrong_is_flagged_and_stored(sample: Setting) -> None:
     sample.back_up()
     disputed = Version.objects.filter(checksum_disputed=True).select_related("file")
