@@ -40,13 +40,14 @@ class Workers:
 
     def queue_workers(self, *, busy: bool = False) -> list[psutil.Process]:
         """The processes that run lanes (`busy`: at this moment)."""
+        states = ("processing",) if busy else ("idle", "processing")
         found = []
         for process in self.processes():
             try:
                 title = " ".join(process.cmdline())
             except psutil.Error:
                 continue
-            if title.startswith("qcluster Process-") and ("idle" in title or "processing" in title):
+            if title.startswith("qcluster Process-") and any(state in title for state in states):
                 found.append(process)
         return found
 
