@@ -4,7 +4,8 @@
     ├── TransientError       wait: the same call may succeed later
     │   ├── RateLimited      the service asks for a slower pace (`retry_after_s`)
     │   ├── Unavailable      5xx, connection lost, time-out, short read
-    │   └── Deferred         this one file must wait for hours (download quota)
+    │   ├── Deferred         this one file must wait for hours (download quota)
+    │   └── CursorRejected   the change log can't be read on from there: list everything again
     ├── PermanentError       skip this file; the run ends "with warnings"
     │   └── NotFound         the remote file or the object is not there
     ├── IntegrityError       bytes differ: read again once, then alarm; never mark as stored
@@ -57,6 +58,12 @@ class Deferred(TransientError):
     """Only this file has to wait, for hours; the others go on."""
 
     code = "download_quota_exceeded"
+
+
+class CursorRejected(TransientError):
+    """A saved position in a change log is refused; a full scan finds what it would have told."""
+
+    code = "cursor_rejected"
 
 
 class PermanentError(BackupError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -62,6 +62,53 @@ class ScanPage:
 
     scope: str
     files: tuple[RemoteFile, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPage:
+    """Up to 1000 items of one listing or change log, translated only when asked for.
+
+    `ids` and `marks` are parallel. A mark is a signed 64-bit hash of the item as the service gave
+    it: equal marks, where `trusted`, mean that nothing about it has changed. `file(i)` translates
+    the i-th. `scope` is "user" or a shared drive's id.
+    """
+
+    scope: str
+    ids: Sequence[str]
+    marks: Sequence[int]
+    file: Callable[[int], RemoteFile]
+    trusted: bool = True
+
+    @classmethod
+    def of(cls, scope: str, files: Sequence[RemoteFile]) -> ItemPage:
+        """A page of files that are there already; always looked at."""
+        return cls(
+            scope, [f.remote_id for f in files], [0] * len(files), files.__getitem__, trusted=False
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ChangePage:
+    """A page of one change log. `items` are there now; `removed` are ids of which the log only
+    says that this account no longer finds them in this log's scope: deleted, unshared, or moved
+    to another scope. `left` are shared drives that the account is no longer a member of.
+    `cursor` is the position, in every log, after this page: worth keeping once it is written.
+    """
+
+    scope: str
+    items: ItemPage
+    removed: Sequence[str]
+    cursor: JsonObject
+    left: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """An open push channel: what stops it, and when it ends by itself."""
+
+    channel_id: str
+    resource_id: str
+    expires_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,10 @@ class File(models.Model):
     key_fold = models.TextField(blank=True)
     # Equal fingerprints mean: nothing to write at a rescan.
     fingerprint = models.CharField(max_length=32)
+    # A hash of the item as the listing gave it, so that nothing else need be looked at.
+    mark = models.BigIntegerField(default=0)
+    # Its path changed since its copies were named: they are to be moved at the destinations.
+    move_due = models.BooleanField(default=False)
     problem = models.CharField(max_length=64, blank=True)
     problem_message = models.TextField(blank=True)
     extra = models.JSONField(default=dict)
@@ -56,6 +60,7 @@ class File(models.Model):
                 fields=["source", "id"], condition=Q(key_name=""), name="file_without_key"
             ),
             models.Index(fields=["source", "id"], condition=~Q(problem=""), name="file_problem"),
+            models.Index(fields=["source", "id"], condition=Q(move_due=True), name="file_to_move"),
         ]
 
     def __str__(self) -> str:
@@ -140,6 +145,8 @@ class Copy(models.Model):
     destination = models.ForeignKey(Destination, on_delete=models.PROTECT, related_name="copies")
     state = models.CharField(max_length=12, choices=State.choices, default=State.PENDING)
     object_key = models.TextField(blank=True)
+    # Where it lay before a move, until that object is removed; nobody else may take that key.
+    old_key = models.TextField(blank=True)
     store_version = models.CharField("store's version id", max_length=255, blank=True)
     etag = models.CharField(max_length=128, blank=True)
     stored_at = models.DateTimeField(null=True)
@@ -159,6 +166,11 @@ class Copy(models.Model):
         ]
         indexes = [
             models.Index(fields=["destination", "object_key"], name="copy_by_key"),
+            models.Index(
+                fields=["destination", "old_key"], condition=~Q(old_key=""), name="copy_by_old_key"
+            ),
+            models.Index(fields=["version"], condition=Q(state="damaged"), name="copy_damaged"),
+            models.Index(fields=["version"], condition=Q(state="failed"), name="copy_failed"),
             # SQLite takes no NULLS FIRST in an index; there, NULL comes first anyway.
             models.Index(
                 fields=["destination", "verified_at"],
@@ -169,3 +181,36 @@ class Copy(models.Model):
 
     def __str__(self) -> str:
         return visible(self.object_key) or f"{self.version_id} → {self.destination_id}"
+
+
+class PartialUpload(models.Model):
+    """A big copy that was begun at its destination: what a next worker goes on from.
+
+    Written while the upload runs; gone when the copy is stored or the upload is aborted.
+    """
+
+    copy = models.OneToOneField(Copy, on_delete=models.CASCADE, related_name="partial_upload")
+    object_key = models.TextField()
+    upload_id = models.TextField()
+    part_bytes = models.BigIntegerField()
+    started_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return visible(self.object_key)
+
+
+class UploadedPart(models.Model):
+    """A part that the destination has confirmed. `md5` and `sha256` are hex, of its bytes."""
+
+    upload = models.ForeignKey(PartialUpload, on_delete=models.CASCADE, related_name="parts")
+    number = models.PositiveIntegerField()
+    size = models.BigIntegerField()
+    md5 = models.CharField(max_length=32)
+    sha256 = models.CharField(max_length=64)
+    etag = models.CharField(max_length=255)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["upload", "number"], name="part_once")]
+
+    def __str__(self) -> str:
+        return f"{self.upload_id}#{self.number}"

@@ -23,6 +23,7 @@ class Run(models.Model):
         QUEUED = "queued", "Queued"
         SCAN = "scan", "Scanning"
         PLAN = "plan", "Planning"
+        MOVE = "move", "Moving"
         TRANSFER = "transfer", "Transferring"
         VERIFY = "verify", "Verifying"
         DONE = "done", "Done"
@@ -34,12 +35,26 @@ class Run(models.Model):
         FAILED = "failed", "Failed"
         CANCELLED = "cancelled", "Cancelled"
 
+    class Scan(models.TextChoices):
+        FULL = "full", "Whole listing"
+        CHANGES = "changes", "Change log"
+
+    class Trigger(models.TextChoices):
+        PERSON = "person", "Asked for"
+        SCHEDULE = "schedule", "Schedule"
+        CHANGE = "change", "A change in Google"
+        RECONCILE = "reconcile", "Regular full comparison"
+        DEFERRED = "deferred", "Files that had to wait"
+
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="runs")
     kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.BACKUP)
     stage = models.CharField(max_length=12, choices=Stage.choices, default=Stage.QUEUED)
     outcome = models.CharField(max_length=12, choices=Outcome.choices, default=Outcome.RUNNING)
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
+    trigger = models.CharField(max_length=12, choices=Trigger.choices, default=Trigger.PERSON)
+    # How the source was read; "" until that is decided. A person may ask for the whole listing.
+    scan = models.CharField(max_length=8, choices=Scan.choices, blank=True)
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+"
     )
@@ -54,12 +69,16 @@ class Run(models.Model):
     files_new = models.PositiveBigIntegerField(default=0)
     files_changed = models.PositiveBigIntegerField(default=0)
     files_vanished = models.PositiveBigIntegerField(default=0)
+    files_moved = models.PositiveBigIntegerField(default=0)
+    # What a full scan found that the change log should have told (a reconciliation's drift).
+    files_drifted = models.PositiveBigIntegerField(default=0)
     # Transfer and verify: versions (copies in a verification) and their bytes
     files_total = models.PositiveBigIntegerField(default=0)
     bytes_total = models.PositiveBigIntegerField(default=0)
     files_done = models.PositiveBigIntegerField(default=0)
     files_refused = models.PositiveBigIntegerField(default=0)
     files_failed = models.PositiveBigIntegerField(default=0)
+    files_deferred = models.PositiveBigIntegerField(default=0)  # for a later run, by Google's wish
     bytes_done = models.PositiveBigIntegerField(default=0)
     bytes_read = models.PositiveBigIntegerField(default=0)  # from Google, retries included
 

@@ -20,6 +20,12 @@ def _destination_kinds() -> list[tuple[str, str]]:
     return [(kind, labels.get(kind, kind)) for kind in destination_kinds.KINDS]
 
 
+_BWLIMIT = (
+    "Bytes per second, as rclone writes them: 10M, or a timetable such as "
+    "“08:00,512k 19:00,10M 23:00,off”. Empty: no limit."
+)
+
+
 class Destination(models.Model):
     """One bucket or folder of one's own. Options are plain; `secrets` is encrypted JSON."""
 
@@ -31,6 +37,7 @@ class Destination(models.Model):
     options = models.JSONField(default=dict, blank=True)
     secrets = EncryptedTextField(blank=True, editable=False)
     enabled = models.BooleanField(default=True)
+    bwlimit = models.CharField("bandwidth limit", max_length=255, blank=True, help_text=_BWLIMIT)
     # Why it takes nothing at the moment (a person must act), "" while it works.
     blocked_code = models.CharField(max_length=64, blank=True, editable=False)
     blocked_reason = models.TextField(blank=True, editable=False)
@@ -47,7 +54,16 @@ class Destination(models.Model):
 
 
 class Source(models.Model):
-    """One Google service of one account, and where it is kept."""
+    """One Google service of one account, and where it is kept.
+
+    `next_at` is when it is looked at next: a poll of the change log (real-time), a backup
+    (scheduled), or None. Whoever moves it on, by compare-and-set, is the one who acts.
+    """
+
+    class Mode(models.TextChoices):
+        REALTIME = "realtime", "Real-time: a minute after each change"
+        SCHEDULED = "scheduled", "On a schedule"
+        MANUAL = "manual", "Only when asked"
 
     owner = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="sources"
@@ -59,8 +75,18 @@ class Source(models.Model):
     kind = models.CharField(max_length=32, choices=_source_kinds, default="google_drive")
     destinations = models.ManyToManyField(Destination, related_name="sources", blank=True)
     paused = models.BooleanField(default=False)
+    mode = models.CharField(max_length=12, choices=Mode.choices, default=Mode.REALTIME)
+    cron = models.CharField("schedule", max_length=100, blank=True, default="0 3 * * *")
+    time_zone = models.CharField(max_length=64, blank=True)  # of `cron`; "": the server's
+    reconcile_days = models.PositiveSmallIntegerField("days between full comparisons", default=7)
+    bwlimit = models.CharField("bandwidth limit", max_length=255, blank=True, help_text=_BWLIMIT)
+    next_at = models.DateTimeField(null=True, editable=False)
+    # Position in every change log; {} asks for a full scan.
     cursor = models.JSONField(default=dict, blank=True, editable=False)
-    scanned_at = models.DateTimeField(null=True, editable=False)
+    scanned_at = models.DateTimeField(null=True, editable=False)  # the last full scan's end
+    polled_at = models.DateTimeField(null=True, editable=False)  # when a change log was last read
+    # Destinations for which the whole catalog was planned; another set means planning it anew.
+    planned_for = models.JSONField(default=list, blank=True, editable=False)
     blocked_code = models.CharField(max_length=64, blank=True, editable=False)
     blocked_reason = models.TextField(blank=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)

@@ -128,7 +128,7 @@ def make_setting(google: RunningEmulator, s3: Info, folder: Path, settings: Any)
         expires_at=timezone.now() + timedelta(hours=1),
     )
     source = Source.objects.create(
-        owner=owner, account=linked, name="Drive", slug="drive", kind="google_drive"
+        mode="manual", owner=owner, account=linked, name="Drive", slug="drive", kind="google_drive"
     )
     (folder / "disk").mkdir()
     local = Destination.objects.create(
