@@ -150,6 +150,17 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
+class SentPart:
+    """A part that a destination has confirmed. Raw digests of its bytes; `etag` is the store's."""
+
+    number: int
+    size: int
+    md5: bytes
+    sha256: bytes
+    etag: str
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectMeta:
     """What is kept on each object beside its bytes. Hashes are hex, None if not known up front."""
 

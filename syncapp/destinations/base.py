@@ -2,31 +2,58 @@
 
 Keys are relative to the destination's own prefix, valid UTF-8, `/` between folders. A call
 that returns has been confirmed by the store: what it reports equals what was sent, otherwise
-IntegrityError. Instances are used by several threads at once; an Upload by one at a time.
+IntegrityError. Instances are used by several threads at once, an Upload's `send` too; `finish` and
+`abort` come when no `send` is under way.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import ClassVar
 
-from syncapp.types import CheckResult, Digest, Limits, ObjectInfo, ObjectMeta, Option, Part
+from syncapp.types import (
+    CheckResult,
+    Digest,
+    Limits,
+    ObjectInfo,
+    ObjectMeta,
+    Option,
+    Part,
+    SentPart,
+)
 
 
 class Upload(ABC):
-    """An object being written in parts; invisible under its key until `finish`."""
+    """An object being written in parts; invisible under its key until `finish`.
+
+    `id` is what `resume_upload` takes after a restart, "" if this upload can't be resumed.
+    """
+
+    id: str = ""
+
+    @property
+    @abstractmethod
+    def sent(self) -> Mapping[int, SentPart]:
+        """The parts that the store has confirmed, by number; after a resume those it still has."""
 
     @abstractmethod
-    def send(self, part: Part) -> None:
-        """Store one part, confirmed. Sending a number again replaces it. Parts come in order,
-        all but the last of the size given to `start_upload`."""
+    def send(self, part: Part) -> str:
+        """Store one part, confirmed; the store's name for it (`SentPart.etag`).
+
+        Sending a number again replaces it. All parts but the last have the size given to
+        `start_upload`; several threads may send at once, in any order.
+        """
 
     @abstractmethod
     def finish(self, digest: Digest) -> ObjectInfo:
         """Make the object appear, whole; IntegrityError if the store's word differs."""
+
+    @abstractmethod
+    def suspend(self) -> None:
+        """Let go of it; the store keeps what was sent, for `resume_upload`. Idempotent."""
 
     @abstractmethod
     def abort(self) -> None:
@@ -66,6 +93,19 @@ class Destination(ABC):
         """Begin an object that comes in parts of `part_size` bytes."""
 
     @abstractmethod
+    def resume_upload(
+        self,
+        key: str,
+        meta: ObjectMeta,
+        *,
+        upload_id: str,
+        part_size: int,
+        parts: Sequence[SentPart],
+    ) -> Upload | None:
+        """Go on with an upload that another process began and recorded; `sent` tells which of
+        `parts` the store still has. None if it has forgotten the upload, or can't resume any."""
+
+    @abstractmethod
     def head(self, key: str, *, version_id: str = "") -> ObjectInfo | None:
         """What is stored under the key, None if nothing."""
 
@@ -86,8 +126,9 @@ class Destination(ABC):
         """Remove one object (one version if named); no error if it is not there."""
 
     @abstractmethod
-    def sweep_uploads(self, started_before: datetime) -> int:
-        """Abort unfinished uploads that started before a moment; how many there were."""
+    def sweep_uploads(self, started_before: datetime, keep: Collection[str] = ()) -> int:
+        """Abort unfinished uploads that started before a moment, but for the ids in `keep`; how
+        many there were."""
 
     @abstractmethod
     def check(self) -> Sequence[CheckResult]:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import re
 import stat
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -42,7 +43,16 @@ from syncapp.errors import (
     PermanentError,
     Unavailable,
 )
-from syncapp.types import CheckResult, Digest, Limits, ObjectInfo, ObjectMeta, Option, Part
+from syncapp.types import (
+    CheckResult,
+    Digest,
+    Limits,
+    ObjectInfo,
+    ObjectMeta,
+    Option,
+    Part,
+    SentPart,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +117,30 @@ class LocalDestination(Destination):
         self.names(key)
         with translated(self.root, key), self._opened() as root_fd:
             with folder(root_fd, [PARTIAL], create=True) as partial_fd:
-                return LocalUpload(self, os.dup(partial_fd), key, meta, part_size)
+                upload = LocalUpload(self, os.dup(partial_fd), key, meta, part_size)
+                upload.create()
+                return upload
+
+    def resume_upload(
+        self,
+        key: str,
+        meta: ObjectMeta,
+        *,
+        upload_id: str,
+        part_size: int,
+        parts: Sequence[SentPart],
+    ) -> LocalUpload | None:
+        self.names(key)
+        if not re.fullmatch("[0-9a-f]{32}", upload_id):
+            return None
+        with translated(self.root, key), self._opened() as root_fd:
+            with folder(root_fd, [PARTIAL], create=True) as partial_fd:
+                upload = LocalUpload(self, os.dup(partial_fd), key, meta, part_size)
+                try:
+                    upload.reopen(upload_id, parts)
+                except FileNotFoundError:
+                    return None
+                return upload
 
     def head(self, key: str, *, version_id: str = "") -> ObjectInfo | None:
         try:
@@ -161,7 +194,7 @@ class LocalDestination(Destination):
                 return
             self._remove_empty(root_fd, names[:-1])
 
-    def sweep_uploads(self, started_before: datetime) -> int:
+    def sweep_uploads(self, started_before: datetime, keep: Collection[str] = ()) -> int:
         """By the last change of a partial file: one that is still being written is spared."""
         swept = 0
         with translated(self.root, PARTIAL), self._opened() as root_fd:
@@ -169,7 +202,7 @@ class LocalDestination(Destination):
                 for entry in entries:
                     with suppress(FileNotFoundError):
                         found = entry.stat(follow_symlinks=False)
-                        if found.st_ctime < started_before.timestamp():
+                        if found.st_ctime < started_before.timestamp() and entry.name not in keep:
                             os.unlink(entry.name, dir_fd=partial)
                             swept += 1
         return swept

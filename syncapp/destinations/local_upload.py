@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -16,37 +17,68 @@ from syncapp.destinations.local_files import (
     write_part,
 )
 from syncapp.errors import IntegrityError
-from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part
+from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part, SentPart
 
 if TYPE_CHECKING:
     from syncapp.destinations.local import LocalDestination
 
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class LocalUpload(Upload):
-    """A nameless file in `.partial`; parts stand at their offset, so that resending replaces."""
+    """A file in `.partial`, named by the upload's id; parts stand at their offset, so that
+    resending replaces."""
 
     def __init__(
         self, store: LocalDestination, partial_fd: int, key: str, meta: ObjectMeta, part_size: int
     ) -> None:
         """Takes over `partial_fd`, the descriptor of the folder of partial files."""
+        self.id = uuid.uuid4().hex
+        self._sent: dict[int, SentPart] = {}
         self._store = store
         self._partial_fd = partial_fd
         self._key = key
         self._meta = meta
         self._part_size = part_size
-        self._name = uuid.uuid4().hex
         self._fd = -1
+
+    def create(self) -> None:
+        """Begin an empty file."""
+        self._open(os.O_CREAT | os.O_EXCL)
+
+    def reopen(self, upload_id: str, parts: Sequence[SentPart]) -> None:
+        """Go on with what another process wrote; FileNotFoundError if it is not there any more.
+
+        Each part is read back: a machine that went down may have kept the file and lost bytes.
+        """
+        self.id = upload_id
+        self._open(0)
         try:
-            self._fd = os.open(self._name, _FLAGS, 0o600, dir_fd=partial_fd)
+            for part in parts:
+                offset = (part.number - 1) * self._part_size
+                if file_sha256(self._fd, offset, part.size) == part.sha256:
+                    self._sent[part.number] = part
         except OSError:
-            self._close()
+            self.suspend()
             raise
 
-    def send(self, part: Part) -> None:
+    def _open(self, flags: int) -> None:
+        try:
+            self._fd = os.open(self.id, _FLAGS | flags, 0o600, dir_fd=self._partial_fd)
+        except OSError:
+            self.suspend()
+            raise
+
+    @property
+    def sent(self) -> Mapping[int, SentPart]:
+        return self._sent
+
+    def send(self, part: Part) -> str:
         with translated(self._store.root, self._key):
             write_part(self._fd, (part.number - 1) * self._part_size, part, self._store.root)
+        etag = part.sha256.hex()
+        self._sent[part.number] = SentPart(part.number, part.size, part.md5, part.sha256, etag)
+        return etag
 
     def finish(self, digest: Digest) -> ObjectInfo:
         with translated(self._store.root, self._key):
@@ -71,8 +103,8 @@ class LocalUpload(Upload):
             set_attributes(self._fd, kept)
             set_mtime(self._fd, self._meta.mtime)
             os.fsync(self._fd)
-            self._store.rename(self._partial_fd, self._name, self._key)
-        self._close()
+            self._store.rename(self._partial_fd, self.id, self._key)
+        self.suspend()
         return ObjectInfo(
             key=self._key,
             size=digest.size,
@@ -86,10 +118,10 @@ class LocalUpload(Upload):
             return
         # What can't be removed now (disk gone) is swept later.
         with suppress(OSError):
-            os.unlink(self._name, dir_fd=self._partial_fd)
-        self._close()
+            os.unlink(self.id, dir_fd=self._partial_fd)
+        self.suspend()
 
-    def _close(self) -> None:
+    def suspend(self) -> None:
         for fd in (self._fd, self._partial_fd):
             if fd >= 0:
                 os.close(fd)

@@ -8,7 +8,7 @@ held against what was sent. Must not log or tell keys, nor copy a part's bytes.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
@@ -38,7 +38,7 @@ from syncapp.errors import (
     PermanentError,
     Unavailable,
 )
-from syncapp.types import CheckResult, Limits, ObjectInfo, ObjectMeta, Part
+from syncapp.types import CheckResult, Limits, ObjectInfo, ObjectMeta, Part, SentPart
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody
@@ -133,7 +133,18 @@ class S3Destination(Destination):
         )
 
     def start_upload(self, key: str, meta: ObjectMeta, *, part_size: int) -> S3Upload:
-        return S3Upload(self, key, meta)
+        return S3Upload.start(self, key, meta)
+
+    def resume_upload(
+        self,
+        key: str,
+        meta: ObjectMeta,
+        *,
+        upload_id: str,
+        part_size: int,
+        parts: Sequence[SentPart],
+    ) -> S3Upload | None:
+        return S3Upload.resume(self, key, upload_id, parts)
 
     def head(self, key: str, *, version_id: str = "") -> ObjectInfo | None:
         try:
@@ -192,7 +203,7 @@ class S3Destination(Destination):
         with suppress(NotFound), self.errors.translated(key):
             self.client.delete_object(**self._one(key, version_id))
 
-    def sweep_uploads(self, started_before: datetime) -> int:
+    def sweep_uploads(self, started_before: datetime, keep: Collection[str] = ()) -> int:
         pages = self.client.get_paginator("list_multipart_uploads").paginate(
             Bucket=self.bucket, Prefix=self.settings.prefix
         )
@@ -201,7 +212,7 @@ class S3Destination(Destination):
         with suppress(NotFound), self.errors.translated():
             for page in pages:
                 for found in page.get("Uploads", ()):
-                    if found["Initiated"] < started_before:
+                    if found["Initiated"] < started_before and found["UploadId"] not in keep:
                         swept += self._abort(found["Key"], found["UploadId"])
         return swept
 

@@ -7,9 +7,8 @@ never its bytes.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from syncapp.destinations.base import Upload
@@ -22,8 +21,8 @@ from syncapp.destinations.s3_objects import (
     plain_md5,
     version_of,
 )
-from syncapp.errors import IntegrityError, NotFound, TransientError
-from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part
+from syncapp.errors import IntegrityError, NotFound, PermanentError, TransientError
+from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part, SentPart
 
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import CompletedPartTypeDef
@@ -31,34 +30,61 @@ if TYPE_CHECKING:
     from syncapp.destinations.s3 import S3Destination
 
 
-@dataclass(frozen=True, slots=True)
-class _Sent:
-    size: int
-    md5: bytes
-    sha256: bytes
-    etag: str
-
-
 class S3Upload(Upload):
     """Parts under an upload id; the store forgets them at `abort`, or at a later sweep."""
 
-    def __init__(self, store: S3Destination, key: str, meta: ObjectMeta) -> None:
+    def __init__(self, store: S3Destination, key: str, upload_id: str) -> None:
+        self.id = upload_id
         self._store = store
         self._key = key
-        self._sent: dict[int, _Sent] = {}
+        self._sent: dict[int, SentPart] = {}
+        self._about: dict[str, Any] = {
+            "Bucket": store.bucket,
+            "Key": store.full(key),
+            "UploadId": upload_id,
+        }
+        self._done = False
+
+    @classmethod
+    def start(cls, store: S3Destination, key: str, meta: ObjectMeta) -> S3Upload:
+        """Begin one at the store."""
         request = store.write_request(key, meta, in_parts=True)
         if store.with_sha256:
             request["ChecksumAlgorithm"] = "SHA256"
         with store.errors.translated(key):
             answer = store.client.create_multipart_upload(**request)
-        self._about: dict[str, Any] = {
-            "Bucket": store.bucket,
-            "Key": request["Key"],
-            "UploadId": answer["UploadId"],
-        }
-        self._done = False
+        return cls(store, key, answer["UploadId"])
 
-    def send(self, part: Part) -> None:
+    @classmethod
+    def resume(
+        cls, store: S3Destination, key: str, upload_id: str, parts: Sequence[SentPart]
+    ) -> S3Upload | None:
+        """Take up a recorded one: of `parts`, those count that the store lists just as recorded."""
+        upload = cls(store, key, upload_id)
+        try:
+            listed = upload._listed()
+        except (NotFound, PermanentError):
+            return None  # forgotten, or a store that can't tell
+        upload._sent = {
+            part.number: part for part in parts if listed.get(part.number) == (part.size, part.etag)
+        }
+        return upload
+
+    def _listed(self) -> dict[int, tuple[int, str]]:
+        """Size and ETag of each part that the store has."""
+        pages = self._store.client.get_paginator("list_parts").paginate(**self._about)
+        with self._store.errors.translated(self._key):
+            return {
+                part["PartNumber"]: (part["Size"], etag_of(part))
+                for page in pages
+                for part in page.get("Parts", ())
+            }
+
+    @property
+    def sent(self) -> Mapping[int, SentPart]:
+        return self._sent
+
+    def send(self, part: Part) -> str:
         request: dict[str, Any] = {
             **self._about,
             "PartNumber": part.number,
@@ -72,7 +98,9 @@ class S3Upload(Upload):
         # A part that was refused or differs must not be completed by the one sent before.
         self._sent.pop(part.number, None)
         self._store.confirm(self._key, part, answer)
-        self._sent[part.number] = _Sent(part.size, part.md5, part.sha256, etag_of(answer))
+        etag = etag_of(answer)
+        self._sent[part.number] = SentPart(part.number, part.size, part.md5, part.sha256, etag)
+        return etag
 
     def finish(self, digest: Digest) -> ObjectInfo:
         size = sum(sent.size for sent in self._sent.values())
@@ -138,6 +166,9 @@ class S3Upload(Upload):
         etag = etag_of(answer)
         # Stores that are folders (rclone) have the MD5 of the whole instead.
         return etag in (expected, digest.md5) or not (is_composite(etag) or plain_md5(answer))
+
+    def suspend(self) -> None:
+        """Nothing is held here."""
 
     def abort(self) -> None:
         if self._done:
