@@ -57,14 +57,6 @@ class RemoteFile:
 
 
 @dataclass(frozen=True, slots=True)
-class ScanPage:
-    """Up to 1000 items of one listing. `scope` is "user" or a shared drive's id."""
-
-    scope: str
-    files: tuple[RemoteFile, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class ItemPage:
     """Up to 1000 items of one listing or change log, translated only when asked for.
 

@@ -18,7 +18,7 @@ from syncapp.engine.scan import IN_TRASH
 from syncapp.engine.sets import chunks
 from syncapp.models import Copy, File, Source, Version
 from syncapp.sources.base import Source as SourceAdapter
-from syncapp.types import Content, RemoteFile, ScanPage
+from syncapp.types import Content, ItemPage, RemoteFile
 
 LIST_UNITS, DOWNLOAD_UNITS, READ_UNITS = 100, 200, 5
 UNITS_PER_MINUTE = 325_000
@@ -107,7 +107,7 @@ def preview(
     found = Preview()
     destinations = list(source.destinations.filter(enabled=True).values_list("pk", flat=True))
     listed = source.files.filter(vanished_at=None).exclude(content=Content.FOLDER).count()
-    for page in adapter.scan():
+    for page in adapter.scan({}):
         listed -= _compare_page(source, page, destinations, found)
         if on_page is not None:
             on_page(found)
@@ -115,13 +115,14 @@ def preview(
     return found
 
 
-def _compare_page(source: Source, page: ScanPage, destinations: list[int], found: Preview) -> int:
+def _compare_page(source: Source, page: ItemPage, destinations: list[int], found: Preview) -> int:
     """Sort one page's files into the amounts; how many of them the catalog already lists."""
-    files = [file for file in page.files if file.content is not Content.FOLDER]
+    items = [page.file(i) for i in range(len(page.ids))]
+    files = [file for file in items if file.content is not Content.FOLDER]
     known = _known(source, [file.remote_id for file in files], destinations)
     for file in files:
         _sort(file, known.get(file.remote_id), len(destinations), found)
-    found.folders += len(page.files) - len(files)
+    found.folders += len(items) - len(files)
     found.pages += 1
     return sum(row.listed for row in known.values())
 

@@ -81,8 +81,8 @@ def scan(source: Source, reader: Reader, on_page: Callable[[Counts], None]) -> C
     """
     cursor = reader.start_cursor()
     counts, seen = Counts(), _Seen()
-    for page in reader.scan():
-        absorb(source, page.files, counts, seen)
+    for page in reader.scan({}):
+        absorb(source, [page.file(i) for i in range(len(page.ids))], counts, seen)
         on_page(counts)
     _adopt_orphans(source)
     counts.vanished = _mark_vanished(source, seen)

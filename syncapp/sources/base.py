@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from syncapp.types import AccountInfo, CheckResult, JsonObject, RemoteFile, ScanPage
+from syncapp.types import (
+    AccountInfo,
+    ChangePage,
+    CheckResult,
+    ItemPage,
+    JsonObject,
+    RemoteFile,
+    Watch,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +46,50 @@ class Source(ABC):
 
     @abstractmethod
     def start_cursor(self) -> JsonObject:
-        """A position in every change log, taken BEFORE a scan so that nothing falls between."""
+        """A position in every change log, taken BEFORE a scan so that nothing falls between.
+
+        Kept when the scan has ended: `changes` goes on from it, and the next scan is given it.
+        """
 
     @abstractmethod
-    def scan(self) -> Iterator[ScanPage]:
+    def scan(self, trusted: JsonObject) -> Iterator[ItemPage]:
         """Everything there is, folders included, in any order, page by page.
 
-        Memory is bounded by one page. An incomplete listing raises TransientError, never
-        ends early: whoever reads to the end has seen everything.
+        `trusted` is the kept cursor, {} if there is none: where what a translation depends on
+        besides the item has changed since, pages are not `trusted`. Memory is bounded by two
+        pages. An incomplete listing raises TransientError, never ends early: whoever reads to
+        the end has seen everything.
         """
+
+    @abstractmethod
+    def changes(self, cursor: JsonObject) -> Iterator[ChangePage]:
+        """What the change logs tell since `cursor`, in the order in which it is to be written.
+
+        Each page carries the cursor to keep once it is written; reading on from there repeats
+        nothing and leaves nothing out. Where nothing changed: one request and one page a log.
+        Raises CursorRejected if the service no longer knows the position.
+        """
+
+    @abstractmethod
+    def watch(
+        self,
+        cursor: JsonObject,
+        scope: str,
+        *,
+        channel_id: str,
+        token: str,
+        address: str,
+        ttl_s: int,
+    ) -> Watch:
+        """Have the service call `address` (HTTPS) whenever the log of `scope` grows.
+
+        `channel_id` (up to 64 characters) is new, `token` (up to 256) comes with each call. The
+        service may end the channel before `ttl_s`; PermanentError if it refuses the address.
+        """
+
+    @abstractmethod
+    def stop_watching(self, channel_id: str, resource_id: str) -> None:
+        """Close a channel; one that is closed already is no error."""
 
     @abstractmethod
     def refresh(self, file: RemoteFile) -> RemoteFile:

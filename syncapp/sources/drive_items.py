@@ -6,6 +6,7 @@ of Drive v3 (developers.google.com/workspace/drive/api/reference/rest/v3/files).
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -39,6 +40,8 @@ _KEPT = (
     "ownedByMe", "shared", "labelInfo", "copyRequiresWriterPermission", "sha1Checksum",
     "owners", "sharingUser", "lastModifyingUser",
 )  # fmt: skip
+# Raised when to_file gives something else for the same item: all items are then looked at anew.
+TRANSLATION = 1
 MAX_TEXT = 16 * 1024  # characters of one metadata value
 MAX_PERMISSIONS = 200
 
@@ -60,11 +63,20 @@ def synthetic_folders(tree: Tree) -> tuple[RemoteFile, ...]:
         _folder(ORPHANS, "", "Orphans"),
         _folder(SHARED_DRIVES, "", "Shared drives"),
     )
-    drives = tuple(
-        _folder(drive_id, SHARED_DRIVES, clean(name), drive_id)
-        for drive_id, name in tree.drives.items()
-    )
-    return roots + drives
+    return roots + tuple(drive_folder(*drive) for drive in tree.drives.items())
+
+
+def drive_folder(drive_id: str, name: str) -> RemoteFile:
+    """A shared drive as the folder that its items hang from."""
+    return _folder(drive_id, SHARED_DRIVES, clean(name), drive_id)
+
+
+def translation(tree: Tree) -> str:
+    """A short hash of all that `to_file` depends on besides the item."""
+    kept = [TRANSLATION, tree.root_id, sorted(tree.drives), dict(tree.export_formats)]
+    return hashlib.blake2b(
+        orjson.dumps(kept, option=orjson.OPT_SORT_KEYS), digest_size=8
+    ).hexdigest()
 
 
 def to_file(item: JsonObject, tree: Tree) -> RemoteFile:

@@ -9,21 +9,32 @@ Must not end early: an incomplete listing is an error, never a shorter list. Rul
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from syncapp.errors import BackupError, ConfigurationError, NotFound, PermanentError, TransientError
-from syncapp.sources.drive_items import ITEM_FIELDS, Tree, synthetic_folders, to_file
+from syncapp.sources.drive_items import ITEM_FIELDS, Tree, synthetic_folders
+from syncapp.sources.drive_pages import PAGE_SIZE, FilePage, ahead, fetch, head, item_page
 from syncapp.sources.google_client import GoogleClient
-from syncapp.types import JsonObject, ScanPage
+from syncapp.types import ItemPage, JsonObject
 
-PAGE_SIZE = 1000
 DRIVES_PAGE_SIZE = 100
 LIST_FIELDS = f"nextPageToken,incompleteSearch,files({ITEM_FIELDS})"
 USER = "user"
 # How Google refuses a page token that is too old.
 BAD_TOKEN_CODES = frozenset(["invalid", "invalid_argument", "bad_request", "gone"])
 
-Call = Callable[[str | None], Any]
+
+class _DrivePage(msgspec.Struct, rename="camel"):
+    drives: list[JsonObject] = []
+    next_page_token: str = ""
+    incomplete_search: bool = False
+
+
+Page = TypeVar("Page", FilePage, _DrivePage)
+_read_files = msgspec.json.Decoder(FilePage).decode
+_read_drives = msgspec.json.Decoder(_DrivePage).decode
 
 
 def read_tree(client: GoogleClient) -> Tree:
@@ -38,90 +49,98 @@ def ask(client: GoogleClient, request: Any, what: str) -> JsonObject:
     try:
         return client.call(request, what)
     except PermanentError as error:
-        raise _stopping(error, what) from error
+        raise stopping(error, what) from error
 
 
 def shared_drives(client: GoogleClient) -> Iterator[tuple[str, str]]:
     """Id and name of each shared drive that the account is a member of."""
 
-    def request(token: str | None) -> Any:
+    what = "the list of shared drives"
+
+    def request(token: str | None) -> _DrivePage:
         fields = "nextPageToken,drives(id,name)"
-        return client.drives.list(pageSize=DRIVES_PAGE_SIZE, pageToken=token, fields=fields)
+        listed = client.drives.list(pageSize=DRIVES_PAGE_SIZE, pageToken=token, fields=fields)
+        return fetch(client, listed, _read_drives, what)
 
-    for page in _pages(client, request, "the list of shared drives"):
-        yield from ((drive["id"], drive.get("name", "")) for drive in page.get("drives", ()))
+    for page in _pages(request, what):
+        yield from ((drive["id"], drive.get("name", "")) for drive in page.drives)
 
 
-def scan(client: GoogleClient, tree: Tree) -> Iterator[ScanPage]:
+def scan(client: GoogleClient, tree: Tree, *, trusted: bool) -> Iterator[ItemPage]:
     """Synthetic folders first, then every item of every scope."""
-    yield ScanPage(USER, synthetic_folders(tree))
-    for page in _pages(client, _list_user(client), "the list of files"):
-        # What belongs to a listed shared drive comes with that drive's own, complete pass.
-        items = [i for i in page.get("files", ()) if i.get("driveId") not in tree.drives]
-        yield _scan_page(USER, items, tree)
+    yield ItemPage.of(USER, synthetic_folders(tree))
+    yield from scan_scope(client, USER, tree, trusted=trusted)
     for drive_id in tree.drives:
-        for page in _pages(client, _list_drive(client, drive_id), "the list of a shared drive"):
-            yield _scan_page(drive_id, page.get("files", ()), tree)
+        yield from scan_scope(client, drive_id, tree, trusted=trusted)
 
 
-def _scan_page(scope: str, items: list[JsonObject], tree: Tree) -> ScanPage:
+def scan_scope(
+    client: GoogleClient, scope: str, tree: Tree, *, trusted: bool
+) -> Iterator[ItemPage]:
+    """Every item of the user's own list or of one shared drive."""
+    what = "the list of files" if scope == USER else "the list of a shared drive"
+    corpus = {"corpora": USER} if scope == USER else {"corpora": "drive", "driveId": scope}
+
+    def request(token: str | None) -> FilePage:
+        # With items from all drives: single files of foreign shared drives can be shared, too.
+        listed = client.files.list(
+            **corpus,
+            includeItemsFromAllDrives=True,
+            supportsAllDrives=True,
+            pageSize=PAGE_SIZE,
+            pageToken=token,
+            fields=LIST_FIELDS,
+            prettyPrint=False,
+        )
+        return fetch(client, listed, _read_files, what)
+
+    for page in ahead(_pages(request, what)):
+        yield _scan_page(scope, page.files, tree, trusted=trusted)
+
+
+def _scan_page(scope: str, raws: list[msgspec.Raw], tree: Tree, *, trusted: bool) -> ItemPage:
+    # What belongs to a listed shared drive comes with that drive's own, complete pass.
+    others = tree.drives if scope == USER else ()
     roots = {tree.root_id, scope}  # already given as synthetic folders
-    return ScanPage(scope, tuple(to_file(i, tree) for i in items if i["id"] not in roots))
+    ids, kept = [], []
+    for raw in raws:
+        item = head(raw)
+        if item.drive_id not in others and item.id not in roots:
+            ids.append(item.id)
+            kept.append(raw)
+    return item_page(scope, ids, kept, tree, trusted=trusted)
 
 
-def _list_user(client: GoogleClient) -> Call:
-    # With items from all drives, because single files of foreign shared drives can be shared too.
-    return lambda token: client.files.list(
-        corpora=USER,
-        includeItemsFromAllDrives=True,
-        supportsAllDrives=True,
-        pageSize=PAGE_SIZE,
-        pageToken=token,
-        fields=LIST_FIELDS,
-    )
-
-
-def _list_drive(client: GoogleClient, drive_id: str) -> Call:
-    return lambda token: client.files.list(
-        corpora="drive",
-        driveId=drive_id,
-        includeItemsFromAllDrives=True,
-        supportsAllDrives=True,
-        pageSize=PAGE_SIZE,
-        pageToken=token,
-        fields=LIST_FIELDS,
-    )
-
-
-def _pages(client: GoogleClient, request: Call, what: str) -> Iterator[JsonObject]:
+def _pages(fetch_page: Callable[[str | None], Page], what: str) -> Iterator[Page]:
     token: str | None = None
     while True:
-        page = _page(client, request, token, what)
-        if page.get("incompleteSearch"):
+        page = _page(fetch_page, token, what)
+        if page.incomplete_search:
             raise TransientError(
                 f"Google says that {what} is incomplete.", code="incomplete_listing"
             )
         yield page
-        last, token = token, page.get("nextPageToken")
+        last, token = token, page.next_page_token
         if not token:
             return
         if token == last:
             raise TransientError(f"Google repeats a page of {what}.", code="incomplete_listing")
 
 
-def _page(client: GoogleClient, request: Call, token: str | None, what: str) -> JsonObject:
+def _page(fetch_page: Callable[[str | None], Page], token: str | None, what: str) -> Page:
     try:
-        return client.call(request(token), what)
+        return fetch_page(token)
     except PermanentError as error:
         if not token or error.code not in BAD_TOKEN_CODES:
-            raise _stopping(error, what) from error
+            raise stopping(error, what) from error
         raise TransientError(
             f"Google no longer knows the place reached in {what}; it starts again.",
             code="listing_expired",
         ) from error
 
 
-def _stopping(error: PermanentError, what: str) -> BackupError:
+def stopping(error: PermanentError, what: str) -> BackupError:
+    """A refusal of a whole list or account as the error that stops the source."""
     if isinstance(error, NotFound):  # a shared drive left or deleted since the drives were listed
         return TransientError(
             f"{what.capitalize()} went away while it was read.", code="incomplete_listing"

@@ -1,6 +1,7 @@
 """Google Drive as a source: what there is, what it contains, whether it can be read.
 
-Puts together the parts beside it: `drive_listing` (scan), `drive_media` (stored bytes),
+Puts together the parts beside it: `drive_listing` (scan), `drive_changes` (change logs),
+`drive_watch` (push channels), `drive_media` (stored bytes),
 `drive_exports` (documents), `google_forms` (forms, shortcuts). Only ever reads. Facts and limits:
 developers.google.com/workspace/drive/api/reference/rest/v3.
 """
@@ -12,15 +13,24 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-from syncapp.errors import BackupError, ConfigurationError, PermanentError
-from syncapp.sources import drive_listing
+from syncapp.errors import BackupError, PermanentError
+from syncapp.sources import drive_changes, drive_listing, drive_watch
 from syncapp.sources.base import Download, Source
 from syncapp.sources.drive_exports import read_export
-from syncapp.sources.drive_items import ITEM_FIELDS, Tree, to_file
+from syncapp.sources.drive_items import ITEM_FIELDS, Tree, to_file, translation
 from syncapp.sources.drive_media import quoted, read_blob, resource_keys
 from syncapp.sources.google_client import GoogleClient, GoogleEndpoints, Pause
 from syncapp.sources.google_forms import NOT_GRANTED, RESPONSES_SCOPE, read_form, read_shortcut
-from syncapp.types import AccountInfo, CheckResult, Content, JsonObject, RemoteFile, ScanPage
+from syncapp.types import (
+    AccountInfo,
+    ChangePage,
+    CheckResult,
+    Content,
+    ItemPage,
+    JsonObject,
+    RemoteFile,
+    Watch,
+)
 
 DRIVE_SCOPES = frozenset(
     [
@@ -49,7 +59,8 @@ class GoogleDriveSource(Source):
     ) -> None:
         self._client = GoogleClient(credentials, endpoints, pause=pause)
         self._scopes = scopes
-        self._tree: Tree | None = None
+        self._tree: Tree | None = None  # the last that was read
+        self._listed: Tree | None = None  # read for a cursor whose scan is still to come
 
     def account(self) -> AccountInfo:
         fields = "user(displayName,emailAddress),storageQuota(limit,usage)"
@@ -65,16 +76,36 @@ class GoogleDriveSource(Source):
         )
 
     def start_cursor(self) -> JsonObject:
-        """`{"user": token, "drives": {id: token}}`: one change log each."""
-        drives = [drive_id for drive_id, _ in drive_listing.shared_drives(self._client)]
-        return {
-            "user": self._start_token(),
-            "drives": {drive_id: self._start_token(driveId=drive_id) for drive_id in drives},
-        }
+        """One position a change log, and a hash of what items are translated with."""
+        self._listed = self._read_tree()
+        return drive_changes.start(self._client, self._listed)
 
-    def scan(self) -> Iterator[ScanPage]:
-        self._tree = drive_listing.read_tree(self._client)
-        return drive_listing.scan(self._client, self._tree)
+    def scan(self, trusted: JsonObject) -> Iterator[ItemPage]:
+        # The tree of the cursor, if it was just taken: the marks written now belong to its hash.
+        tree, self._listed = self._listed or self._read_tree(), None
+        same = trusted.get("tree") == translation(tree)
+        return drive_listing.scan(self._client, tree, trusted=same)
+
+    def changes(self, cursor: JsonObject) -> Iterator[ChangePage]:
+        return drive_changes.replay(self._client, cursor, self._read_tree)
+
+    def watch(
+        self,
+        cursor: JsonObject,
+        scope: str,
+        *,
+        channel_id: str,
+        token: str,
+        address: str,
+        ttl_s: int,
+    ) -> Watch:
+        channel = drive_watch.Channel(channel_id, token, address, ttl_s)
+        return drive_watch.watch(
+            self._client, drive_changes.token_of(cursor, scope), scope, channel
+        )
+
+    def stop_watching(self, channel_id: str, resource_id: str) -> None:
+        drive_watch.stop(self._client, channel_id, resource_id)
 
     def refresh(self, file: RemoteFile) -> RemoteFile:
         """The file as it is now; NotFound if it is gone. For a read that met a change."""
@@ -82,9 +113,7 @@ class GoogleDriveSource(Source):
             fileId=file.remote_id, fields=ITEM_FIELDS, supportsAllDrives=True
         )
         item = self._client.call(request, quoted(file), resource_keys=resource_keys(file))
-        if self._tree is None:
-            self._tree = drive_listing.read_tree(self._client)
-        return to_file(item, self._tree)
+        return to_file(item, self._tree or self._read_tree())
 
     def download(self, file: RemoteFile) -> AbstractContextManager[Download]:
         if file.content is Content.BLOB:
@@ -125,12 +154,9 @@ class GoogleDriveSource(Source):
         else:
             yield CheckResult("form responses", "warning", NOT_GRANTED)
 
-    def _start_token(self, **drive: str) -> str:
-        request = self._client.changes.getStartPageToken(supportsAllDrives=True, **drive)
-        answer = drive_listing.ask(self._client, request, "the change log")
-        if "startPageToken" not in answer:
-            raise ConfigurationError("Google gave no position in the change log.")
-        return str(answer["startPageToken"])
+    def _read_tree(self) -> Tree:
+        self._tree = tree = drive_listing.read_tree(self._client)
+        return tree
 
 
 def _int_or_none(value: str | None) -> int | None:

@@ -20,7 +20,16 @@ from syncapp.errors import TransientError
 from syncapp.models import Copy, Destination, File, Run, Source, Version
 from syncapp.sources.base import Download
 from syncapp.sources.base import Source as SourceAdapter
-from syncapp.types import AccountInfo, CheckResult, Content, JsonObject, RemoteFile, ScanPage
+from syncapp.types import (
+    AccountInfo,
+    ChangePage,
+    CheckResult,
+    Content,
+    ItemPage,
+    JsonObject,
+    RemoteFile,
+    Watch,
+)
 
 
 class Listing(SourceAdapter):
@@ -37,9 +46,18 @@ class Listing(SourceAdapter):
     def start_cursor(self) -> JsonObject:
         return {}
 
-    def scan(self) -> Iterator[ScanPage]:
+    def scan(self, trusted: JsonObject) -> Iterator[ItemPage]:
         for start in range(0, len(self.files), self.page):
-            yield ScanPage("user", tuple(self.files[start : start + self.page]))
+            yield ItemPage.of("user", self.files[start : start + self.page])
+
+    def changes(self, cursor: JsonObject) -> Iterator[ChangePage]:
+        raise AssertionError("a preview reads no change log")
+
+    def watch(self, cursor: JsonObject, scope: str, **channel: str | int) -> Watch:  # type: ignore[override]
+        raise AssertionError("a preview opens no channel")
+
+    def stop_watching(self, channel_id: str, resource_id: str) -> None:
+        raise AssertionError("a preview opens no channel")
 
     def refresh(self, file: RemoteFile) -> RemoteFile:
         return file
@@ -54,8 +72,8 @@ class Listing(SourceAdapter):
 class BrokenListing(Listing):
     """Ends before it is complete."""
 
-    def scan(self) -> Iterator[ScanPage]:
-        yield from super().scan()
+    def scan(self, trusted: JsonObject) -> Iterator[ItemPage]:
+        yield from super().scan(trusted)
         raise TransientError("The listing broke off.")
 
 
@@ -211,9 +229,9 @@ class Endless(Listing):
         super().__init__()
         self.pages = pages
 
-    def scan(self) -> Iterator[ScanPage]:
+    def scan(self, trusted: JsonObject) -> Iterator[ItemPage]:
         for page in range(self.pages):
-            yield ScanPage("user", tuple(blob(f"{page}-{n}") for n in range(100)))
+            yield ItemPage.of("user", [blob(f"{page}-{n}") for n in range(100)])
 
 
 def test_memory_does_not_grow_with_the_listing(source: Source) -> None:

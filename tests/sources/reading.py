@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from syncapp.sources.google_drive import GoogleDriveSource
-from syncapp.types import RemoteFile
+from syncapp.types import ItemPage, RemoteFile
 from tests.servers.emulator import RunningEmulator
 
 MIB = 1024**2
@@ -16,7 +16,11 @@ def manifest(running: RunningEmulator) -> dict[str, dict[str, Any]]:
 
 
 def scanned(source: GoogleDriveSource) -> list[RemoteFile]:
-    return [file for page in source.scan() for file in page.files]
+    return [file for page in source.scan({}) for file in files_of(page)]
+
+
+def files_of(page: ItemPage) -> list[RemoteFile]:
+    return [page.file(i) for i in range(len(page.ids))]
 
 
 def named(source: GoogleDriveSource, name: str) -> RemoteFile:

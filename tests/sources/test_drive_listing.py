@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from syncapp.errors import BackupError, ConfigurationError, TransientError
+from tests.sources.reading import files_of
 from tests.sources.scripted_google import Answer, Seen, as_json, refusal, scripted_google
 
 Lists = Callable[[dict[str, str]], Answer]
@@ -38,8 +39,8 @@ def script(lists: Lists, drives: list[str] | None = None) -> Callable[[Seen], An
 
 def scan(answer: Callable[[Seen], Answer]) -> list[tuple[str, str]]:
     with scripted_google(answer) as google:
-        pages = list(google.source().scan())
-    return [(page.scope, file.remote_id) for page in pages[1:] for file in page.files]
+        pages = list(google.source().scan({}))
+    return [(page.scope, file.remote_id) for page in pages[1:] for file in files_of(page)]
 
 
 def test_each_shared_drive_is_listed_by_itself_and_once() -> None:

@@ -178,23 +178,23 @@ def test_withdrawn_consent_asks_to_reconnect() -> None:
 
 
 def test_rejected_page_token_starts_the_scan_again_by_whoever_runs_it() -> None:
-    with running_emulator("synthetic", files=2500) as running:
-        pages = drive_source(running).scan()
+    with running_emulator("synthetic", files=5500) as running:
+        pages = drive_source(running).scan({})
         next(pages)
         next(pages)
         running.control.stale_page_tokens()
         with pytest.raises(errors.TransientError) as caught:
-            next(pages)
+            list(pages)
         assert caught.value.code == "listing_expired"
 
 
 def test_memory_of_a_scan_does_not_grow_with_the_account() -> None:
     with running_emulator("synthetic", files=20_000) as running:
-        pages = drive_source(running).scan()
-        count = sum(len(next(pages).files) for _ in range(4))
+        pages = drive_source(running).scan({})
+        count = sum(len(next(pages).ids) for _ in range(4))
         tracemalloc.start()
         try:
-            count += sum(len(page.files) for page in pages)
+            count += sum(len(page.ids) for page in pages)
             peak = tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()

@@ -1,0 +1,101 @@
+"""Pages of Drive's lists as they arrive: raw items with their ids and marks, nothing translated.
+
+A million unchanged items cost only what is done here to each, so that is little: an item is a
+slice of the answer's bytes, of which the id is read and a hash is taken. Must not end early: a
+broken page is an error, never a shorter list.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import msgspec
+import orjson
+import xxhash
+
+from syncapp.errors import Unavailable
+from syncapp.sources.drive_items import Tree, clean_json, to_file
+from syncapp.sources.google_client import GoogleClient
+from syncapp.types import ItemPage
+
+PAGE_SIZE = 1000
+_SIGN = 1 << 63
+
+Page = TypeVar("Page")
+
+
+class Head(msgspec.Struct, rename="camel"):
+    """What is read of every item."""
+
+    id: str
+    drive_id: str = ""
+
+
+class FilePage(msgspec.Struct, rename="camel"):
+    """An answer of files.list."""
+
+    files: list[msgspec.Raw] = []
+    next_page_token: str = ""
+    incomplete_search: bool = False
+
+
+_read_head = msgspec.json.Decoder(Head).decode
+
+
+def fetch(client: GoogleClient, request: Any, decode: Callable[[bytes], Page], what: str) -> Page:
+    """One page, decoded. Raises what GoogleClient.read raises."""
+    body = client.read(request, what)
+    try:
+        try:
+            return decode(body)
+        except msgspec.DecodeError:  # lone surrogates are the one thing that is mended
+            return decode(orjson.dumps(clean_json(json.loads(body))))
+    except ValueError as error:
+        raise Unavailable(f"Google gave an answer that can't be read for {what}.") from error
+
+
+def head(raw: msgspec.Raw) -> Head:
+    """An item's id and shared drive. Unavailable if it has no id."""
+    try:
+        return _read_head(raw)
+    except msgspec.DecodeError as error:
+        raise Unavailable("Google gave an item that can't be read.") from error
+
+
+def item_page(
+    scope: str, ids: Sequence[str], raws: Sequence[msgspec.Raw], tree: Tree, *, trusted: bool
+) -> ItemPage:
+    """Items that are translated only when asked for; `ids` and `raws` are parallel."""
+    return ItemPage(
+        scope,
+        ids,
+        [mark(raw) for raw in raws],
+        lambda i: to_file(msgspec.json.decode(raws[i]), tree),
+        trusted,
+    )
+
+
+def mark(raw: msgspec.Raw | bytes) -> int:
+    """A signed 64-bit hash of an item's bytes.
+
+    XXH3 (0.06 µs an item; BLAKE2b 1.6): marks tell changes from none, they guard against nobody.
+    """
+    return xxhash.xxh3_64_intdigest(raw) - _SIGN
+
+
+def ahead(pages: Iterator[Page]) -> Iterator[Page]:
+    """The same pages; while the caller works on one, a thread fetches the next, and no more.
+
+    When the caller stops early, a fetch under way ends by itself and its page is dropped.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="listing")
+    try:
+        following = pool.submit(next, pages, None)
+        while (page := following.result()) is not None:
+            following = pool.submit(next, pages, None)
+            yield page
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
