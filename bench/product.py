@@ -1,0 +1,175 @@
+"""The product as a benchmark runs it: its own database and settings, real workers, real commands.
+
+Only one per process, because Django's settings are read once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import django
+from cryptography.fernet import Fernet
+
+from bench import measure
+from bench.stand import ROOT, Stand
+from emulator.tokens import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
+
+if TYPE_CHECKING:
+    from syncapp.models import Run, Source
+
+WORKERS = 2
+
+
+def configure(folder: Path, **changes: str) -> None:
+    """Point Django at an empty database in `folder` and make its tables."""
+    os.environ.update(
+        {
+            "DJANGO_SETTINGS_MODULE": "backupproject.settings",
+            "ENV_FILE": "",
+            "SECRET_KEY": "bench-" * 10,
+            "FIELD_KEYS": Fernet.generate_key().decode(),
+            "DATA_DIR": str(folder / "data"),
+            "ALLOW_PRIVATE_ENDPOINTS": "true",
+            "GOOGLE_CLIENT_ID": DEFAULT_CLIENT_ID,
+            "GOOGLE_CLIENT_SECRET": DEFAULT_CLIENT_SECRET,
+            "LOG_LEVEL": "WARNING",
+            "WORKERS": str(WORKERS),
+            **changes,
+        }
+    )
+    (folder / "data").mkdir(exist_ok=True)
+    django.setup()
+    manage("migrate", "--no-input", "--verbosity", "0")
+
+
+def manage(*arguments: str) -> str:
+    """A command of manage.py that must succeed; what it printed."""
+    command = [sys.executable, "manage.py", *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"manage.py {arguments[0]}: {done.stderr[-2000:]}")
+    return done.stdout
+
+
+def link(stand: Stand) -> Source:
+    """An owner, the linked account, a source, and one destination for each sink."""
+    from django.utils import timezone
+
+    from accounts.models import GoogleAccount, User
+    from syncapp.models import Source
+
+    token, account = stand.control.token(), stand.control.accounts()[0]
+    owner = User.objects.create_superuser("owner", "owner@example.org", "a long passphrase")
+    linked = GoogleAccount.objects.create(
+        user=owner,
+        uid=account["sub"],
+        email=account["email"],
+        scopes=token["scope"].split(),
+        access_token=token["access_token"],
+        refresh_token=token["refresh_token"],
+        expires_at=timezone.now() + timedelta(hours=1),
+    )
+    source = Source.objects.create(
+        owner=owner, account=linked, name="Drive", slug="drive", mode="manual"
+    )
+    secrets = {"access_key_id": "bench", "secret_access_key": "bench-secret"}
+    for sink in stand.sinks:
+        options = {"provider": "other", "endpoint": sink.url, "bucket": sink.bucket}
+        source.destinations.create(
+            owner=owner,
+            name=sink.name,
+            kind="s3",
+            options={**options, "prefix": "ours"},
+            secrets=json.dumps(secrets),
+        )
+    return source
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One run of the product."""
+
+    run: Run
+    wall_s: float
+    cpu_s: float
+    peaks_mb: list[float]
+
+    @property
+    def worker_peak_mb(self) -> float:
+        """The largest process."""
+        return self.peaks_mb[0] if self.peaks_mb else 0.0
+
+
+class Workers:
+    """A running `manage.py runworkers`."""
+
+    def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
+        self.process = process
+        self.log = log
+
+    def run(self, ask: Any, *, limit_s: float = 3600) -> Ran:
+        """Ask for a run (`ask()` gives it) and wait for its end."""
+        before, began = measure.usage(self.process.pid), time.monotonic()
+        run: Run = ask()
+        while True:
+            run.refresh_from_db()
+            if run.ended_at is not None:
+                break
+            if time.monotonic() - began > limit_s or self.process.poll() is not None:
+                raise RuntimeError(f"{run} did not end: {self.log.read_text()[-3000:]}")
+            time.sleep(0.05)
+        cpu_s = measure.usage(self.process.pid).since(before)
+        wall_s = (run.ended_at - run.created_at).total_seconds()
+        return Ran(run, wall_s, cpu_s, measure.peaks_mb(self.process.pid))
+
+    def backup(self, source: Source, **how: Any) -> Ran:
+        """A backup run."""
+        from syncapp.engine import runs
+
+        return self.run(lambda: runs.request_backup(source, **how)[0])
+
+
+@contextmanager
+def running_workers(folder: Path, **changes: str) -> Iterator[Workers]:
+    """Start them and wait until all hands are there."""
+    from syncapp.engine import runs
+
+    log_path = folder / "workers.log"
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", "runworkers", "--grace", "20"],
+            cwd=ROOT,
+            env={**os.environ, **changes},
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        while not runs.worker_alive() or not _ready(process.pid):
+            if process.poll() is not None:
+                raise RuntimeError(f"workers did not start: {log_path.read_text()[-2000:]}")
+            time.sleep(0.1)
+        yield Workers(process, log_path)
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _ready(pid: int) -> bool:
+    """Whether the queue's processes are all there and idle."""
+    titles = []
+    for process in measure.tree(pid):
+        try:
+            titles.append(" ".join(process.cmdline()))
+        except OSError:
+            continue
+    return sum("idle" in title for title in titles) >= 1

@@ -1,0 +1,106 @@
+"""From the results' JSON files to RESULTS.md."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+Result = dict[str, Any]
+GB = 1e9
+
+HEAD = """# Results
+
+Written by `make bench`; each table says when. {cores} cores ({machine}), Linux {kernel}.
+
+How to read this. Client, stand-ins for Google and S3 sinks share the machine's cores, so seconds
+depend on what else ran; CPU seconds and ratios are steadier. Everything goes over TLS. "Equal
+concurrency" is the number of files in flight in all: `--transfers N --checkers N` for rclone,
+workers × FILES_IN_FLIGHT for the product. rclone reads once per destination; its best way to two
+destinations counts. CPU is user + system of all client processes between request and end; servers
+are told apart. The product's time starts when a person asks for the run and ends when the run says
+that everything is stored; rclone's is the command's. Every result was compared with the source by
+`rclone check` before it was written down.
+
+Limits. Loopback has no loss, and latency is a delay before each answer. Google's own quota (27
+downloads/s a user for new projects) is off: in real life it is the limit, and reading once for all
+destinations is what helps.
+"""
+
+
+def line(result: Result) -> str:
+    """One case in one line, for the terminal."""
+    return "\n".join(_section(result))
+
+
+def write(folder: Path, target: Path) -> None:
+    """All results there are, as one document."""
+    results = [json.loads(path.read_text()) for path in folder.glob("*.json")]
+    results.sort(key=lambda result: ORDER.index(result["case"]))
+    head = HEAD.format(cores=os.cpu_count(), machine=platform.machine(), kernel=platform.release())
+    parts = [head, *("\n".join(_section(result)) for result in results)]
+    target.write_text("\n".join(parts) + "\n")
+
+
+def _section(result: Result) -> Iterator[str]:
+    title, rows = SECTIONS[result["case"]]
+    scaled = "" if result["scale"] == 1 else f", scale {result['scale']:g}: NOT the full case"
+    yield f"## {title}\n"
+    yield f"{result['date'][:16].replace('T', ' ')} UTC{scaled}\n"
+    yield from rows(result)
+    yield ""
+
+
+def _transfers(result: Result) -> Iterator[str]:
+    """A first backup against rclone."""
+    files, size = result["ours"]["files_done"], result["bytes"]
+    yield (
+        f"{files:,} files, {size / GB:.2f} GB, {result['in_flight']} in flight, "
+        f"{result['delay_ms']:g} ms a request.\n"
+    )
+    yield (
+        "| | files/s | MB/s read | seconds | CPU s / 1,000 files | CPU s / GB | peak MB | "
+        "requests to Google / file |"
+    )
+    yield "|---|---|---|---|---|---|---|---|"
+    ours = result["ours"]
+    yield _row("this program, two destinations", ours, files, size, ours["google_requests"])
+    for peer in result["peers"]:
+        passes = 1 if peer["best_way"] == "one pass and a copy" else 2
+        asked = peer["google_requests_one_pass"] * passes
+        yield _row(f"{peer['name']}, {peer['best_way']}", peer, files, size, asked)
+    yield ""
+    for peer in result["peers"]:
+        yield (
+            f"- against {peer['name']}: **{peer['wall_s'] / ours['wall_s']:.2f} × its speed**, "
+            f"{ours['cpu_s'] / peer['cpu_s']:.2f} × its CPU. Its ways (seconds; CPU seconds): "
+            + "; ".join(f"{n} {w:.1f}; {c:.1f}" for n, (w, c) in peer["ways"].items())
+            + f". Both at once with twice the files in flight: {peer['full_each']:.1f} s."
+        )
+    yield (
+        f"- this program: {ours['transfer_s']:.1f} s of its time in the transfer stage; "
+        f"servers' CPU meanwhile {ours['servers_cpu_s']:.1f} s; rclone's comparison of both "
+        f"destinations with the source: {result['rclone_check']}."
+    )
+
+
+def _row(name: str, spent: Result, files: int, size: int, asked: int) -> str:
+    wall, cpu = spent["wall_s"], spent["cpu_s"]
+    return (
+        f"| {name} | {files / wall:.0f} | {size / wall / 1e6:.1f} | {wall:.1f} "
+        f"| {cpu / files * 1000:.2f} | {cpu / size * GB:.2f} | {spent['peak_mb']:.0f} "
+        f"| {asked / files:.4f} |"
+    )
+
+
+Rows = Callable[[Result], Iterator[str]]
+SECTIONS: dict[str, tuple[str, Rows]] = {
+    "small-0ms": ("1a. Small files, no latency", _transfers),
+    "small-30ms": ("1b. Small files, 30 ms a request", _transfers),
+    "big": ("2. Big files", _transfers),
+    "mixed": ("3. Sizes as in real life", _transfers),
+}
+ORDER = list(SECTIONS)
