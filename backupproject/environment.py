@@ -249,6 +249,18 @@ VARIABLES = (
         "https://forms.googleapis.com/",
         "The Forms API.",
     ),
+    Variable(
+        "GOOGLE_UNITS_PER_MINUTE",
+        whole(0, 10**9),
+        "325000",
+        "Google's quota units a minute for each account (a download costs 200). 0: no limit here.",
+    ),
+    Variable(
+        "GOOGLE_UNITS_PER_MINUTE_PROJECT",
+        whole(0, 10**9),
+        "1000000",
+        "Google's quota units a minute for the Google Cloud project. 0: no limit here.",
+    ),
     Variable("WORKERS", whole(1, 64), "2", "Worker processes on this host."),
     Variable("FILES_IN_FLIGHT", whole(1, 256), "16", "Files each worker moves at once."),
     Variable("LEASE_SECONDS", whole(3, 3600), "60", "A dead worker's files are free after this."),

@@ -43,6 +43,9 @@ def configure(folder: Path, **changes: str) -> None:
             "GOOGLE_CLIENT_ID": DEFAULT_CLIENT_ID,
             "GOOGLE_CLIENT_SECRET": DEFAULT_CLIENT_SECRET,
             "LOG_LEVEL": "WARNING",
+            # rclone is not held to Google's quota either, and the stand-in has none here.
+            "GOOGLE_UNITS_PER_MINUTE": "0",
+            "GOOGLE_UNITS_PER_MINUTE_PROJECT": "0",
             "WORKERS": str(WORKERS),
             **changes,
         }

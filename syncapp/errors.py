@@ -5,7 +5,8 @@
     │   ├── RateLimited      the service asks for a slower pace (`retry_after_s`)
     │   ├── Unavailable      5xx, connection lost, time-out, short read
     │   ├── Deferred         this one file must wait for hours (download quota)
-    │   └── CursorRejected   the change log can't be read on from there: list everything again
+    │   ├── CursorRejected   the change log can't be read on from there: list everything again
+    │   └── Interrupted      the worker itself was told to stop: nothing has failed
     ├── PermanentError       skip this file; the run ends "with warnings"
     │   └── NotFound         the remote file or the object is not there
     ├── IntegrityError       bytes differ: read again once, then alarm; never mark as stored
@@ -64,6 +65,12 @@ class CursorRejected(TransientError):
     """A saved position in a change log is refused; a full scan finds what it would have told."""
 
     code = "cursor_rejected"
+
+
+class Interrupted(TransientError):
+    """Paused, cancelled or draining: given up at once, and no attempt is counted."""
+
+    code = "interrupted"
 
 
 class PermanentError(BackupError):

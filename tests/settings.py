@@ -12,6 +12,9 @@ os.environ.update(
         "ALLOW_PRIVATE_ENDPOINTS": "true",
         "GOOGLE_CLIENT_ID": "test-client.apps.googleusercontent.com",
         "GOOGLE_CLIENT_SECRET": "test-secret",
+        # The stand-in has no quota unless a test gives it one.
+        "GOOGLE_UNITS_PER_MINUTE": "0",
+        "GOOGLE_UNITS_PER_MINUTE_PROJECT": "0",
         "LOG_LEVEL": "WARNING",
     }
 )

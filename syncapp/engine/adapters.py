@@ -9,6 +9,7 @@ from django.conf import settings
 from accounts.tokens import credentials, granted
 from syncapp import destinations
 from syncapp.destinations.base import Destination as Store
+from syncapp.engine.limits import Stopped, google_pace, never, wait
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Source
 from syncapp.sources.base import Source as Reader
@@ -16,15 +17,22 @@ from syncapp.sources.google_client import GoogleEndpoints
 from syncapp.sources.google_drive import GoogleDriveSource
 
 
-def source_for(source: Source) -> Reader:
-    """The reader of a source; makes no request."""
+def source_for(source: Source, stopped: Stopped = never) -> Reader:
+    """The reader of a source, at the pace that all workers share; makes no request.
+
+    Its calls raise Interrupted where they would wait although `stopped` says that they must not.
+    """
     if source.kind != GoogleDriveSource.kind:
         raise ConfigurationError(f"{source.name}: there is no reader of kind “{source.kind}”.")
     endpoints = GoogleEndpoints(
         drive_url=settings.GOOGLE_DRIVE_URL, forms_url=settings.GOOGLE_FORMS_URL
     )
     return GoogleDriveSource(
-        credentials(source.account_id), endpoints, scopes=granted(source.account)
+        credentials(source.account_id),
+        endpoints,
+        scopes=granted(source.account),
+        pause=lambda seconds: wait(seconds, stopped),
+        pace=google_pace(source.account_id, stopped),
     )
 
 

@@ -43,6 +43,7 @@ class Beat:
         self._stop = threading.Event()
         self._lost = False
         self._wanted = True
+        self._halted = False
         self._ends_at = time.monotonic() + settings.LANE_SECONDS
         self._share_until = time.monotonic() + SHARE_S
         self._thread = threading.Thread(target=self._loop, name="beat", daemon=True)
@@ -84,6 +85,10 @@ class Beat:
         """Whether the lane should take up more work."""
         return self._wanted and not drain.asked() and time.monotonic() < self._ends_at
 
+    def halted(self) -> bool:
+        """Whether what is in flight should end as soon as it can: paused, cancelled, draining."""
+        return self._halted or drain.asked()
+
     def raise_if_lost(self) -> None:
         """LaneLost if another lane has this one's place."""
         if self._lost:
@@ -110,7 +115,7 @@ class Beat:
             pk=self._lane_id, owner=self._owner, ended_at__isnull=True
         ).update(heartbeat_at=timezone.now())
         if not alive:
-            self._lost = True
+            self._lost = self._halted = True
             self._wanted = False
             return
         with self._lock:
@@ -120,7 +125,8 @@ class Beat:
         self._give()
         run_on = Run.objects.filter(pk=self._run_id, ended_at__isnull=True).exists()
         paused = Source.objects.filter(pk=self._source_id, paused=True).exists()
-        self._wanted = run_on and not paused and not self._others_wait()
+        self._halted = paused or not run_on
+        self._wanted = not self._halted and not self._others_wait()
 
     def _others_wait(self) -> bool:
         """Another run asked for a lane and got none: after its share of time, make room."""

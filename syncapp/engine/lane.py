@@ -44,7 +44,7 @@ class TransferLane:
         self.job_run, self.lane, self.beat = run, lane, beat
         self.owner = lane.owner
         self.folders = Folders(run.source_id)
-        self.reader = source_for(run.source)
+        self.reader = source_for(run.source, beat.halted)
         self.stores = self._open_stores()
         self.settlement = settle.Settlement(run, self.owner, self.folders)
         self.budget = Budget(

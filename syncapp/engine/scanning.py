@@ -21,7 +21,7 @@ def scan_and_plan(run: Run, lane: Lane, beat: Beat) -> None:
         _count(run, counts)
 
     try:
-        _count(run, scan(run.source, source_for(run.source), on_page))
+        _count(run, scan(run.source, source_for(run.source, beat.halted), on_page))
     except _Stopped:
         return
     planning.plan_copies(run)

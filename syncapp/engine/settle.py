@@ -29,6 +29,7 @@ from syncapp.errors import (
     BackupError,
     ConfigurationError,
     IntegrityError,
+    Interrupted,
     NotFound,
     PermanentError,
     RateLimited,
@@ -76,8 +77,10 @@ def decide(result: Result) -> Outcome:
 
 
 def _decide_source(outcome: Outcome, error: BackupError, attempt: int, targets: set[int]) -> None:
-    if isinstance(error, ConfigurationError | RateLimited):
+    if isinstance(error, ConfigurationError | RateLimited | Interrupted):
         outcome.attempts = attempt - 1
+    if isinstance(error, Interrupted):
+        return
     if isinstance(error, PermanentError):
         outcome.refused = True
     elif _is_final(error, attempt):

@@ -31,7 +31,7 @@ from googleapiclient.errors import HttpError
 from urllib3.util import Url, make_headers, parse_url
 
 from syncapp.errors import ConfigurationError, PermanentError, RateLimited, Unavailable
-from syncapp.pacing import call_delay_s
+from syncapp.pacing import Pace, Unpaced, call_delay_s
 from syncapp.sources.google_errors import read_fault, translate, translate_transport
 from syncapp.types import JsonObject
 
@@ -44,6 +44,15 @@ MAX_ERROR_BODY = 64 * 1024
 MAX_REDIRECTS = 5
 # Google compresses only for those who say so twice (Drive's guide on performance).
 COMPRESSED = {"Accept-Encoding": "gzip", "User-Agent": "backup (gzip)"}
+# Units of Google's quota (since 2026-05-01); what is not named here is a read of metadata.
+READ_UNITS, LIST_UNITS, DOWNLOAD_UNITS = 5, 100, 200
+METHOD_UNITS = {
+    "drive.files.list": LIST_UNITS,
+    "drive.changes.list": LIST_UNITS,
+    "drive.drives.list": LIST_UNITS,
+    "drive.files.export": DOWNLOAD_UNITS,
+    "drive.files.download": DOWNLOAD_UNITS,
+}
 GOOGLE_DOMAINS = ("googleapis.com", "google.com", "googleusercontent.com")
 REDIRECTS = frozenset([301, 302, 303, 307, 308])
 
@@ -91,13 +100,22 @@ class GoogleEndpoints:
 
 
 class GoogleClient:
-    """Calls with retries and translated errors. `pause` waits between tries; a stop may cut it."""
+    """Calls with retries and translated errors. `pause` waits between tries; a stop may cut it.
+
+    `pace` is asked before each request, by the units of Google's quota that it costs.
+    """
 
     def __init__(
-        self, credentials: Any, endpoints: GoogleEndpoints, *, pause: Pause = time.sleep
+        self,
+        credentials: Any,
+        endpoints: GoogleEndpoints,
+        *,
+        pause: Pause = time.sleep,
+        pace: Pace | None = None,
     ) -> None:
         self.endpoints = endpoints
         self.pause = pause
+        self._pace = pace or Unpaced()
         self._credentials = credentials
         self._chance = random.Random()
         self._local = threading.local()
@@ -122,36 +140,44 @@ class GoogleClient:
         """
         if resource_keys:
             request.headers["X-Goog-Drive-Resource-Keys"] = resource_keys
-        return self._trying(lambda: self._execute(request, what))
+        return self._trying(lambda: self._execute(request, what), _units(request))
 
     def read(self, request: Any, what: str) -> bytes:
         """The body of a prepared GET, undecoded: for lists, which cost most in the decoding.
 
         Goes the way of the bytes; raises like `call`.
         """
-        return self._trying(lambda: self._read(request.uri, what))
+        return self._trying(lambda: self._read(request.uri, what), _units(request))
 
     def open(
         self, url: str, what: str, *, headers: Mapping[str, str] | None = None
     ) -> urllib3.BaseHTTPResponse:
         """GET bytes as a stream: status 200 or 206, the body unread. The caller closes it."""
-        return self._trying(lambda: self._get(url, headers or {}, what))
+        return self._trying(lambda: self._get(url, headers or {}, what), DOWNLOAD_UNITS)
 
     def wait(self, failures: int) -> None:
         """Pause as Google asks for after `failures` ≥ 1 refused calls."""
         self.pause(call_delay_s(failures, self._chance))
 
-    def _trying(self, attempt: Callable[[], Answer]) -> Answer:
+    def _trying(self, attempt: Callable[[], Answer], units: int) -> Answer:
         for failures in range(1, CALL_TRIES):
             try:
-                return attempt()
+                return self._paced(attempt, units)
             except (RateLimited, Unavailable) as error:
                 asked = error.retry_after_s or 0.0
                 if asked > LONGEST_WAIT_S:
                     raise
                 delay = max(call_delay_s(failures, self._chance), asked)
             self.pause(delay)
-        return attempt()
+        return self._paced(attempt, units)
+
+    def _paced(self, attempt: Callable[[], Answer], units: int) -> Answer:
+        self._pace.take(units)
+        try:
+            return attempt()
+        except RateLimited as error:
+            self._pace.refused(error.retry_after_s)
+            raise
 
     def _execute(self, request: Any, what: str) -> JsonObject:
         try:
@@ -217,6 +243,10 @@ class GoogleClient:
         except (*STREAM_ERRORS, GoogleAuthError) as error:
             raise translate_transport(error, what) from error
         return answer
+
+
+def _units(request: Any) -> int:
+    return METHOD_UNITS.get(request.methodId, READ_UNITS)
 
 
 def read_chunks(response: urllib3.BaseHTTPResponse) -> Iterator[bytes]:

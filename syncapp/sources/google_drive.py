@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from syncapp.errors import BackupError, PermanentError
+from syncapp.pacing import Pace
 from syncapp.sources import drive_changes, drive_listing, drive_watch
 from syncapp.sources.base import Download, Source
 from syncapp.sources.drive_exports import read_export
@@ -44,7 +45,8 @@ class GoogleDriveSource(Source):
     """One account's Drive, shared drives and what others share with it.
 
     `credentials` is a google.auth Credentials; what its refresh() raises of our errors passes
-    through. `scopes` are those that were granted. `pause` waits between tries.
+    through. `scopes` are those that were granted. `pause` waits between tries, `pace` before each
+    request.
     """
 
     kind = "google_drive"
@@ -56,8 +58,9 @@ class GoogleDriveSource(Source):
         *,
         scopes: frozenset[str],
         pause: Pause = time.sleep,
+        pace: Pace | None = None,
     ) -> None:
-        self._client = GoogleClient(credentials, endpoints, pause=pause)
+        self._client = GoogleClient(credentials, endpoints, pause=pause, pace=pace)
         self._scopes = scopes
         self._tree: Tree | None = None  # the last that was read
         self._listed: Tree | None = None  # read for a cursor whose scan is still to come

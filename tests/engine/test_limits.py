@@ -1,0 +1,143 @@
+"""Shared paces: many processes and threads draw from one row."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from syncapp.engine.limits import GooglePace, Limit
+from syncapp.errors import Interrupted
+from syncapp.models import Pace
+from syncapp.pacing import BURST_S
+from tests.engine.conftest import Setting
+from tests.servers.workers import ROOT, environment
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def test_four_processes_together_get_no_more_than_is_allowed_and_nearly_all_of_it(
+    tmp_path: Path,
+) -> None:
+    ceiling, seconds = 1000.0, 6.0
+    began = time.monotonic()
+    drawers = [
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.engine.drawer", "k", str(ceiling), "20", str(seconds)],
+            cwd=ROOT,
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    got = [float(drawer.communicate(timeout=60)[0]) for drawer in drawers]
+    passed = time.monotonic() - began
+    assert sum(got) <= ceiling * passed
+    assert sum(got) >= ceiling * (seconds - 2) * 0.7
+    assert min(got) > 0, "each gets a share"
+
+
+def test_a_busy_process_writes_the_row_at_most_about_twice_a_second() -> None:
+    limit = Limit("k", lambda: 1000.0)
+    with CaptureQueriesContext(connection) as queries:
+        began = time.monotonic()
+        while time.monotonic() - began < 3:
+            limit.take(5)
+    writes = [q for q in queries if q["sql"].startswith("UPDATE")]
+    assert len(writes) <= 8
+
+
+def test_what_was_not_spent_is_lost_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syncapp.engine.limits.KEEP_S", 0.2)
+    limit = Limit("k", lambda: 1000.0)
+    limit.take(1)
+    assert limit._tokens > 100
+    threading.Event().wait(0.3)
+    limit.take(1)
+    assert Pace.objects.get().tokens < 1000 * BURST_S
+
+
+def test_a_wait_ends_soon_after_the_work_is_to_stop() -> None:
+    stop = threading.Event()
+    limit = Limit("k", lambda: 1.0, stop.is_set)
+    ended: list[float] = []
+
+    def wait() -> None:
+        try:
+            limit.take(1000)
+        except Interrupted:
+            ended.append(time.monotonic())
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=wait) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    threading.Event().wait(0.5)
+    asked = time.monotonic()
+    stop.set()
+    for thread in threads:
+        thread.join(5)
+    assert len(ended) == 3
+    assert max(ended) - asked < 1.0
+
+
+def test_no_limit_touches_no_database() -> None:
+    limit = Limit("k", lambda: 0.0)
+    with CaptureQueriesContext(connection) as queries:
+        for _ in range(100):
+            limit.take(10**9)
+        limit.refused(5.0)
+    assert len(queries) == 0
+
+
+def test_a_refusal_silences_every_process(settings: Any) -> None:
+    settings.GOOGLE_UNITS_PER_MINUTE = 60_000
+    one, other = GooglePace(1), GooglePace(1)
+    one.take(5)
+    one.refused(1.5)
+    began = time.monotonic()
+    other.take(5)
+    assert time.monotonic() - began > 1.0
+    row = Pace.objects.get(key="google:account:1")
+    assert row.rate < row.ceiling
+    assert row.slowed_at is not None
+    assert row.slowed_at <= timezone.now()
+
+
+def test_rate_answers_of_google_fail_no_file_and_burn_no_attempt(
+    few: Setting, settings: Any
+) -> None:
+    settings.GOOGLE_UNITS_PER_MINUTE = 10**6
+    few.control.add_fault("alt=media", status=429, reason="rateLimitExceeded", count=60)
+    few.control.add_fault(
+        "alt=media", status=403, reason="userRateLimitExceeded", domain="usageLimits", count=60
+    )
+    run = few.back_up()
+    assert (run.outcome, run.files_done) == ("ok", 40), run.error_message
+    row = Pace.objects.get(key=f"google:account:{few.source.account_id}")
+    assert row.slowed_at is not None
+
+
+def test_a_run_spends_no_more_of_the_quota_than_flows_in(few: Setting, settings: Any) -> None:
+    """The stand-in counts as Google does; it refuses nothing, because nothing is too much."""
+    settings.GOOGLE_UNITS_PER_MINUTE = 120_000
+    few.control.set_quota(120_000)
+    few.control.reset_counters()
+    began = time.monotonic()
+    assert few.back_up().outcome == "ok"
+    passed = time.monotonic() - began
+    counted = few.control.counters()
+    spent = sum(counted["units"].values())
+    assert spent >= 40 * 200
+    assert spent <= 2000 * passed
+    assert not {"403", "429"} & set(counted["statuses"])
