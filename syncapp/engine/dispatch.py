@@ -15,13 +15,14 @@ import threading
 from datetime import datetime, timedelta
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
 from accounts.tokens import require_reconnect
 from syncapp import pacing
+from syncapp.engine import drain, record, runs, scanning, verify
 from syncapp.engine import lane as lanes
-from syncapp.engine import record, runs, scanning, verify
 from syncapp.engine.beat import Beat, LaneLost
 from syncapp.errors import BackupError, ReconnectRequired, TransientError
 from syncapp.models import Lane, Run, Version, Worker
@@ -62,10 +63,18 @@ def _top_up(run: Run, active: int) -> int:
         run.refresh_from_db()
     open_lanes = Lane.objects.filter(run=run, stage=run.stage, ended_at__isnull=True).count()
     wanted = _wanted(run, active, open_lanes)
-    for _ in range(wanted - open_lanes):
-        asked = Lane.objects.create(run=run, stage=run.stage)
-        async_task(TASK, asked.pk)
-    return max(wanted - open_lanes, 0)
+    asked = _ask_for(run, wanted) if wanted > open_lanes else []
+    for lane_id in asked:
+        async_task(TASK, lane_id)
+    return len(asked)
+
+
+def _ask_for(run: Run, wanted: int) -> list[int]:
+    """Lanes up to the number wanted; counted with the run locked, since others count too."""
+    with transaction.atomic():
+        Run.objects.select_for_update().get(pk=run.pk)
+        there = Lane.objects.filter(run=run, stage=run.stage, ended_at__isnull=True).count()
+        return [Lane.objects.create(run=run, stage=run.stage).pk for _ in range(wanted - there)]
 
 
 def _wanted(run: Run, active: int, open_lanes: int) -> int:
@@ -96,6 +105,14 @@ def work(lane_id: int) -> None:
             _work(run, lane, beat)
     finally:
         Lane.objects.filter(pk=lane.pk, owner=lane.owner).update(ended_at=timezone.now())
+    _follow(lane)
+
+
+def _follow(lane: Lane) -> None:
+    """The next stage begins at once, not with the next tick: seconds count in real time."""
+    moved = Run.objects.filter(pk=lane.run_id, ended_at__isnull=True).exclude(stage=lane.stage)
+    if not drain.asked() and moved.exists():
+        tick()
 
 
 def _claim(lane_id: int) -> Lane | None:

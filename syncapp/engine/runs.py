@@ -22,23 +22,31 @@ from syncapp.models import Copy, Event, File, Run, Source, Version, Worker
 WORKER_SILENT_S = 15
 
 
-def request_backup(source: Source, *, by: User | None = None) -> tuple[Run, bool]:
-    """A backup run of the source, and whether it is new."""
-    return _request(source, Run.Kind.BACKUP, by)
+def request_backup(
+    source: Source,
+    *,
+    by: User | None = None,
+    trigger: Run.Trigger = Run.Trigger.PERSON,
+    full: bool = False,
+) -> tuple[Run, bool]:
+    """A backup run of the source, and whether it is new; `full`: read the whole listing."""
+    scan = Run.Scan.FULL if full else ""
+    return _request(source, Run(kind=Run.Kind.BACKUP, requested_by=by, trigger=trigger, scan=scan))
 
 
 def request_verify(source: Source, *, by: User | None = None) -> tuple[Run, bool]:
     """A verification run of the source, and whether it is new."""
-    return _request(source, Run.Kind.VERIFY, by)
+    return _request(source, Run(kind=Run.Kind.VERIFY, requested_by=by))
 
 
-def _request(source: Source, kind: str, by: User | None) -> tuple[Run, bool]:
-    active = Run.objects.filter(source=source, kind=kind, ended_at__isnull=True)
+def _request(source: Source, run: Run) -> tuple[Run, bool]:
+    active = Run.objects.filter(source=source, kind=run.kind, ended_at__isnull=True)
     if found := active.first():
         return found, False
+    run.source = source
     try:
         with transaction.atomic():
-            run = Run.objects.create(source=source, kind=kind, requested_by=by)
+            run.save()
     except DatabaseConflict:  # somebody asked in the same moment
         return active.get(), False
     record.changed(source, run)
@@ -154,10 +162,34 @@ def complete(run: Run, message: str) -> bool:
 def fail(run: Run, error: BackupError) -> bool:
     """End a run that can't go on; the reason is an alert, and stops the source if it must."""
     if isinstance(error, ConfigurationError):
-        Source.objects.filter(pk=run.source_id).update(
-            blocked_code=error.code[:64], blocked_reason=error.message
-        )
+        _stop(run.source_id, error)
     return _end(run, Run.Outcome.FAILED, error.code, error.message)
+
+
+def block(source: Source, error: ConfigurationError) -> bool:
+    """Stop a source that no run could go on with; False if it is stopped already."""
+    if not _stop(source.pk, error):
+        return False
+    message = f"{source.name} can't be backed up at the moment: {error.message}"
+    level = Event.Level.ALERT
+    record.event(source.owner, "source_blocked", message, level=level, source=source)
+    record.changed(source)
+    return True
+
+
+def unblock(source: Source) -> bool:
+    """Let a stopped source go on, as soon as its mode says; False if it was not stopped."""
+    was = Source.objects.filter(pk=source.pk).exclude(blocked_code="")
+    if not was.update(blocked_code="", blocked_reason=""):
+        return False
+    record.mended(source.owner, "source_blocked", source=source)
+    record.changed(source)
+    return True
+
+
+def _stop(source_id: int, error: ConfigurationError) -> bool:
+    working = Source.objects.filter(pk=source_id, blocked_code="")
+    return bool(working.update(blocked_code=error.code[:64], blocked_reason=error.message))
 
 
 def _end(run: Run, outcome: str, code: str, message: str) -> bool:
@@ -173,7 +205,7 @@ def _end(run: Run, outcome: str, code: str, message: str) -> bool:
     source = Source.objects.select_related("owner").get(pk=run.source_id)
     if outcome in (Run.Outcome.OK, Run.Outcome.WARNINGS):
         record.mended(source.owner, "run_failed", source=source)
-        Source.objects.filter(pk=source.pk).update(blocked_code="", blocked_reason="")
+        unblock(source)
     level = {Run.Outcome.FAILED: Event.Level.ALERT, Run.Outcome.WARNINGS: Event.Level.WARNING}
     record.event(
         source.owner,

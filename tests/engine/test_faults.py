@@ -84,6 +84,8 @@ def test_a_refusal_that_is_lifted_is_made_good_by_a_retry_in_the_middle_of_a_run
     few.back_up()
     refused = Version.objects.get(state=Version.State.REFUSED)
     assert not refused.copies.exists(), "nothing waits for what Google does not give"
+    other = Version.objects.filter(state=Version.State.STORED).select_related("file")[0]
+    few.control.edit(other.file.remote_id, b"so that the run has something to do")
     run, _ = runs.request_backup(few.source)
     dispatch.tick()
     dispatch.work(Lane.objects.get(run=run).pk)
