@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import lru_cache
 from random import Random
 from threading import Lock
@@ -173,10 +174,17 @@ class PatternContent:
         return body + tail[max(0, start - body_size) : max(0, stop - body_size)]
 
     def digest(self, name: str) -> str:
+        return self.digests([name])[0]
+
+    def digests(self, names: Sequence[str]) -> list[str]:
+        """Several digests for the price of one tail."""
         body_size, tail = self._parts()
-        state = _pattern(self._number).state_at(name, body_size)
-        state.update(tail)
-        return str(state.hexdigest())
+        pattern, found = _pattern(self._number), []
+        for name in names:
+            state = pattern.state_at(name, body_size)
+            state.update(tail)
+            found.append(str(state.hexdigest()))
+        return found
 
     def _parts(self) -> tuple[int, bytes]:
         tail = hashlib.blake2b(self._key.encode(), digest_size=TAIL).digest()

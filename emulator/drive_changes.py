@@ -103,7 +103,7 @@ async def _render(
     request: Request, corpus: Corpus, entries: list[Change], mask: Mask
 ) -> list[dict[str, Any]]:
     items = {e.target: item for e in entries if (item := _item(corpus, e)) is not None}
-    files: dict[str, dict[str, Any]] = {}
+    files: dict[str, Any] = {}
     if mask.wants("file") and items:
         rendered = await render_files(request, list(items.values()), mask.within("file"))
         files = dict(zip(items, rendered, strict=True))
@@ -117,7 +117,7 @@ def _item(corpus: Corpus, entry: Change) -> Item | None:
 def _change_json(
     request: Request,
     entry: Change,
-    files: dict[str, dict[str, Any]],
+    files: dict[str, Any],
     items: dict[str, Item],
     mask: Mask,
 ) -> dict[str, Any]:

@@ -27,6 +27,8 @@ from emulator.items import Item
 from emulator.query import Query, parse_query
 from emulator.quota import LIST, READ
 from emulator.resources import DEFAULT_FILE, FileRenderer
+from emulator.stencil import Stencil
+from emulator.synthetic import LazyFile
 from emulator.world import Corpus, World
 
 DEFAULT_LIST = f"kind,incompleteSearch,nextPageToken,files({DEFAULT_FILE})"
@@ -84,14 +86,21 @@ async def get_file(request: Request, world: World, file_id: str) -> Response:
     return json_response((await render_files(request, [item], mask))[0])
 
 
-async def render_files(request: Request, items: list[Item], mask: Mask) -> list[dict[str, Any]]:
+async def render_files(request: Request, items: list[Item], mask: Mask) -> list[Any]:
     """The File resources of items; hashes of large blobs are computed off the event loop."""
     renderer = FileRenderer(mask, request.user, request.base_url)
+    stencil: Stencil | None = None
+    shown: list[Any] = []
     for item in items:
+        if isinstance(item, LazyFile):
+            stencil = stencil or Stencil(renderer.render)
+            shown.append(stencil.fill(item))
+            continue
         for name in renderer.missing_hashes(item):
             if item.content is not None:
                 await asyncio.to_thread(item.content.digest, name)
-    return [renderer.render(item) for item in items]
+        shown.append(renderer.render(item))
+    return shown
 
 
 def _searched(request: Request, query: Query) -> list[Corpus]:

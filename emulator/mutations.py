@@ -214,10 +214,11 @@ def _below(corpus: Corpus, item: Item) -> Iterator[Item]:
     """Everything under a folder, each once, whatever loops there are."""
     seen, folders = {item.id}, [item.id]
     while folders:
-        for child in list(corpus.items.children(folders.pop(), 0)):
-            if child.id not in seen:
-                seen.add(child.id)
-                folders.append(child.id)
+        for child_id in [child.id for child in corpus.items.children(folders.pop(), 0)]:
+            child = corpus.items.get(child_id)
+            if child is not None and child_id not in seen:
+                seen.add(child_id)
+                folders.append(child_id)
                 yield child
 
 

@@ -8,7 +8,8 @@ permissions in shared drives, `trashedTime` only there, parents missing when the
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any
 
 from emulator.fields import Mask, invalid_selection
@@ -16,7 +17,7 @@ from emulator.formats import EDITOR_PATHS, OTHER_PATH, export_links
 from emulator.items import Item, User
 from emulator.world import Account, SharedDrive
 
-_EPOCH = datetime(1970, 1, 1)
+_EPOCH = date(1970, 1, 1)
 DEFAULT_FILE = "kind,id,name,mimeType,resourceKey"
 HASH_FIELDS = {"md5Checksum": "md5", "sha1Checksum": "sha1", "sha256Checksum": "sha256"}
 
@@ -26,7 +27,16 @@ Renderer = Callable[[Item, Account, str], Any]
 
 def rfc3339(epoch_ms: int) -> str:
     """Epoch milliseconds as Google writes times."""
-    return (_EPOCH + timedelta(milliseconds=epoch_ms)).isoformat(timespec="milliseconds") + "Z"
+    seconds, ms = divmod(epoch_ms, 1000)
+    minutes, second = divmod(seconds, 60)
+    hours, minute = divmod(minutes, 60)
+    day, hour = divmod(hours, 24)
+    return f"{_date(day)}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
+
+
+@lru_cache(maxsize=4096)
+def _date(day: int) -> str:
+    return (_EPOCH + timedelta(days=day)).isoformat()
 
 
 def user_json(user: User, *, me: bool) -> dict[str, Any]:

@@ -8,12 +8,13 @@ Sizes are fixed or log-normal. Changes overlay a dict.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 from threading import Thread
+from typing import Any
 
-from emulator.content import PATTERN_SIZE, synthetic_content
+from emulator.content import PATTERN_SIZE, Content, PatternContent, synthetic_content
 from emulator.items import FOLDER, Item, User, blob_size
 from emulator.world import Account, Corpus
 
@@ -62,6 +63,66 @@ def synthetic_account(files: int, sizes: Sizes, *, big_file: int = 0) -> Account
     return Account(OWNER, Corpus(root, store))
 
 
+def file_values(
+    digits: str, name: str, folder_digits: str, content: Content, when_ms: int, *, number: int = -1
+) -> tuple[Any, ...]:
+    """A synthetic file's first Item fields; the first three are numbers with zeros in front."""
+    return (
+        f"1SynF{digits}",
+        f"file {name}.bin",
+        "application/octet-stream",
+        (f"1SynD{folder_digits}",),
+        OWNER,
+        None,
+        content,
+        when_ms,
+        when_ms,
+        1,
+        number,
+    )
+
+
+def _numbered(number: int, size: int) -> tuple[Any, ...]:
+    digits = f"{number:028d}"
+    content = synthetic_content(f"1SynF{digits}", number, size)
+    folder = f"{number // FILES_PER_FOLDER:028d}"
+    return file_values(digits, f"{number:07d}", folder, content, _when_ms(number), number=number)
+
+
+def _when_ms(number: int) -> int:
+    return FIRST_MS + number * STEP_MS % 200_000_000_000
+
+
+class LazyFile(Item):
+    """A synthetic file in a list: everything but its number and size is made when looked at.
+
+    For reading only; what is changed is an Item that `SyntheticStore.get` gave.
+    """
+
+    __slots__ = ("number", "size")
+
+    def __init__(self, number: int, size: int) -> None:
+        self.number = self.ordinal = number
+        self.size = size
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for what is not there yet: makes all of it."""
+        super().__init__(*_numbered(self.number, self.size))
+        return object.__getattribute__(self, name)
+
+    @property
+    def folder(self) -> int:
+        return self.number // FILES_PER_FOLDER
+
+    @property
+    def when_ms(self) -> int:
+        return _when_ms(self.number)
+
+    def digests(self, names: Sequence[str]) -> list[str]:
+        """Hashes of its bytes."""
+        return PatternContent(f"1SynF{self.number:028d}", self.number, self.size).digests(names)
+
+
 class SyntheticStore:
     """Items 0…N-1 are files, then come the folders, then whatever was added."""
 
@@ -73,7 +134,9 @@ class SyntheticStore:
         self._base = files + self._folders
         self._base_bytes = -1  # not yet summed
         self._changed: dict[str, Item | None] = {}  # None: removed
+        self._touched: dict[int, str] = {}  # by ordinal: those of _changed that were not added
         self._added: list[str] = []
+        self._lazy = (sizes.fixed or 0) <= PATTERN_SIZE
         self._children: dict[str, dict[str, None]] = {}  # of changed and added items only
 
     def get(self, item_id: str) -> Item | None:
@@ -83,10 +146,10 @@ class SyntheticStore:
         return None if ordinal is None else self._computed(ordinal)
 
     def scan(self, start: int) -> Iterator[Item]:
-        changed = self._changed
+        changed, touched = self._changed, self._touched
         for ordinal in range(start, self._base):
-            item = self._computed(ordinal)
-            current = changed.get(item.id, item) if changed else item
+            item_id = touched.get(ordinal) if touched else None
+            current = changed[item_id] if item_id else self._listed(ordinal)
             if current is not None:
                 yield current
         for place in range(max(0, start - self._base), len(self._added)):
@@ -96,8 +159,7 @@ class SyntheticStore:
 
     def children(self, parent_id: str, start: int) -> Iterator[Item]:
         ordinals = self._computed_children(parent_id)
-        found = [self._computed(o) for o in ordinals if o >= start]
-        kept = [item for item in found if item.id not in self._changed]
+        kept = [self._listed(o) for o in ordinals if o >= start and o not in self._touched]
         for item_id in self._children.get(parent_id, ()):
             item = self._changed[item_id]
             if item is not None and item.ordinal >= start:
@@ -118,6 +180,7 @@ class SyntheticStore:
         for parent in item.parents:
             self._children.get(parent, {}).pop(item_id, None)
         self._changed[item_id] = None
+        self._touch(item_id)
 
     def update(self, item: Item, parents: tuple[str, ...] | None = None) -> None:
         if parents is not None:
@@ -143,9 +206,17 @@ class SyntheticStore:
         return total
 
     def _overlay(self, item: Item) -> None:
+        if isinstance(item, LazyFile):
+            raise TypeError("what a list shows is for reading only")
         self._changed[item.id] = item
+        self._touch(item.id)
         for parent in item.parents:
             self._children.setdefault(parent, {})[item.id] = None
+
+    def _touch(self, item_id: str) -> None:
+        ordinal = self._ordinal_of(item_id)
+        if ordinal is not None:
+            self._touched[ordinal] = item_id
 
     def _ordinal_of(self, item_id: str) -> int | None:
         kind, digits = item_id[:5], item_id[5:]
@@ -163,22 +234,14 @@ class SyntheticStore:
             return self._file(ordinal)
         return self._folder(ordinal - self._files)
 
+    def _listed(self, ordinal: int) -> Item:
+        """Like _computed, for reading only: a file that has no more than its number yet."""
+        if ordinal < self._files and self._lazy:
+            return LazyFile(ordinal, self._sizes.of(ordinal))
+        return self._computed(ordinal)
+
     def _file(self, number: int) -> Item:
-        item_id = f"1SynF{number:028d}"
-        when = FIRST_MS + number * STEP_MS % 200_000_000_000
-        return Item(
-            item_id,
-            f"file {number:07d}.bin",
-            "application/octet-stream",
-            (f"1SynD{number // FILES_PER_FOLDER:028d}",),
-            OWNER,
-            None,
-            synthetic_content(item_id, number, self._sizes.of(number)),
-            when,
-            when,
-            1,
-            number,
-        )
+        return Item(*_numbered(number, self._sizes.of(number)))
 
     def _folder(self, number: int) -> Item:
         above = (number - 1) // FOLDERS_PER_FOLDER
