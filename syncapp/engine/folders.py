@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from syncapp.engine import keys
-from syncapp.engine.scan import ORPHANS
+from syncapp.engine.orphans import ORPHANS
 from syncapp.engine.sets import chunks
 from syncapp.models import File
 

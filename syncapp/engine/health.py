@@ -14,7 +14,7 @@ from enum import IntEnum
 from django.db.models import Count
 
 from syncapp.engine import runs
-from syncapp.engine.scan import IN_TRASH
+from syncapp.engine.absorb import IN_TRASH
 from syncapp.models import Copy, Destination, Run, Source, Version, Worker
 from syncapp.types import Content
 

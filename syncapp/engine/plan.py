@@ -1,23 +1,11 @@
-"""Wanted − present: which copies to make, and what a version's copies say of it. Pure."""
+"""What the states of a version's copies say of it. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 PENDING, STORED, VERIFIED, FAILED, DAMAGED = "pending", "stored", "verified", "failed", "damaged"
 REFUSED = "refused"
-
-
-def copies_to_make(
-    versions: Iterable[int], destinations: Collection[int], present: Collection[tuple[int, int]]
-) -> list[tuple[int, int]]:
-    """(version, destination) pairs that are wanted and have no copy yet, in order."""
-    return [
-        (version, destination)
-        for version in versions
-        for destination in destinations
-        if (version, destination) not in present
-    ]
 
 
 def version_state(copies: Collection[str]) -> str:

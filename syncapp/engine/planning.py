@@ -1,6 +1,7 @@
 """The plan, carried out on the catalog: Copies that are wanted and not there, and what is waiting.
 
-In sets and idempotent; `plan` decides, this asks and writes.
+In sets and idempotent. A scan plans each page as it is written; the whole catalog is planned only
+for a destination that it was not planned for before (`Source.planned_for`).
 """
 
 from __future__ import annotations
@@ -8,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Exists, F, OuterRef, QuerySet, Sum
+from django.db import connection, transaction
+from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
-from syncapp.engine import plan
-from syncapp.engine.sets import by_pk, chunks
+from syncapp.engine.sets import among, by_pk, chunks
 from syncapp.errors import ConfigurationError
 from syncapp.models import Copy, Destination, Run, Source, Version
 
@@ -23,51 +23,69 @@ DESTINATION_BLOCKED = "destination_blocked"
 
 def wanted_destinations(source: Source) -> list[int]:
     """Where the source is to be kept; ConfigurationError if nowhere."""
-    wanted = list(source.destinations.filter(enabled=True).values_list("pk", flat=True))
+    wanted = sorted(source.destinations.filter(enabled=True).values_list("pk", flat=True))
     if not wanted:
         raise ConfigurationError(
             f"{source.name} has no destination: choose where it is to be kept.",
             code="no_destination",
         )
+    if source.planned_for != wanted and not Version.objects.filter(source=source).exists():
+        # Nothing is there to be planned: the scan plans all of it as it goes.
+        source.planned_for = wanted
+        source.save(update_fields=["planned_for"])
     return wanted
 
 
-def plan_copies(run: Run) -> None:
-    """Wanted − present for the whole source, then the run's totals; in sets, idempotent."""
+def plan_copies(run: Run, wanted: list[int]) -> None:
+    """What the scan's pages have not planned: other destinations, what is to be made again.
+
+    Then the run's totals. In sets, idempotent; costs nothing where there is nothing to do.
+    """
     source = run.source
-    wanted = wanted_destinations(source)
-    _forget_unwanted(source, wanted)
-    remake = Copy.objects.filter(
-        version__source=source, state__in=[Copy.State.DAMAGED, Copy.State.FAILED],
-        version__current=True, destination_id__in=wanted,
-    )  # fmt: skip
-    Version.objects.filter(pk__in=remake.values("version_id")).update(
-        state=Version.State.PENDING, attempts=0, due_at=timezone.now()
+    if source.planned_for != wanted:
+        _forget_unwanted(source)
+        plan_lacking(source, set(wanted) - set(source.planned_for))
+        Source.objects.filter(pk=source.pk).update(planned_for=list(wanted))
+    _unblock(source, wanted)
+    for state in (Copy.State.DAMAGED, Copy.State.FAILED):
+        _make_again(source, wanted, state)
+    waiting = Version.objects.filter(source=source, state=Version.State.PENDING).aggregate(
+        count=Count("pk"), bytes=Sum("declared_size")
     )
-    remake.update(state=Copy.State.PENDING)
-    plan_lacking(source, wanted)
+    Run.objects.filter(pk=run.pk).update(
+        files_total=waiting["count"] + F("files_done") + F("files_failed") + F("files_refused"),
+        bytes_total=(waiting["bytes"] or 0) + F("bytes_done"),
+    )
+
+
+def _make_again(source: Source, wanted: Sequence[int], state: str) -> None:
+    """Copies in this state are pending again. One state a query: each has an index of its own."""
+    remake = Copy.objects.filter(
+        state=state, version__source=source, version__current=True, destination_id__in=wanted
+    )
+    for batch in chunks(list(remake.values_list("pk", "version_id")), 500):
+        Copy.objects.filter(pk__in=[pk for pk, _ in batch]).update(state=Copy.State.PENDING)
+        Version.objects.filter(pk__in=[version for _, version in batch]).update(
+            state=Version.State.PENDING, attempts=0, due_at=timezone.now()
+        )
+
+
+def _unblock(source: Source, wanted: Sequence[int]) -> None:
+    """A new run tries stopped destinations again; the first refusal stops them again."""
+    Destination.objects.filter(pk__in=wanted).exclude(blocked_code="").update(
+        blocked_code="", blocked_reason="", blocked_at=None
+    )
     Version.objects.filter(
         source=source, state=Version.State.PENDING, error_code=DESTINATION_BLOCKED
     ).update(due_at=timezone.now(), error_code="", error_message="")
-    totals = Version.objects.filter(source=source, state=Version.State.PENDING).aggregate(
-        bytes=Sum("declared_size")
-    )
-    count = Version.objects.filter(source=source, state=Version.State.PENDING).count()
-    Run.objects.filter(pk=run.pk).update(
-        files_total=count + F("files_done") + F("files_failed") + F("files_refused"),
-        bytes_total=(totals["bytes"] or 0) + F("bytes_done"),
-    )
 
 
-def _forget_unwanted(source: Source, wanted: list[int]) -> None:
+def _forget_unwanted(source: Source) -> None:
     """Copies that were never made, for destinations that are no longer the source's."""
     unmade = [Copy.State.PENDING, Copy.State.FAILED, Copy.State.DAMAGED]
     Copy.objects.filter(version__source=source, state__in=unmade).exclude(
         destination__in=source.destinations.all()
     ).delete()
-    Destination.objects.filter(pk__in=wanted).exclude(blocked_code="").update(
-        blocked_code="", blocked_reason="", blocked_at=None
-    )  # a new run tries again; the first refusal stops it again
 
 
 def withdraw(versions: QuerySet[Version], state: str, code: str = "") -> None:
@@ -101,14 +119,50 @@ def _plan_destination(source: Source, destination_id: int) -> None:
 
 def plan_versions(ids: Sequence[int], destinations: Sequence[int]) -> None:
     """Copies of these versions for these destinations, and the versions due."""
-    pairs = plan.copies_to_make(ids, destinations, present=())
     with transaction.atomic():
-        Copy.objects.bulk_create(
-            [Copy(version_id=v, destination_id=d) for v, d in pairs],
-            batch_size=500,
-            ignore_conflicts=True,
-        )
+        _insert_copies("id", ids, destinations)
         for some in chunks(ids, 500):
             Version.objects.filter(pk__in=some).exclude(state=Version.State.PENDING).update(
                 state=Version.State.PENDING, attempts=0, due_at=timezone.now()
             )
+
+
+def plan_files(file_pks: Sequence[int], destinations: Sequence[int]) -> None:
+    """Copies of these files' current versions for these destinations, where they are lacking."""
+    _insert_copies("file_id", file_pks, destinations)
+
+
+def make_due(file_pks: Collection[int]) -> None:
+    """Current versions of these files that got another copy to make are waiting again."""
+    Version.objects.filter(
+        file_id__in=file_pks,
+        current=True,
+        state__in=[Version.State.STORED, Version.State.FAILED],
+        copies__state=Copy.State.PENDING,
+    ).update(state=Version.State.PENDING, attempts=0, due_at=timezone.now())
+
+
+def _insert_copies(column: str, values: Sequence[int], destinations: Sequence[int]) -> None:
+    """One statement for a page of versions: 2 µs a row, where making them here costs 30."""
+    if not values or not destinations:
+        return
+    blank = Copy(state=Copy.State.PENDING)
+    fields = [f for f in Copy._meta.concrete_fields if not f.primary_key]
+    set_apart = {"version_id": "v.id", "destination_id": "d.id"}
+    others = [f for f in fields if f.attname not in set_apart and not f.null]
+    names = [*set_apart, *(f.attname for f in others)]
+    picked = [*set_apart.values(), *["%s"] * len(others)]
+    these, given = among(f"v.{column}", values)
+    there, wanted = among("d.id", destinations)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {Copy._meta.db_table} ({', '.join(names)})"  # noqa: S608
+            f" SELECT {', '.join(picked)} FROM {Version._meta.db_table} v"
+            f" CROSS JOIN {Destination._meta.db_table} d"
+            f" WHERE {these} AND {there} AND v.current AND v.state NOT IN (%s, %s)"
+            " ON CONFLICT (version_id, destination_id) DO NOTHING",
+            [
+                *(f.get_db_prep_save(f.value_from_object(blank), connection) for f in others),
+                *given, *wanted, Version.State.REFUSED.value, Version.State.SUPERSEDED.value,
+            ],
+        )  # fmt: skip

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Count, Q
 
-from syncapp.engine.scan import IN_TRASH
+from syncapp.engine.absorb import IN_TRASH
 from syncapp.engine.sets import chunks
 from syncapp.models import Copy, File, Source, Version
 from syncapp.sources.base import Source as SourceAdapter

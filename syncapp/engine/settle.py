@@ -20,9 +20,9 @@ from django.utils import timezone
 
 from syncapp import pacing
 from syncapp.engine import lease, plan, record
+from syncapp.engine.absorb import absorb_one
 from syncapp.engine.folders import Folders
 from syncapp.engine.planning import DESTINATION_BLOCKED, forget_waiting, plan_versions
-from syncapp.engine.scan import absorb_one
 from syncapp.engine.sets import update_many
 from syncapp.engine.transfer import Result
 from syncapp.errors import (

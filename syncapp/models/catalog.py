@@ -55,6 +55,11 @@ class File(models.Model):
             ),
         ]
         indexes = [
+            # A rescan reads nothing but this of what has not changed.
+            models.Index(
+                fields=["source", "remote_id", "mark", "vanished_at", "content", "id"],
+                name="file_by_mark",
+            ),
             models.Index(fields=["source", "parent_id"], name="file_by_parent"),
             models.Index(
                 fields=["source", "id"], condition=Q(key_name=""), name="file_without_key"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from accounts.models import GoogleAccount, User
-from syncapp.engine.scan import IN_TRASH
+from syncapp.engine.absorb import IN_TRASH
 from syncapp.models import Copy, Destination, Run, Source
 from syncapp.web import queries
 from syncapp.web.progress import Progress, progress_of

@@ -43,8 +43,8 @@ class Setting:
     def control(self) -> Control:
         return self.google.control
 
-    def back_up(self) -> Run:
-        run, _ = runs.request_backup(self.source)
+    def back_up(self, *, full: bool = False) -> Run:
+        run, _ = runs.request_backup(self.source, full=full)
         return self.work(run)
 
     def work(self, run: Run) -> Run:

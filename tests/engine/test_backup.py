@@ -106,7 +106,7 @@ def test_a_vanished_file_keeps_its_copies(few: Setting) -> None:
 def test_an_incomplete_listing_marks_nothing_as_vanished(few: Setting) -> None:
     few.back_up()
     few.control.add_fault("/drive/v3/files", incomplete_search=True, count=100)
-    run = few.back_up()
+    run = few.back_up(full=True)
     assert run.outcome == Run.Outcome.FAILED
     assert not File.objects.filter(vanished_at__isnull=False).exists()
     assert Event.objects.filter(level="alert", code="run_failed").exists()

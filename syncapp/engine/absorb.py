@@ -1,0 +1,207 @@
+"""One page of a listing or change log into the catalog: in sets, in one transaction.
+
+What bears the mark that the catalog has is only noted as seen; everything else is translated and
+compared by its fingerprint, and only what differs is written, with its Versions and the Copies
+that are wanted of them. Idempotent: the same page twice writes nothing the second time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+from django.db import connection, transaction
+from django.utils import timezone
+
+from syncapp.engine import keys, moved, naming, versions
+from syncapp.engine.naming import Known
+from syncapp.engine.seen import Seen
+from syncapp.engine.sets import among, update_many, upsert_many
+from syncapp.models import File, Source, Version
+from syncapp.types import Content, ItemPage, RemoteFile
+
+IN_TRASH = "in_trash"
+_IN_TRASH_MESSAGE = "In Google's trash; it is backed up once it is taken out."
+_UPDATED = [
+    "parent_id", "name", "mime_type", "content", "owner_email", "drive_id", "extension",
+    "key_name", "key_fold", "fingerprint", "mark", "problem", "problem_message", "extra",
+    "metadata", "remote_created_at", "remote_modified_at", "trashed_at", "vanished_at",
+]  # fmt: skip
+_COLUMNS = ["source_id", "remote_id", "move_due", "first_seen_at", *_UPDATED]
+
+
+@dataclass
+class Counts:
+    """What was found, folders aside. `telling`: ids of files that are new, or whose content,
+    name or place changed (a change log tells of these).
+    """
+
+    seen: int = 0
+    new: int = 0
+    changed: int = 0
+    vanished: int = 0
+    telling: list[str] = field(default_factory=list)
+
+
+class Absorber:
+    """Writes the pages of one run. `destinations` get Copies planned as Versions are made."""
+
+    def __init__(self, source: Source, destinations: Sequence[int]) -> None:
+        self.source, self.destinations = source, destinations
+        self.counts, self.seen = Counts(), Seen()
+
+    def absorb(self, page: ItemPage, then: Callable[[], None] | None = None) -> None:
+        """Write one page. `then` is called in the same transaction, if there is one."""
+        place = {remote_id: i for i, remote_id in enumerate(page.ids)}  # the last one counts
+        unchanged, known, folders = [], [], 0
+        for remote_id, pk, mark, alive, content in _marks(self.source.pk, place):
+            if page.trusted and alive and mark == page.marks[place[remote_id]]:
+                del place[remote_id]
+                unchanged.append(pk)
+                folders += content == Content.FOLDER
+            else:
+                known.append(remote_id)
+        self.seen.add(unchanged)
+        self.counts.seen += len(unchanged) - folders
+        if not place and then is None:
+            return
+        marks = {remote_id: page.marks[i] for remote_id, i in place.items()}
+        files = [page.file(i) for i in place.values()]
+        with transaction.atomic():
+            if files:
+                self._compare(files, marks, known)
+            if then is not None:
+                then()
+
+    def _compare(
+        self, files: Sequence[RemoteFile], marks: dict[str, int], there: Collection[str]
+    ) -> None:
+        """Write what differs from the catalog; of the rest, only the new mark."""
+        prints = {file.remote_id: fingerprint(file) for file in files}
+        known = _known(self.source.pk, there)
+        same, stale = [], []
+        for file in files:
+            row = known.get(file.remote_id)
+            equal = row is not None and row.fingerprint == prints[file.remote_id]
+            if row is not None and equal and row.vanished_at is None:
+                same.append((marks[file.remote_id], row.pk))
+            else:
+                stale.append(file)
+        update_many(File, ["mark"], ["id"], same)
+        self.seen.add(pk for _, pk in same)
+        if stale:
+            known = {f.remote_id: known[f.remote_id] for f in stale if f.remote_id in known}
+            self._write(stale, known, prints, marks)
+        self._count(files, stale, known)
+
+    def _write(
+        self,
+        stale: Sequence[RemoteFile],
+        known: dict[str, Known],
+        prints: dict[str, str],
+        marks: dict[str, int],
+    ) -> None:
+        names = naming.components(self.source.pk, stale, known)
+        naming.free_old(known, names)
+        rows = [
+            (self.source.pk, *_row(file, names[i], prints[i], marks[i], known.get(i)))
+            for file in stale
+            if (i := file.remote_id)
+        ]
+        unique = ["source_id", "remote_id"]
+        upsert_many(File, _COLUMNS, rows, unique=unique, update=_UPDATED)
+        pks = {row.remote_id: row.pk for row in known.values()}
+        pks |= _pks(self.source.pk, [f.remote_id for f in stale if f.remote_id not in pks])
+        self.seen.add(pks.values())
+        moved.note(
+            self.source.pk,
+            [
+                row
+                for file in stale
+                if (row := known.get(file.remote_id))
+                and row.place != (file.parent_id, names[file.remote_id])
+            ],
+        )
+        told = versions.write(self.source.pk, stale, pks, set(known), self.destinations)
+        for file in stale:
+            row = known.get(file.remote_id)
+            if row is None or file.remote_id in told or _elsewhere(row, file):
+                self.counts.telling.append(file.remote_id)
+
+    def _count(
+        self, files: Iterable[RemoteFile], stale: Iterable[RemoteFile], known: Collection[str]
+    ) -> None:
+        counts = self.counts
+        counts.seen += sum(file.content is not Content.FOLDER for file in files)
+        for file in stale:
+            if file.content is not Content.FOLDER:
+                counts.new += file.remote_id not in known
+                counts.changed += file.remote_id in known
+
+
+def absorb_one(source: Source, file: RemoteFile) -> int | None:
+    """Write one file that was looked up by itself; its current version, if it has bytes."""
+    Absorber(source, []).absorb(ItemPage.of(file.drive_id, [file]))
+    return (
+        Version.objects.filter(file__source=source, file__remote_id=file.remote_id, current=True)
+        .exclude(state=Version.State.REFUSED)
+        .values_list("pk", flat=True)
+        .first()
+    )
+
+
+def fingerprint(file: RemoteFile) -> str:
+    """A hash of everything that is kept of a file."""
+    kept = [
+        file.parent_id, file.name, file.mime_type, file.content, file.revision, file.size,
+        file.md5, file.sha256, file.created_at, file.modified_at, file.trashed,
+        file.owner, file.drive_id, file.extension, file.problem, file.extra, file.metadata,
+    ]  # fmt: skip
+    data = orjson.dumps(kept, option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _elsewhere(row: Known, file: RemoteFile) -> bool:
+    """Whether a person would say that it was moved, renamed, trashed or restored."""
+    before = (row.parent_id, row.name, row.trashed_at is not None, row.vanished_at is not None)
+    return before != (file.parent_id, file.name, file.trashed, False)
+
+
+def _row(
+    file: RemoteFile, name: str, fingerprint: str, mark: int, known: Known | None
+) -> tuple[Any, ...]:
+    """Values of `_COLUMNS`, but for the source."""
+    now = timezone.now()
+    trashed_at = ((known and known.trashed_at) or now) if file.trashed else None
+    return (
+        file.remote_id, False, now, file.parent_id, file.name, file.mime_type[:255],
+        file.content.value, file.owner[:320], file.drive_id, file.extension, name,
+        keys.fold(name), fingerprint, mark, file.problem or (IN_TRASH if file.trashed else ""),
+        file.problem_message or (_IN_TRASH_MESSAGE if file.trashed else ""),
+        file.extra, file.metadata, file.created_at, file.modified_at, trashed_at, None,
+    )  # fmt: skip
+
+
+def _marks(source_id: int, ids: Collection[str]) -> list[tuple[str, int, int, bool, str]]:
+    """Remote id, key, mark, whether it has not vanished, content: all from one index."""
+    condition, given = among("remote_id", ids)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT remote_id, id, mark, vanished_at IS NULL, content"  # noqa: S608
+            f" FROM {File._meta.db_table} WHERE source_id = %s AND {condition}",
+            [source_id, *given],
+        )
+        return list(cursor.fetchall())
+
+
+def _known(source_id: int, ids: Collection[str]) -> dict[str, Known]:
+    columns = ["pk", *Known._fields[1:]]
+    rows = File.objects.filter(source_id=source_id, remote_id__in=ids).values_list(*columns)
+    return {row.remote_id: row for row in map(Known._make, rows)} if ids else {}
+
+
+def _pks(source_id: int, ids: Collection[str]) -> dict[str, int]:
+    return {remote_id: pk for remote_id, pk, *_ in _marks(source_id, ids)} if ids else {}

@@ -1,0 +1,36 @@
+"""Which rows a listing has named: a byte per row, in blocks, so that gaps in the keys cost nothing.
+
+Rows are written a page at a time, so a million files fill about a megabyte, wherever their keys
+begin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+_BITS = 12
+_BLOCK = 1 << _BITS
+
+
+class Seen:
+    """A set of primary keys."""
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, bytearray] = {}
+
+    def add(self, pks: Iterable[int]) -> None:
+        """These were named."""
+        blocks = self._blocks
+        for pk in pks:
+            number = pk >> _BITS
+            block = blocks.get(number)
+            if block is None:
+                block = blocks[number] = bytearray(_BLOCK)
+            block[pk & (_BLOCK - 1)] = 1
+
+    def __contains__(self, pk: int) -> bool:
+        block = self._blocks.get(pk >> _BITS)
+        return block is not None and block[pk & (_BLOCK - 1)] == 1
+
+    def __len__(self) -> int:
+        return sum(block.count(1) for block in self._blocks.values())

@@ -1,0 +1,206 @@
+"""Change logs into the catalog: the same as a whole listing would write, and no more."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from syncapp.engine.replay import replay
+from syncapp.engine.scan import scan
+from syncapp.errors import CursorRejected, TransientError
+from syncapp.models import Copy, File, Source, Version
+from tests.engine.paged_reader import PagedReader, blob, folder
+from tests.engine.test_scan import ROOT, due_to_move, listed, row, source, store_everything
+
+__all__ = ["source"]
+DRIVES = folder("~shared-drives", "", "Shared drives")
+
+
+def replayed(source: Source, reader: PagedReader) -> Any:
+    source.refresh_from_db()
+    return replay(source, reader, lambda _: None, source.planned_for)
+
+
+def gone(source: Source) -> set[str]:
+    return set(File.objects.exclude(vanished_at=None).values_list("remote_id", flat=True))
+
+
+@pytest.mark.parametrize("files", [5, 50])
+def test_a_replay_of_nothing_touches_the_source_alone(source: Source, files: int) -> None:
+    reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(files)))
+    listed(source, reader)
+    with CaptureQueriesContext(connection) as queries:
+        counts = replay(source, reader, lambda _: None, source.planned_for)
+    assert counts.seen == 0
+    assert reader.listings == 1
+    updates = [q["sql"] for q in queries if q["sql"].startswith(("UPDATE", "INSERT", "DELETE"))]
+    assert [sql.split()[1] for sql in updates] == ['"syncapp_source"']
+    assert len(queries) <= 6
+    source.refresh_from_db()
+    assert source.polled_at is not None
+
+
+def test_new_edited_renamed_and_deleted_files_are_in_the_catalog(source: Source) -> None:
+    reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(6)))
+    listed(source, reader)
+    store_everything(source)
+    reader.put(blob("new"))
+    reader.change("f1", revision="2")
+    reader.change("f2", name="renamed.bin")
+    reader.remove("f3")
+    reader.change("f4", trashed=True)
+    counts = replayed(source, reader)
+    assert (counts.new, counts.changed, counts.vanished) == (1, 3, 1)
+    assert gone(source) == {"f3"}
+    assert due_to_move(source) == {"f2"}
+    waiting = Version.objects.filter(state="pending").values_list("file__remote_id", flat=True)
+    assert set(waiting) == {"new", "f1"}
+    assert Copy.objects.filter(state="pending").count() == 4
+    source.refresh_from_db()
+    assert source.cursor == reader.start_cursor()
+
+
+def test_removed_never_touches_a_copy(source: Source) -> None:
+    reader = PagedReader.of(ROOT, blob("a"))
+    listed(source, reader)
+    store_everything(source)
+    reader.remove("a")
+    replayed(source, reader)
+    assert gone(source) == {"a"}
+    assert Copy.objects.filter(state="stored").count() == 2
+
+
+@pytest.mark.parametrize("first", ["user", "drive"])
+def test_a_move_into_a_shared_drive_is_no_deletion(source: Source, first: str) -> None:
+    drive = folder("D", "~shared-drives", drive_id="D")
+    reader = PagedReader.of(ROOT, DRIVES, drive, blob("a"))
+    listed(source, reader)
+    store_everything(source)
+    inside = replace(reader.items["a"], parent_id="D", drive_id="D")
+    if first == "user":
+        reader.remove("a")
+        reader.put(inside)
+    else:
+        reader.put(inside)
+        reader.log.append(("user", "a", None, ""))
+    reader.page_size = 1
+    replayed(source, reader)
+    assert gone(source) == set()
+    assert row(source, "a").drive_id == "D"
+    assert due_to_move(source) == {"a"}
+    assert not Version.objects.filter(state="pending").exists()
+
+
+def test_the_log_of_another_drive_says_nothing_of_a_file(source: Source) -> None:
+    drives = [folder(d, "~shared-drives", drive_id=d) for d in ("D", "E")]
+    reader = PagedReader.of(ROOT, DRIVES, *drives, blob("a", parent="E", drive_id="E"), blob("u"))
+    listed(source, reader)
+    reader.log += [("D", "a", None, ""), ("D", "u", None, ""), ("user", "a", None, "")]
+    replayed(source, reader)
+    assert gone(source) == set()
+
+
+def test_a_file_of_a_foreign_drive_belongs_to_the_users_log(source: Source) -> None:
+    reader = PagedReader.of(ROOT, blob("a", drive_id="foreign"))
+    listed(source, reader)
+    reader.remove("a")
+    replayed(source, reader)
+    assert gone(source) == {"a"}
+
+
+def test_of_a_drive_that_was_left_everything_has_vanished(source: Source) -> None:
+    drive = folder("D", "~shared-drives", drive_id="D")
+    inside = [blob(f"d{n}", parent="D", drive_id="D") for n in range(4)]
+    reader = PagedReader.of(ROOT, DRIVES, drive, *inside, blob("u"))
+    listed(source, reader)
+    store_everything(source)
+    reader.leave("D")
+    counts = replayed(source, reader)
+    assert counts.vanished == 4
+    assert gone(source) == {"D", "d0", "d1", "d2", "d3"}
+    assert Copy.objects.filter(state="stored").count() == 10
+
+
+def test_a_rejected_cursor_changes_nothing(source: Source) -> None:
+    reader = PagedReader.of(ROOT, blob("a"))
+    listed(source, reader)
+    reader.change("a", revision="2")
+    reader.oldest = 1
+    before = source.cursor
+    with pytest.raises(CursorRejected):
+        replayed(source, reader)
+    source.refresh_from_db()
+    assert source.cursor == before
+
+
+def test_a_replay_that_dies_at_any_page_goes_on_from_there(source: Source) -> None:
+    reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(10)))
+    listed(source, reader)
+    for n in range(10):
+        reader.change(f"f{n}", revision="2")
+    reader.dies_after = 1  # each time one page further
+    written = 0
+    for _ in range(3):
+        with pytest.raises(TransientError):
+            replayed(source, reader)
+        source.refresh_from_db()
+        current = Version.objects.filter(revision="2", current=True).count()
+        assert current == source.cursor["at"] == written + 3
+        written = current
+    reader.dies_after = None
+    assert replayed(source, reader).changed == 1
+    assert Version.objects.filter(revision="2", current=True).count() == 10
+
+
+def test_a_new_file_in_a_folder_that_is_told_of_later_finds_its_place(source: Source) -> None:
+    reader = PagedReader.of(ROOT, folder("~orphans", "", "Orphans"), page_size=1)
+    listed(source, reader)
+    reader.put(blob("a", parent="late"))
+    reader.put(folder("late"))
+    replayed(source, reader)
+    assert row(source, "late").parent_id == "root"
+    assert row(source, "late").fingerprint
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_log_leads_to_what_a_listing_would_have_found(source: Source, seed: int) -> None:
+    rng = random.Random(seed)
+    drive = folder("D", "~shared-drives", drive_id="D")
+    folders = [folder(f"d{n}") for n in range(4)]
+    reader = PagedReader.of(ROOT, DRIVES, drive, *folders, *(blob(f"f{n}") for n in range(12)))
+    listed(source, reader)
+    store_everything(source)
+    for step in range(3):
+        for n in range(rng.randrange(12)):
+            _act(rng, reader, f"new{step}-{n}")
+        replayed(source, reader)
+    assert scan(source, reader, lambda _: None, source.planned_for).telling == []
+    alive = File.objects.filter(vanished_at=None).values_list("remote_id", flat=True)
+    assert set(alive) == set(reader.items)
+
+
+def _act(rng: random.Random, reader: PagedReader, fresh: str) -> None:
+    files = [i for i in reader.items.values() if i.content == "blob"]
+    target = rng.choice(files)
+    drives = {"root": "", "d0": "", "d1": "", "d2": "", "D": "D"}
+    parent = rng.choice(list(drives))
+    match rng.randrange(6):
+        case 0:
+            reader.put(blob(fresh, parent=parent, drive_id=drives[parent]))
+        case 1:
+            reader.change(target.remote_id, revision=fresh)
+        case 2:
+            reader.change(target.remote_id, name=rng.choice(["same", fresh]))
+        case 3 if len(files) > 2:
+            reader.remove(target.remote_id, scope=target.drive_id or "user")
+        case 4:
+            if drives[parent] != target.drive_id:
+                reader.log.append((target.drive_id or "user", target.remote_id, None, ""))
+            reader.change(target.remote_id, parent_id=parent, drive_id=drives[parent])
+        case _:
+            reader.change("d0", name=fresh, parent_id=rng.choice(["root", "d3"]))
