@@ -203,9 +203,15 @@ SPOOL_MEMORY: int = ENV["SPOOL_MEMORY"]
 ALLOW_PRIVATE_ENDPOINTS: bool = ENV["ALLOW_PRIVATE_ENDPOINTS"]
 LOCAL_DESTINATION_ROOTS: list[str] = ENV["LOCAL_DESTINATION_ROOTS"]
 REDIS_URL: str = ENV["REDIS_URL"]
+# Hands of each queue on a host (syncapp/engine/queues.py).
+QUEUES = {"transfer": WORKERS, "scan": 2, "verify": 1}
 Q_CLUSTER: dict[str, Any] = {
     "name": "backup",
+    "cluster_name": "transfer",
     "workers": WORKERS,
+    "ALT_CLUSTERS": {
+        name: {"workers": hands} for name, hands in QUEUES.items() if name != "transfer"
+    },
     "timeout": 3600,
     "retry": 7200,
     "queue_limit": 1,

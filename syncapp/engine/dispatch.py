@@ -15,13 +15,13 @@ import threading
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 from django_q.tasks import async_task
 
 from accounts.tokens import require_reconnect
 from syncapp import pacing
-from syncapp.engine import drain, record, runs, scanning, verify
+from syncapp.engine import drain, queues, record, runs, scanning, verify
 from syncapp.engine import lane as lanes
 from syncapp.engine.beat import Beat, LaneLost
 from syncapp.errors import BackupError, ReconnectRequired, TransientError
@@ -42,56 +42,85 @@ def silent_since() -> datetime:
     return timezone.now() - timedelta(seconds=settings.LEASE_SECONDS)
 
 
+def run_waits() -> bool:
+    """Whether somebody has just asked for a run; one cheap query."""
+    return Run.objects.filter(
+        stage=Run.Stage.QUEUED, ended_at__isnull=True, source__paused=False
+    ).exists()
+
+
 def tick() -> int:
     """Ask for the lanes that are lacking now; how many. Any number of hosts may do so."""
     Lane.objects.filter(ended_at__isnull=True, heartbeat_at__lt=silent_since()).update(
         ended_at=timezone.now()
     )
-    active = list(
-        Run.objects.filter(ended_at__isnull=True, source__paused=False).select_related("source")
-    )
-    return sum(_top_up(run, len(active)) for run in active)
+    active = Run.objects.filter(ended_at__isnull=True, source__paused=False)
+    return sum(top_up(run_id) for run_id in list(active.values_list("pk", flat=True)))
 
 
-def _top_up(run: Run, active: int) -> int:
-    if run.retry_at and run.retry_at > timezone.now():
-        return 0
-    if run.stage == Run.Stage.QUEUED:
-        first = Run.Stage.VERIFY if run.kind == Run.Kind.VERIFY else Run.Stage.SCAN
-        Run.objects.filter(pk=run.pk, started_at__isnull=True).update(started_at=timezone.now())
-        runs.move_on(run, Run.Stage.QUEUED, first)
-        run.refresh_from_db()
-    open_lanes = Lane.objects.filter(run=run, stage=run.stage, ended_at__isnull=True).count()
-    wanted = _wanted(run, active, open_lanes)
-    asked = _ask_for(run, wanted) if wanted > open_lanes else []
-    for lane_id in asked:
-        async_task(TASK, lane_id)
+def top_up(run_id: int) -> int:
+    """Ask for the lanes that one run lacks now; how many. Others who try meanwhile do nothing."""
+    with transaction.atomic():
+        run = _locked(run_id)
+        if run is None or (run.retry_at and run.retry_at > timezone.now()):
+            return 0
+        if run.stage == Run.Stage.QUEUED:
+            _begin(run)
+        open_lanes = Lane.objects.filter(run=run, stage=run.stage, ended_at__isnull=True).count()
+        wanted = _wanted(run, open_lanes)
+        asked = [Lane.objects.create(run=run, stage=run.stage) for _ in range(wanted - open_lanes)]
+    for lane in asked:  # after the commit: a broker outside the database is faster than it
+        async_task(TASK, lane.pk, cluster=queues.of(lane.stage))
+    if not wanted and run.stage == Run.Stage.TRANSFER:
+        runs.finish_if_done(run)
     return len(asked)
 
 
-def _ask_for(run: Run, wanted: int) -> list[int]:
-    """Lanes up to the number wanted; counted with the run locked, since others count too."""
-    with transaction.atomic():
-        Run.objects.select_for_update().get(pk=run.pk)
-        there = Lane.objects.filter(run=run, stage=run.stage, ended_at__isnull=True).count()
-        return [Lane.objects.create(run=run, stage=run.stage).pk for _ in range(wanted - there)]
+def _locked(run_id: int) -> Run | None:
+    """The run, held against other hosts until the transaction's end; None if another has it."""
+    active = Run.objects.filter(pk=run_id, ended_at__isnull=True, source__paused=False)
+    if connection.features.has_select_for_update_skip_locked:
+        active = active.select_for_update(skip_locked=True, of=("self",))
+    return active.select_related("source").first()
 
 
-def _wanted(run: Run, active: int, open_lanes: int) -> int:
+def _begin(run: Run) -> None:
+    first = Run.Stage.VERIFY if run.kind == Run.Kind.VERIFY else Run.Stage.SCAN
+    Run.objects.filter(pk=run.pk, started_at__isnull=True).update(started_at=timezone.now())
+    runs.move_on(run, Run.Stage.QUEUED, first)
+    run.refresh_from_db()
+
+
+def _hosts() -> int:
+    """How many hosts are at work, this one included."""
+    since = timezone.now() - timedelta(seconds=runs.WORKER_SILENT_S)
+    return max(Worker.objects.filter(heartbeat_at__gte=since).values("host").distinct().count(), 1)
+
+
+def _wanted(run: Run, open_lanes: int) -> int:
+    """How many lanes the run's stage should have."""
+    if run.stage == Run.Stage.SCAN and not open_lanes:
+        return int(_may_scan(run))
     if run.stage != Run.Stage.TRANSFER:
         return 1
-    hosts = Worker.objects.filter(
-        heartbeat_at__gte=timezone.now() - timedelta(seconds=runs.WORKER_SILENT_S)
+    transferring = Run.objects.filter(
+        ended_at__isnull=True, source__paused=False, stage=Run.Stage.TRANSFER
     ).count()
-    share = max(settings.WORKERS * max(hosts, 1) // active, 1)
+    share = max(settings.WORKERS * _hosts() // max(transferring, 1), 1)
     due = Version.objects.filter(
         source_id=run.source_id, state=Version.State.PENDING, due_at__lte=timezone.now()
     )
     waiting = due.values("pk")[: share * settings.FILES_IN_FLIGHT].count()
-    if not waiting and not open_lanes:
-        runs.finish_if_done(run)
     more = -(-waiting // settings.FILES_IN_FLIGHT)
-    return min(open_lanes + more, share)
+    return min(open_lanes + more, max(share, open_lanes))
+
+
+def _may_scan(run: Run) -> bool:
+    """Whole listings leave one hand of each host free for change logs."""
+    if run.scan == Run.Scan.CHANGES or (run.source.cursor and run.scan != Run.Scan.FULL):
+        return True
+    scanning = Lane.objects.filter(stage=Run.Stage.SCAN, ended_at__isnull=True).count()
+    return scanning < _hosts() * (settings.QUEUES[queues.SCAN] - 1)
 
 
 def work(lane_id: int) -> None:
@@ -112,7 +141,7 @@ def _follow(lane: Lane) -> None:
     """The next stage begins at once, not with the next tick: seconds count in real time."""
     moved = Run.objects.filter(pk=lane.run_id, ended_at__isnull=True).exclude(stage=lane.stage)
     if not drain.asked() and moved.exists():
-        tick()
+        top_up(lane.run_id)
 
 
 def _claim(lane_id: int) -> Lane | None:

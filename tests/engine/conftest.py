@@ -84,7 +84,7 @@ def _quick(settings: Any, tmp_path: Path) -> None:
 @pytest.fixture(autouse=True)
 def _no_queue(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lanes are asked for as rows; the test is the one that claims them."""
-    monkeypatch.setattr(dispatch, "async_task", lambda *_: None)
+    monkeypatch.setattr(dispatch, "async_task", lambda *_, **__: None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,101 @@
+"""Keeps the cluster of one queue running on this host: started, replaced when it dies or hangs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from django.utils import timezone
+
+from syncapp.engine import cluster, queues
+from syncapp.models import Lane
+
+log = logging.getLogger(__name__)
+HUNG_S = 8.0  # lanes unclaimed for so long while hands should be free
+MOST_BACKOFF_S = 30.0
+STEADY_S = 60.0  # a cluster that lived so long did not fail at its start
+
+
+class Keeper:
+    """One queue's cluster. A child that may die at any time; nothing is lost with it."""
+
+    def __init__(self, queue: str, hands: int, host: str, grace_s: float) -> None:
+        self.queue, self.hands = queue, hands
+        self._grace_s = grace_s
+        self._lanes = Lane.objects.filter(stage__in=queues.stages(queue), ended_at__isnull=True)
+        self._owners = f"{host[:30]}:"
+        self._child: subprocess.Popen[bytes] | None = None
+        self._deaths = 0
+        self._start_at = self._started_at = 0.0
+        self._starved_since: float | None = None
+
+    def keep(self) -> None:
+        """Start it, or start it again; each death in a row waits longer."""
+        if self._child is not None and self._child.poll() is not None:
+            lived = time.monotonic() - self._started_at
+            self._deaths = 0 if lived > STEADY_S else self._deaths + 1
+            wait = min(0.5 * 2**self._deaths, MOST_BACKOFF_S)
+            log.error(
+                "keeper.cluster_ended queue=%s status=%s again_in=%.1f",
+                self.queue,
+                self._child.returncode,
+                wait,
+            )
+            self._child, self._start_at = None, time.monotonic() + wait
+            self._end_lanes()
+        if self._child is None and time.monotonic() >= self._start_at:
+            self._start()
+
+    def _start(self) -> None:
+        command = [sys.executable, sys.argv[0], "runworkers", "--cluster"]
+        self._child = subprocess.Popen(
+            [*command, f"--grace={self._grace_s}"],
+            env={**os.environ, "Q_CLUSTER_NAME": self.queue},
+            preexec_fn=cluster.die_with_parent,
+            start_new_session=True,
+        )
+        self._started_at = time.monotonic()
+        self._starved_since = None
+
+    def replace_if_hung(self) -> None:
+        """An idle worker that was killed can take the queue's lock with it."""
+        if self._is_hung():
+            log.error("keeper.cluster_hung queue=%s: replacing it", self.queue)
+            self.ask()
+            self.wait(5.0)
+
+    def _is_hung(self) -> bool:
+        """Lanes wait and hands should be free, but nobody takes them."""
+        unclaimed = self._lanes.filter(owner="").exists()
+        busy = self._lanes.filter(owner__startswith=self._owners).count()
+        if not unclaimed or busy >= self.hands:
+            self._starved_since = None
+            return False
+        now = time.monotonic()
+        self._starved_since = max(self._starved_since or now, self._started_at)
+        return now - self._starved_since > HUNG_S
+
+    def _end_lanes(self) -> None:
+        """All its lanes died with it: their successors need not wait."""
+        self._lanes.filter(owner__startswith=self._owners).update(ended_at=timezone.now())
+
+    def ask(self) -> None:
+        """Ask it to drain and end: the main process only, which stops the others."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.terminate()
+
+    def wait(self, grace_s: float) -> int:
+        """Its exit status; killed with all its processes when `grace_s` and a little are over."""
+        child = self._child
+        if child is None:
+            return 0
+        try:
+            return child.wait(grace_s + 5)
+        except subprocess.TimeoutExpired:
+            log.exception("keeper.cluster_killed queue=%s after=%.0f s", self.queue, grace_s + 5)
+            os.killpg(child.pid, signal.SIGKILL)
+            return child.wait()
