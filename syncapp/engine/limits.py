@@ -7,24 +7,29 @@ is lost, so that an idle process can't save up what it would spend in a burst.
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from syncapp.errors import Interrupted
-from syncapp.models import Pace
+from syncapp.engine import bandwidth
+from syncapp.errors import ConfigurationError, Interrupted
+from syncapp.models import Destination, Pace, Source
 from syncapp.pacing import BURST_S, Bucket
 from syncapp.pacing import Pace as SourcePace
 
+log = logging.getLogger(__name__)
 LUMP_S = 1.0  # a lump is at most what flows in in this time
 FIRST_LUMP_S = 0.5
 KEEP_S = 2.0
+RULES_S = 3.0  # how soon another bandwidth limit, or the timetable's next entry, is obeyed
 LOOK_S = 0.2  # how soon a waiting thread hears that it should stop: other processes tell nothing
 MOST_SILENCE_S = 3600.0  # whatever a service asks for
 Stopped = Callable[[], bool]
@@ -145,6 +150,45 @@ def google_pace(account_id: int, stopped: Stopped = never) -> SourcePace:
     return GooglePace(account_id, stopped)
 
 
+def reading(source_id: int, stopped: Stopped = never) -> Limit:
+    """Bytes from a source, in all workers together: take them as they come."""
+    row = Source.objects.filter(pk=source_id)
+    rule = _Rule(lambda: row.values_list("bwlimit", flat=True).first(), lambda rate: rate.down)
+    return Limit(f"read:source:{source_id}", rule, stopped)
+
+
+def writing(destination_id: int, stopped: Stopped = never) -> Limit:
+    """Bytes to a destination, in all workers together: take them before they are sent."""
+    row = Destination.objects.filter(pk=destination_id)
+    rule = _Rule(lambda: row.values_list("bwlimit", flat=True).first(), lambda rate: rate.up)
+    return Limit(f"write:destination:{destination_id}", rule, stopped)
+
+
+class _Rule:
+    """What a bandwidth limit allows now; read again every RULES_S, however often it is asked."""
+
+    def __init__(
+        self, read: Callable[[], str | None], side: Callable[[bandwidth.Rate], float]
+    ) -> None:
+        self._read, self._side = read, side
+        self._table, self._until = bandwidth.NO_LIMIT, 0.0
+        self._rate = 0.0
+
+    def __call__(self) -> float:
+        now = time.monotonic()
+        if now >= self._until:
+            with _connection():
+                text = self._read() or ""
+            try:
+                self._table = bandwidth.parse(text)
+            except ConfigurationError:
+                # Every form refuses such a text; one that came another way shall stop no backup.
+                log.exception("bandwidth.bad_limit")
+            self._rate = self._side(self._table.at(timezone.localtime()))
+            self._until = now + RULES_S
+        return self._rate
+
+
 def _per_account() -> float:
     return _a_second(settings.GOOGLE_UNITS_PER_MINUTE)
 
@@ -159,12 +203,8 @@ def _a_second(units_per_minute: int) -> float:
 
 
 def _change(key: str, ceiling: float, change: Callable[[Bucket, float], Bucket | None]) -> None:
-    """Apply a change (None: nothing to write) to the shared row, by compare-and-set.
-
-    Called from threads of files, too: a connection that it opened is closed again.
-    """
-    opened = connection.connection is None
-    try:
+    """Apply a change (None: nothing to write) to the shared row, by compare-and-set."""
+    with _connection():
         while True:
             now = timezone.now().timestamp()
             new = _columns(Bucket.new(ceiling, now))
@@ -175,6 +215,14 @@ def _change(key: str, ceiling: float, change: Callable[[Bucket, float], Bucket |
             )
             if after is None or unchanged.update(**_columns(after)):
                 return
+
+
+@contextmanager
+def _connection() -> Iterator[None]:
+    """The database, for threads of files too: a connection that was opened here is closed here."""
+    opened = connection.connection is None
+    try:
+        yield
     finally:
         if opened:
             connection.close()

@@ -19,6 +19,8 @@ from syncapp.models import Copy, Destination, Run, Source, Version
 
 # Error code of versions that only wait for a destination that a person has to mend.
 DESTINATION_BLOCKED = "destination_blocked"
+# The same, for a destination that is let alone until it works again (`breakers`).
+DESTINATION_DOWN = "destination_down"
 
 
 def wanted_destinations(source: Source) -> list[int]:

@@ -1,4 +1,4 @@
-"""A process that draws from a shared pace as fast as it is let; prints how much it got."""
+"""A process that takes from a shared limit as fast as it is let; prints how much it got."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ import django
 
 
 def main(key: str, ceiling: float, units: float, seconds: float) -> None:
-    from syncapp.engine.limits import Limit
+    """`key` "k" is a limit of its own, "write:3" that of the destination 3."""
+    from syncapp.engine.limits import Limit, writing
     from syncapp.errors import Interrupted
 
-    limit = Limit(key, lambda: ceiling, lambda: time.monotonic() > until)
-    got = 0.0
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
+
+    def over() -> bool:
+        return time.monotonic() > until
+
+    kind, _, pk = key.partition(":")
+    limit = writing(int(pk), over) if pk else Limit(kind, lambda: ceiling, over)
+    got = 0.0
+    while not over():
         try:
             limit.take(units)
         except Interrupted:

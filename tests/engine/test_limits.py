@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from syncapp.engine.limits import GooglePace, Limit
+from accounts.models import User
+from syncapp.engine.limits import GooglePace, Limit, writing
 from syncapp.errors import Interrupted
-from syncapp.models import Pace
+from syncapp.models import Destination, Pace
 from syncapp.pacing import BURST_S
 from tests.engine.conftest import Setting
 from tests.servers.workers import ROOT, environment
 
+MIB = 1024**2
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -29,21 +32,63 @@ def test_four_processes_together_get_no_more_than_is_allowed_and_nearly_all_of_i
 ) -> None:
     ceiling, seconds = 1000.0, 6.0
     began = time.monotonic()
-    drawers = [
-        subprocess.Popen(
-            [sys.executable, "-m", "tests.engine.drawer", "k", str(ceiling), "20", str(seconds)],
-            cwd=ROOT,
-            env=environment(tmp_path),
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    got = [float(drawer.communicate(timeout=60)[0]) for drawer in drawers]
+    got = drawn(4, tmp_path, "k", ceiling, 20, seconds)
     passed = time.monotonic() - began
     assert sum(got) <= ceiling * passed
     assert sum(got) >= ceiling * (seconds - 2) * 0.7
     assert min(got) > 0, "each gets a share"
+
+
+def drawn(processes: int, folder: Path, key: str, *numbers: float) -> list[float]:
+    """What each of several processes got of one shared limit."""
+    command = [sys.executable, "-m", "tests.engine.drawer", key, *map(str, numbers)]
+    drawers = [
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment(folder), stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(processes)
+    ]
+    return [float(drawer.communicate(timeout=60)[0]) for drawer in drawers]
+
+
+def test_two_processes_keep_a_destinations_bandwidth_within_15_percent(tmp_path: Path) -> None:
+    owner = User.objects.create_user("o", "o@example.org", "a long passphrase")
+    folder = Destination.objects.create(owner=owner, name="D", kind="local", bwlimit="4M")
+    seconds = 10.0
+    got = drawn(2, tmp_path, f"write:{folder.pk}", 0, 64 * 1024, seconds)
+    rate = sum(got) / seconds
+    assert 4 * MIB * 0.85 <= rate <= 4 * MIB * 1.15
+    assert min(got) > 0
+
+
+def test_another_limit_acts_within_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = User.objects.create_user("o", "o@example.org", "a long passphrase")
+    folder = Destination.objects.create(owner=owner, name="D", kind="local", bwlimit="64k")
+    limit = writing(folder.pk)
+    began = time.monotonic()
+    limit.take(64 * 1024)
+    assert time.monotonic() - began > 0.5
+    Destination.objects.update(bwlimit="")
+    began = time.monotonic()
+    limit.take(100 * MIB)
+    assert time.monotonic() - began < 5
+
+
+def test_the_timetables_next_entry_acts_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    owner = User.objects.create_user("o", "o@example.org", "a long passphrase")
+    table = "08:00,64k 12:00,off"
+    folder = Destination.objects.create(owner=owner, name="D", kind="local", bwlimit=table)
+    noon = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
+    began = time.monotonic()
+
+    def local() -> datetime:
+        return noon + timedelta(seconds=time.monotonic() - began - 2)
+
+    monkeypatch.setattr(timezone, "localtime", local)
+    limit = writing(folder.pk)
+    limit.take(64 * 1024)
+    limit.take(100 * MIB)
+    assert 1.5 < time.monotonic() - began < 8
 
 
 def test_a_busy_process_writes_the_row_at_most_about_twice_a_second() -> None:

@@ -1,0 +1,261 @@
+"""Circuit breakers: a destination, or Google for an account, that fails is let alone for a while.
+
+The row is shared by all workers. It opens after OPENS_AFTER failures in a row of different files
+(at once for a fault that holds for every file), lets one try through after a pause that doubles,
+and closes when that, or anything else, succeeds. Successes cost no write; a lane looks at the rows
+about once a second. Each change is made by compare-and-set, and told once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db.models import F
+from django.utils import timezone
+
+from syncapp.engine import record
+from syncapp.engine.planning import DESTINATION_DOWN
+from syncapp.engine.sets import by_pk
+from syncapp.errors import BackupError, ConfigurationError, Unavailable
+from syncapp.models import Breaker, Copy, Destination, Event, Run, Source, Version
+
+OPENS_AFTER = 5
+FIRST_PAUSE_S, MOST_PAUSE_S = 15.0, 600.0
+TRY_S = 180.0  # a try that nothing was heard of for so long is made by another worker
+LOOK_S = 1.0
+GIVE_UP_AFTER = timedelta(hours=1)  # a run whose work waits for longer than this ends
+# Faults that stop every file, but pass without anybody's doing something here.
+SELF_MENDING = frozenset(["destination_full", "not_mounted", "untrusted_certificate", "clock_skew"])
+_State = Breaker.State
+
+
+def destination_key(destination_id: int) -> str:
+    """The breaker of a destination."""
+    return f"destination:{destination_id}"
+
+
+def account_key(account_id: int) -> str:
+    """The breaker of Google, as it answers for one account."""
+    return f"account:{account_id}"
+
+
+def pause_s(opened: int) -> float:
+    """How long it is let alone when it has opened for the `opened`-th time in a row."""
+    return float(min(FIRST_PAUSE_S * 2 ** (opened - 1), MOST_PAUSE_S))
+
+
+def passes(error: BackupError) -> bool:
+    """Whether an error that stops a whole destination passes by itself: no person is needed."""
+    return isinstance(error, ConfigurationError) and error.code in SELF_MENDING
+
+
+def is_outage(error: BackupError) -> bool:
+    """Whether an error tells of its service and not of the file."""
+    return isinstance(error, Unavailable) or passes(error)
+
+
+class Breakers:
+    """What one lane knows of the breakers of its run. Used by the lane's thread only."""
+
+    def __init__(self, run: Run, destinations: Iterable[int]) -> None:
+        self._run = run
+        self.account = account_key(run.source.account_id)
+        self._keys = [self.account, *map(destination_key, destinations)]
+        self._rows: dict[str, Breaker] = {}
+        self._tries: set[str] = set()
+        self._failed: dict[str, set[int]] = {key: set() for key in self._keys}
+        self._looked_at = 0.0
+
+    def look(self) -> None:
+        """See what other workers have found, about once a second."""
+        now = time.monotonic()
+        if now - self._looked_at >= LOOK_S:
+            self._looked_at = now
+            self._rows = {row.key: row for row in Breaker.objects.filter(key__in=self._keys)}
+
+    def is_open(self, key: str) -> bool:
+        """Whether nothing is to be sent there; one's own try is no exception."""
+        row = self._rows.get(key)
+        return row is not None and row.state != _State.CLOSED
+
+    def down(self) -> set[int]:
+        """The destinations that are open."""
+        kind = "destination:"
+        return {
+            int(k.removeprefix(kind)) for k in self._rows if k.startswith(kind) and self.is_open(k)
+        }
+
+    def claim_try(self, key: str) -> bool:
+        """Become the one who makes the next try, if it is due."""
+        row = self._rows.get(key)
+        if row is None or not _is_due(row) or key in self._tries:
+            return False
+        claimed = Breaker.objects.filter(pk=row.pk, state=row.state, retry_at=row.retry_at).update(
+            state=_State.HALF_OPEN, retry_at=timezone.now() + timedelta(seconds=TRY_S)
+        )
+        self._again(key)
+        if claimed:
+            self._tries.add(key)
+            _tell(key, "tried", "is tried again.", self._run)
+        return bool(claimed)
+
+    def count(self, key: str, ends: Sequence[tuple[int, BackupError | None]]) -> None:
+        """How requests ended, in their order: the version they were for, and the error if any."""
+        if key not in self._failed:
+            return
+        last = max((n for n, (_, error) in enumerate(ends) if error is None), default=-1)
+        if last >= 0:
+            self._succeeded(key)
+        outages = [(pk, e) for pk, e in ends[last + 1 :] if e is not None and is_outage(e)]
+        fresh = [(pk, error) for pk, error in outages if pk not in self._failed[key]]
+        tried = key in self._tries
+        self._tries.discard(key)
+        if outages and (fresh or tried):
+            self._failed[key].update(pk for pk, _ in fresh)
+            self._fail(key, len(fresh), outages[-1][1], tried=tried)
+
+    def _succeeded(self, key: str) -> None:
+        self._failed[key].clear()
+        row = self._rows.get(key)
+        if row is None or (row.state == _State.CLOSED and not row.failures):
+            return
+        if close(key, self._run):
+            self._tries.discard(key)
+        self._again(key)
+
+    def _fail(self, key: str, failures: int, error: BackupError, *, tried: bool) -> None:
+        if tried:
+            reopen(key, error, self._run)
+        else:
+            fail(key, error, self._run, failures=failures)
+        self._again(key)
+
+    def _again(self, key: str) -> None:
+        row = Breaker.objects.filter(key=key).first()
+        if row is not None:
+            self._rows[key] = row
+
+
+def fail(key: str, error: BackupError, run: Run, *, failures: int = OPENS_AFTER) -> None:
+    """So many more failures in a row; opens the breaker if they are enough."""
+    told = {"error_code": error.code[:64], "error_message": error.message}
+    row, _ = Breaker.objects.get_or_create(key=key)
+    closed = Breaker.objects.filter(pk=row.pk, state=_State.CLOSED)
+    closed.update(failures=F("failures") + failures, **told)
+    if not passes(error):
+        closed = closed.filter(failures__gte=OPENS_AFTER)
+    now = timezone.now()
+    retry_at = now + timedelta(seconds=pause_s(1))
+    if closed.update(state=_State.OPEN, opened=1, opened_at=now, retry_at=retry_at):
+        _tell_open(key, error, retry_at, run)
+
+
+def reopen(key: str, error: BackupError, run: Run) -> None:
+    """The try has failed: a longer pause."""
+    row = Breaker.objects.get(key=key)
+    retry_at = timezone.now() + timedelta(seconds=pause_s(row.opened + 1))
+    opened = Breaker.objects.filter(pk=row.pk, state=_State.HALF_OPEN).update(
+        state=_State.OPEN,
+        opened=row.opened + 1,
+        retry_at=retry_at,
+        error_code=error.code[:64],
+        error_message=error.message,
+    )
+    if opened:
+        _tell_open(key, error, retry_at, run)
+
+
+def close(key: str, run: Run) -> bool:
+    """It works: what has waited for it is due at once. Whether it was open."""
+    rows = Breaker.objects.filter(key=key)
+    rows.filter(state=_State.CLOSED).update(failures=0)
+    closed = rows.exclude(state=_State.CLOSED).update(
+        state=_State.CLOSED,
+        failures=0,
+        opened=0,
+        opened_at=None,
+        retry_at=None,
+        error_code="",
+        error_message="",
+    )
+    if closed:
+        free_waiting(key)
+        _tell(key, "up", "works again.", run)
+    return bool(closed)
+
+
+def waiting(destination_id: int) -> list[tuple[int, int]]:
+    """A version that waits for this destination alone, and its source; [] if there is none."""
+    copies = Copy.objects.filter(destination_id=destination_id, state=Copy.State.PENDING)
+    versions = Version.objects.filter(
+        state=Version.State.PENDING, error_code=DESTINATION_DOWN, lease_owner=""
+    )
+    return list(versions.filter(copies__in=copies).values_list("pk", "source_id")[:1])
+
+
+def free_waiting(key: str) -> None:
+    """Versions that waited for this destination are due now; in sets."""
+    kind, _, pk = key.partition(":")
+    if kind != "destination":
+        return
+    copies = Copy.objects.filter(destination_id=int(pk), state=Copy.State.PENDING)
+    waits = Version.objects.filter(state=Version.State.PENDING, error_code=DESTINATION_DOWN)
+    for batch in by_pk(waits.filter(pk__in=copies.values("version_id"))):
+        waits.filter(pk__in=[version_id for (version_id,) in batch]).update(
+            due_at=timezone.now(), error_code="", error_message=""
+        )
+
+
+def open_rows(source: Source) -> dict[str, Breaker]:
+    """The breakers of a source that are not closed, by key."""
+    ids = source.destinations.filter(enabled=True).values_list("pk", flat=True)
+    keys = [account_key(source.account_id), *map(destination_key, ids)]
+    rows = Breaker.objects.filter(key__in=keys).exclude(state=_State.CLOSED)
+    return {row.key: row for row in rows}
+
+
+def try_is_due(source: Source) -> bool:
+    """Whether a lane would find a destination that should be tried, and a file to try it with."""
+    return any(
+        _is_due(row) and key.startswith("destination:") and waiting(int(key.partition(":")[2]))
+        for key, row in open_rows(source).items()
+    )
+
+
+def lasting(source: Source) -> Breaker | None:
+    """A breaker of the source that has been open for too long, if any."""
+    since = timezone.now() - GIVE_UP_AFTER
+    old = [r for r in open_rows(source).values() if r.opened_at and r.opened_at < since]
+    return min(old, key=lambda row: row.opened_at or since, default=None)
+
+
+def _is_due(row: Breaker) -> bool:
+    open_now = row.state != _State.CLOSED
+    return open_now and row.retry_at is not None and row.retry_at <= timezone.now()
+
+
+def _tell_open(key: str, error: BackupError, retry_at: datetime, run: Run) -> None:
+    at = timezone.localtime(retry_at)
+    message = f"does not work: {error.message} Its files wait; next try at {at:%H:%M:%S}."
+    _tell(key, "down", message, run, level=Event.Level.WARNING)
+
+
+def _tell(key: str, what: str, message: str, run: Run, level: str = Event.Level.INFO) -> None:
+    kind, _, pk = key.partition(":")
+    destination = None
+    name = f"Google, for {run.source.account.email},"
+    if kind == "destination":
+        destination = Destination.objects.get(pk=int(pk))
+        name = destination.name
+    record.event(
+        run.source.owner,
+        f"{kind}_{what}",
+        f"{name} {message}",
+        level=level,
+        source=None if destination else run.source,
+        destination=destination,
+        run=run,
+    )
+    record.changed(run.source, run)
