@@ -133,7 +133,7 @@ class MemoryStore:
     def scan(self, start: int) -> Iterator[Item]:
         for position in range(start, len(self._order)):
             item = self._items.get(self._order[position])
-            if item is not None:
+            if item is not None and item.ordinal == position:  # not one that left and came back
                 yield item
 
     def children(self, parent_id: str, start: int) -> Iterator[Item]:

@@ -120,11 +120,30 @@ def _rename(world: World, account: Account, said: dict[str, Any]) -> tuple[Corpu
 
 def _move(world: World, account: Account, said: dict[str, Any]) -> tuple[Corpus, Item]:
     corpus, item = _found(account, said)
-    parent = account.corpus.root.id if said["parent"] == "root" else str(said["parent"])
-    if corpus.get(parent) is None:
-        raise not_found(parent)
-    _keep(corpus, item, (parent,))
-    return corpus, item
+    target = account.find(str(said["parent"]))
+    if target is None:
+        raise not_found(str(said["parent"]))
+    there, folder = target
+    if there is corpus:
+        _keep(corpus, item, (folder.id,))
+    else:
+        _move_over(corpus, there, account, [item, *_below(corpus, item)])
+        there.items.update(item, (folder.id,))
+        push.notify(world, corpus)
+    return there, item
+
+
+def _move_over(corpus: Corpus, there: Corpus, account: Account, items: list[Item]) -> None:
+    """Into another corpus: each is removed in the one log and there in the other."""
+    for item in items:
+        corpus.items.remove(item.id)
+        corpus.record(item.id, removed=True)
+    for item in items:
+        item.version += 1
+        item.drive_id = there.drive_id
+        item.owner = None if there.drive_id else account.user
+        there.items.add(item)
+        there.record(item.id)
 
 
 def _trash(world: World, account: Account, said: dict[str, Any]) -> tuple[Corpus, Item]:

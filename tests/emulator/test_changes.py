@@ -278,3 +278,26 @@ def test_a_bad_watch_is_refused(drive: Drive, change: dict[str, str], expected: 
     body = {"id": "a", "type": "web_hook", "address": "https://127.0.0.1:1/hook"} | change
     answer = drive.post("changes/watch", body, pageToken=start(drive))
     assert reason(answer) == (400, expected)
+
+
+def test_move_to_a_shared_drive_is_removed_in_one_log_and_there_in_the_other(
+    drive: Drive, control: Control
+) -> None:
+    drive_id = control.accounts()[0]["drives"][0]["id"]
+    folder = control.create("moved folder")
+    file = control.create("inside.txt", b"a", parents=[folder["id"]])
+    here, there = start(drive), start(drive, driveId=drive_id, **EVERYWHERE)
+    control.move(folder["id"], drive_id)
+    gone = changes(drive, here)
+    assert {(c["fileId"], c["removed"]) for c in gone} == {
+        (folder["id"], True),
+        (file["id"], True),
+    }
+    come = changes(drive, there, driveId=drive_id, **EVERYWHERE)
+    assert {c["fileId"]: c["file"]["parents"] for c in come} == {
+        folder["id"]: [drive_id],
+        file["id"]: [folder["id"]],
+    }
+    control.move(folder["id"], "root")
+    listed = [entry["id"] for entry in control.manifest()]
+    assert (listed.count(folder["id"]), listed.count(file["id"])) == (1, 1)
