@@ -65,6 +65,8 @@ class Destination(ABC):
 
     kind: ClassVar[str]
     options: ClassVar[tuple[Option, ...]]
+    # Whether keys that differ only in case or Unicode form surely are two objects.
+    exact_keys: ClassVar[bool] = False
 
     @classmethod
     @abstractmethod
@@ -118,8 +120,13 @@ class Destination(ABC):
         """Every object whose key starts with `prefix`, page by page."""
 
     @abstractmethod
-    def copy(self, source_key: str, target_key: str) -> ObjectInfo:
-        """Copy within the store, metadata included, without moving bytes through here."""
+    def copy(
+        self, source_key: str, target_key: str, *, version_id: str = "", size: int | None = None
+    ) -> ObjectInfo:
+        """Copy within the store, metadata included, without moving bytes through here.
+
+        `version_id` names the version of the source; a `size` that is known saves a request.
+        """
 
     @abstractmethod
     def delete(self, key: str, *, version_id: str = "") -> None:

@@ -164,8 +164,10 @@ class LocalDestination(Destination):
                 yield from self._list_folder(root_fd, names, start, pending)
                 start = ""
 
-    def copy(self, source_key: str, target_key: str) -> ObjectInfo:
-        with self._file(source_key) as fd, self._opened() as root_fd:
+    def copy(
+        self, source_key: str, target_key: str, *, version_id: str = "", size: int | None = None
+    ) -> ObjectInfo:
+        with self._file(source_key, version_id) as fd, self._opened() as root_fd:
             before = os.fstat(fd)
             name = uuid.uuid4().hex
             with translated(self.root, target_key), folder(root_fd, [PARTIAL], create=True) as into:

@@ -54,6 +54,7 @@ class S3Destination(Destination):
 
     kind = "s3"
     options = OPTIONS
+    exact_keys = True
 
     def __init__(self, settings: S3Settings) -> None:
         self.settings = settings
@@ -177,23 +178,31 @@ class S3Destination(Destination):
                         modified_at=found["LastModified"],
                     )
 
-    def copy(self, source_key: str, target_key: str) -> ObjectInfo:
-        before = self.head_answer(source_key)
-        size = before["ContentLength"]
+    def copy(
+        self, source_key: str, target_key: str, *, version_id: str = "", size: int | None = None
+    ) -> ObjectInfo:
+        before: dict[str, Any] = {"ContentLength": size}
+        if size is None or size > MAX_COPY_BYTES:
+            before = self.head_answer(source_key, version_id)
         source: CopySourceTypeDef = {"Bucket": self.bucket, "Key": self.full(source_key)}
+        if version_id:
+            source["VersionId"] = version_id
         request = self._stored_as(target_key)
         with self.errors.translated(source_key):
-            if size <= MAX_COPY_BYTES:
+            if before["ContentLength"] <= MAX_COPY_BYTES:
                 self.client.copy_object(**request, CopySource=source, MetadataDirective="COPY")
             else:
                 request |= {
                     "Metadata": before.get("Metadata", {}),
                     "ContentType": before.get("ContentType", "application/octet-stream"),
                 }
-                copy_in_parts(self.client, source, size, request, self.limits.max_parts)
+                copy_in_parts(
+                    self.client, source, before["ContentLength"], request, self.limits.max_parts
+                )
         after = self.head_answer(target_key)
         old, new = plain_md5(before), plain_md5(after)
-        if after["ContentLength"] != size or (self.etag_is_md5 and old and new and old != new):
+        wrong_md5 = self.etag_is_md5 and old and new and old != new
+        if after["ContentLength"] != before["ContentLength"] or wrong_md5:
             raise IntegrityError(
                 f"The copy “{target_key}” in the bucket “{self.bucket}” is not as its original."
             )

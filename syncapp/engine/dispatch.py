@@ -21,7 +21,7 @@ from django_q.tasks import async_task
 
 from accounts.tokens import require_reconnect
 from syncapp import pacing
-from syncapp.engine import drain, queues, record, runs, scanning, verify
+from syncapp.engine import drain, moving, queues, record, runs, scanning, verify
 from syncapp.engine import lane as lanes
 from syncapp.engine.beat import Beat, LaneLost
 from syncapp.errors import BackupError, ReconnectRequired, TransientError
@@ -32,6 +32,7 @@ TASK = "syncapp.tasks.work"
 MOST_FAULTS = 5
 _STAGES = {
     Run.Stage.SCAN: scanning.scan_and_plan,
+    Run.Stage.MOVE: moving.move,
     Run.Stage.TRANSFER: lanes.transfer,
     Run.Stage.VERIFY: verify.verify,
 }

@@ -13,11 +13,11 @@ from dataclasses import replace
 from functools import partial
 
 from django.db import connection
-from django.db.models import Q
 
 from syncapp.destinations.base import Destination as Store
 from syncapp.engine import keys
 from syncapp.engine.folders import Folders
+from syncapp.engine.occupied import STORED, holders
 from syncapp.engine.sets import update_many
 from syncapp.engine.transfer import Job, Target
 from syncapp.errors import NotFound
@@ -26,7 +26,6 @@ from syncapp.sources.base import Download
 from syncapp.types import Content, Digest, RemoteFile
 
 log = logging.getLogger(__name__)
-_OCCUPYING = [Copy.State.STORED, Copy.State.VERIFIED]
 
 
 def remote_file(version: Version) -> RemoteFile:
@@ -65,7 +64,7 @@ def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Sto
         )
         for v in versions
     }
-    occupied = _occupied(set(keys_of.values()), set(stores))
+    occupied = holders(set(keys_of.values()), set(stores))
     for version in versions:
         targets = []
         for copy in version.copies.all():
@@ -97,7 +96,7 @@ def _stored_elsewhere(
 ) -> Callable[[], AbstractContextManager[Download]] | None:
     for copy in version.copies.all():
         store = stores.get(copy.destination_id)
-        if store is not None and copy.state in _OCCUPYING:
+        if store is not None and copy.state in STORED:
             return partial(_read_back, store, copy, version)
     return None
 
@@ -106,18 +105,6 @@ def _stored_elsewhere(
 def _read_back(store: Store, copy: Copy, version: Version) -> Iterator[Download]:
     with store.read(copy.object_key, version_id=copy.store_version) as chunks:
         yield Download(chunks, version.size, version.content_type)
-
-
-def _occupied(wanted: set[str], destinations: set[int]) -> dict[tuple[int, str], Copy]:
-    """Objects that lie under the wanted keys now, by destination and key."""
-    rows = (
-        Copy.objects.filter(
-            Q(state__in=_OCCUPYING), object_key__in=wanted, destination_id__in=destinations
-        )
-        .select_related("version__file")
-        .order_by("pk")
-    )
-    return {(row.destination_id, row.object_key): row for row in rows}
 
 
 def _target(
@@ -130,13 +117,7 @@ def _target(
     there = occupied.get((copy.destination_id, key))
     if there is not None and there.version.file_id != version.file_id:
         key = keys.apart(key, version.file.remote_id)
-        there = (
-            Copy.objects.filter(
-                destination_id=copy.destination_id, object_key=key, state__in=_OCCUPYING
-            )
-            .select_related("version__file")
-            .first()
-        )
+        there = holders([key], [copy.destination_id]).get((copy.destination_id, key))
     if there is None or there.version_id == version.pk:
         return Target(copy.destination_id, store, key)
     return Target(copy.destination_id, store, key, make_room(store, there, key))

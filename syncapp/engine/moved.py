@@ -17,7 +17,8 @@ from syncapp.types import Content
 
 
 def note(source_id: int, rows: Sequence[Known]) -> None:
-    """These files and folders have another place or name: `move_due` for all that is stored."""
+    """These files and folders have another place or name: `move_due` for all that is stored,
+    or may have been sent."""
     files = [row.pk for row in rows if row.content != Content.FOLDER]
     folders = [row.remote_id for row in rows if row.content == Content.FOLDER]
     if files:
@@ -50,6 +51,6 @@ def _mark(condition: str, given: Sequence[Any]) -> None:
         cursor.execute(
             f"UPDATE {file} SET move_due = %s WHERE {condition} AND NOT move_due AND EXISTS ("  # noqa: S608
             f"SELECT 1 FROM {version} v JOIN {copy} c ON c.version_id = v.id"
-            f" WHERE v.file_id = {file}.id AND c.state IN (%s, %s))",
-            [True, *given, Copy.State.STORED.value, Copy.State.VERIFIED.value],
+            f" WHERE v.file_id = {file}.id AND c.object_key <> '')",
+            [True, *given],
         )

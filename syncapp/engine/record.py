@@ -14,6 +14,8 @@ from accounts.models import User
 from syncapp.engine import live
 from syncapp.models import Destination, Event, Run, Source, Version
 
+_TIMED = [Run.Stage.TRANSFER, Run.Stage.VERIFY]  # stages whose end can be told from their rates
+
 
 def event(
     owner: User,
@@ -85,6 +87,7 @@ def progress(run: Run, owner_id: int, *, files_per_s: float, bytes_per_s: float)
             "kind": run.kind,
             "stage": run.stage,
             "files_seen": run.files_seen,
+            "files_moved": run.files_moved,
             "files_total": run.files_total,
             "files_done": run.files_done,
             "files_failed": run.files_failed,
@@ -93,6 +96,6 @@ def progress(run: Run, owner_id: int, *, files_per_s: float, bytes_per_s: float)
             "bytes_done": run.bytes_done,
             "files_per_s": round(files_per_s, 2),
             "bytes_per_s": round(bytes_per_s),
-            "eta_s": round(max(known)) if known and run.stage != Run.Stage.SCAN else None,
+            "eta_s": round(max(known)) if known and run.stage in _TIMED else None,
         },
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from syncapp.engine import planning, record, runs
+from syncapp.engine import moving, planning, record, runs
 from syncapp.engine.absorb import Counts
 from syncapp.engine.adapters import destination_for, source_for
 from syncapp.engine.beat import Beat, LaneLost
@@ -28,7 +28,7 @@ def scan_and_plan(run: Run, lane: Lane, beat: Beat) -> None:
     planning.plan_copies(run, wanted)
     if run.scan == Run.Scan.FULL:
         _sweep(run)
-    runs.move_on(run, Run.Stage.SCAN, Run.Stage.TRANSFER)
+    runs.move_on(run, Run.Stage.SCAN, moving.next_stage(run))
 
 
 def _read(run: Run, reader: Reader, told: _Told, wanted: list[int]) -> None:

@@ -282,18 +282,17 @@ def test_a_new_destination_gets_everything_that_is_current(few: Setting, tmp_pat
     assert Copy.objects.filter(destination=third, state="stored").count() == 40
 
 
-def test_a_file_that_takes_the_key_of_a_moved_one_does_not_overwrite_it(few: Setting) -> None:
+def test_a_file_that_takes_the_name_of_a_moved_one_gets_its_key(few: Setting) -> None:
     few.back_up()
     first, folder = a_file(few), few.control.create("elsewhere")
-    name, parent = first.name, first.parent_id
-    old = Copy.objects.filter(version__file=first).values_list("pk", "object_key")
-    keys = dict(old)
+    keys = set(Copy.objects.filter(version__file=first).values_list("object_key", flat=True))
     few.control.move(first.remote_id, folder["id"])
-    newcomer = few.control.create(name, b"a newcomer with the same name", parents=[parent])
+    newcomer = few.control.create(first.name, b"a newcomer", parents=[first.parent_id])
     assert few.back_up().outcome == Run.Outcome.OK
     for copy in Copy.objects.filter(version__file__remote_id=newcomer["id"]):
-        assert copy.object_key not in keys.values()
-        assert few.stored_bytes(copy) == b"a newcomer with the same name"
+        assert copy.object_key in keys
+        assert few.stored_bytes(copy) == b"a newcomer"
+    assert not Copy.objects.filter(version__file=first, object_key__in=keys).exists()
     assert few.verify().outcome == Run.Outcome.OK
 
 

@@ -1,0 +1,57 @@
+"""Which keys of a destination are taken, and by whose copy.
+
+Taken is the key under which a stored copy lies, and the second key (`old_key`) of a copy that is
+being moved. A version that a newer one of its file has replaced in a store that keeps versions
+takes no key: it is reached by its version id whatever lies there now.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from django.db.models import QuerySet
+
+from syncapp.engine.sets import chunks
+from syncapp.models import Copy
+
+STORED = [Copy.State.STORED, Copy.State.VERIFIED]
+_KEYS_A_QUERY = 500
+
+
+def holders(wanted: Collection[str], destinations: Collection[int]) -> dict[tuple[int, str], Copy]:
+    """The copies that take one of the wanted keys now, by destination and key."""
+    found: list[tuple[str, Copy]] = []
+    for some in chunks(wanted, _KEYS_A_QUERY):
+        rows = Copy.objects.filter(destination_id__in=destinations).select_related("version__file")
+        lying = rows.filter(object_key__in=some, state__in=STORED)
+        found += [(row.object_key, row) for row in lying]
+        # As the partial index has it.
+        found += [(row.old_key, row) for row in rows.filter(old_key__in=some).exclude(old_key="")]
+    replaced = _replaced([row for _, row in found])
+    found.sort(key=lambda pair: (pair[1].version.current, pair[1].pk))  # the last one counts
+    return {(row.destination_id, key): row for key, row in found if row.pk not in replaced}
+
+
+def in_the_way(there: Copy | None, file_id: int) -> bool:
+    """Whether what lies under a key keeps this file from it.
+
+    Older versions of the file itself do not where their store keeps them.
+    """
+    if there is None:
+        return False
+    other = there.version.file_id != file_id
+    return other or there.version.current or not there.store_version
+
+
+def _replaced(rows: list[Copy]) -> set[int]:
+    """Those whose bytes live on as an older version of what is stored now."""
+    old = [row for row in rows if row.store_version and not row.version.current]
+    if not old:
+        return set()
+    newest: QuerySet[Copy, tuple[int, int]] = Copy.objects.filter(
+        version__file_id__in={row.version.file_id for row in old},
+        version__current=True,
+        state__in=STORED,
+    ).values_list("version__file_id", "destination_id")
+    pairs = set(newest)
+    return {row.pk for row in old if (row.version.file_id, row.destination_id) in pairs}

@@ -1,0 +1,229 @@
+"""What is to be moved: where each copy of a renamed file lies, and where it should.
+
+Per file and destination the newest stored copy lies under the file's path; what an older version
+left elsewhere in the tree goes to the kept versions, or out of sight where the store itself keeps
+them. Files in the trash and files that vanished stay where they are. Only asks, changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from django.db.models import QuerySet
+
+from syncapp.engine import keys
+from syncapp.engine.folders import Folders
+from syncapp.engine.move_order import Holder, Wish
+from syncapp.engine.occupied import STORED, holders, in_the_way
+from syncapp.engine.sets import by_pk
+from syncapp.models import Copy, File
+
+_LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_PULLED = 2000  # files in a batch after those that hold others' keys were taken along
+
+
+class Row(NamedTuple):
+    """A copy and what its version is; in the order of the columns asked for."""
+
+    pk: int
+    destination_id: int
+    state: str
+    object_key: str
+    old_key: str
+    store_version: str
+    stored_at: datetime | None
+    file_id: int
+    version_id: int
+    current: bool
+    size: int | None
+    md5: str
+    revision: str
+    modified_at: datetime | None
+
+
+_COLUMNS = [
+    "pk", "destination_id", "state", "object_key", "old_key", "store_version", "stored_at",
+    "version__file_id", "version_id", "version__current", "version__size", "version__md5",
+    "version__revision", "version__modified_at",
+]  # fmt: skip
+
+
+@dataclass
+class Batch:
+    """Renamed files and what is to be done for them, by destination."""
+
+    files: list[int]
+    last: int  # where the next batch begins
+    rows: dict[int, Row] = field(default_factory=dict)  # copies, by their key
+    wishes: dict[int, list[Wish]] = field(default_factory=dict)
+    stale: dict[int, list[Row]] = field(default_factory=dict)  # shown under a name that is gone
+    leftovers: dict[int, list[Row]] = field(default_factory=dict)  # never stored, perhaps sent
+    unready: set[int] = field(default_factory=set)  # copies that an earlier move has still to leave
+    held: dict[int, dict[str, Holder]] = field(default_factory=dict)
+
+
+def due(source_id: int) -> QuerySet[File]:
+    """Files whose copies are to be moved, in the index's order."""
+    return File.objects.filter(
+        source_id=source_id,
+        move_due=True,
+        vanished_at__isnull=True,
+        trashed_at__isnull=True,
+    ).exclude(key_name="")
+
+
+def unfinished(source_id: int, destinations: Collection[int]) -> QuerySet[Copy]:
+    """Copies that were moved, or were to be, and whose second key is still to be freed."""
+    return Copy.objects.filter(
+        destination_id__in=destinations, version__source_id=source_id, state__in=STORED
+    ).exclude(old_key="")
+
+
+def second_keys(source_id: int, destination_id: int) -> Iterator[list[Row]]:
+    """The copies of `unfinished` at one destination, in batches; those aside whose second key is
+    another file's by now."""
+    for found in by_pk(unfinished(source_id, [destination_id]), size=500):
+        rows = [
+            Row(*v)
+            for v in Copy.objects.filter(pk__in=[pk for (pk,) in found]).values_list(*_COLUMNS)
+        ]
+        lain = lain_by_others(rows, second=True)
+        yield [row for row in rows if row.pk not in lain]
+
+
+def lain_by_others(rows: Sequence[Row], *, second: bool = False) -> set[int]:
+    """Copies under whose key (or second key) the stored copy of somebody else lies."""
+    keys_of = {row.pk: row.old_key if second else row.object_key for row in rows}
+    lying: dict[tuple[int, str], list[Copy]] = {}
+    others = Copy.objects.filter(
+        destination_id__in={row.destination_id for row in rows},
+        object_key__in=set(keys_of.values()),
+        state__in=STORED,
+    ).select_related("version")
+    for other in others:
+        lying.setdefault((other.destination_id, other.object_key), []).append(other)
+    return {
+        row.pk
+        for row in rows
+        for other in lying.get((row.destination_id, keys_of[row.pk]), [])
+        if other.pk != row.pk and in_the_way(other, row.file_id)
+    }
+
+
+def with_copies_at(files: Sequence[int], destinations: Collection[int]) -> set[int]:
+    """Those of the files that have a stored copy in one of the destinations."""
+    if not destinations:
+        return set()
+    stored = Copy.objects.filter(
+        version__file_id__in=files, destination_id__in=destinations, state__in=STORED
+    )
+    return set(stored.values_list("version__file_id", flat=True))
+
+
+def load(
+    source_id: int, slug: str, after: int, limit: int, versioned: dict[int, bool], folders: Folders
+) -> Batch | None:
+    """The next batch of files above `after`, None when there is none.
+
+    `versioned` has the destinations at work, and whether each keeps versions. Files that hold the
+    keys of others and are to be moved themselves are taken along.
+    """
+    first = list(
+        due(source_id).filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:limit]
+    )
+    if not first:
+        return None
+    batch, more = Batch(list(first), first[-1]), first
+    while more:
+        _add(batch, slug, more, versioned, folders)
+        more = _hold(batch, versioned, source_id)
+        batch.files += more
+    return batch
+
+
+def _add(
+    batch: Batch, slug: str, ids: Sequence[int], versioned: dict[int, bool], folders: Folders
+) -> None:
+    files = list(
+        File.objects.filter(pk__in=ids).values_list("pk", "remote_id", "parent_id", "key_name")
+    )
+    folders.load({parent_id for _, _, parent_id, _ in files})
+    copies: dict[tuple[int, int], list[Row]] = {}
+    asked = Copy.objects.filter(version__file_id__in=ids, destination_id__in=versioned)
+    for values in asked.values_list(*_COLUMNS):
+        row = Row(*values)
+        batch.rows[row.pk] = row
+        copies.setdefault((row.file_id, row.destination_id), []).append(row)
+    for pk, remote_id, parent_id, key_name in files:
+        key = keys.file_key(slug, folders.components(parent_id), key_name, remote_id)
+        for destination_id, keeps in versioned.items():
+            rows = copies.get((pk, destination_id), [])
+            _want(batch, rows, key, remote_id, keeps=keeps)
+
+
+def _want(batch: Batch, rows: list[Row], key: str, remote_id: str, *, keeps: bool) -> None:
+    """What one file's copies at one destination need."""
+    if not rows:
+        return
+    destination_id = rows[0].destination_id
+    for row in rows:
+        if row.state not in STORED and row.current and row.object_key not in ("", key):
+            batch.leftovers.setdefault(destination_id, []).append(row)
+    shown = [row for row in rows if row.state in STORED and _is_shown(row.object_key)]
+    shown.sort(key=lambda row: (row.current, row.stored_at or _LONG_AGO, row.pk), reverse=True)
+    if not shown:
+        return
+    newest, older = shown[0], [row for row in shown[1:] if row.object_key != shown[0].object_key]
+    _wish(batch, newest, key, keys.apart(key, remote_id))
+    for row in older if not keeps else [row for row in older if not row.store_version]:
+        kept = keys.previous_key(key, row.revision, row.modified_at)
+        _wish(batch, row, kept, keys.apart(kept, remote_id))
+    if keeps and (hidden := [row for row in older if row.store_version]):
+        # Only the newest of them can still be what the store shows under its key.
+        batch.stale.setdefault(destination_id, []).append(hidden[0])
+
+
+def _is_shown(key: str) -> bool:
+    """Whether the key lies in the tree that mirrors the source."""
+    return key.split("/", 2)[1:2] == [keys.FILES]
+
+
+def _wish(batch: Batch, row: Row, there: str, aside: str) -> None:
+    if row.old_key:
+        batch.unready.add(row.pk)
+    elif row.object_key != there:
+        wish = Wish(row.pk, row.object_key, there, aside)
+        batch.wishes.setdefault(row.destination_id, []).append(wish)
+
+
+def _hold(batch: Batch, destinations: Iterable[int], source_id: int) -> list[int]:
+    """Note who holds the wanted keys; files that do and are to be moved too, to be taken along."""
+    wanted = {key for some in batch.wishes.values() for w in some for key in (w.there, w.aside)}
+    there = holders(wanted, list(destinations))
+    owners = {
+        wish.copy_id: batch.rows[wish.copy_id].file_id
+        for some in batch.wishes.values()
+        for wish in some
+    }
+    batch.held = {destination_id: {} for destination_id in destinations}
+    leaving = set(
+        due(source_id)
+        .filter(pk__in={row.version.file_id for row in there.values()})
+        .values_list("pk", flat=True)
+    )
+    for destination_id, some in batch.wishes.items():
+        for wish in some:
+            for key in (wish.there, wish.aside):
+                row = there.get((destination_id, key))
+                if (
+                    row is not None
+                    and row.pk != wish.copy_id
+                    and in_the_way(row, owners[wish.copy_id])
+                ):
+                    leaves = row.version.file_id in leaving
+                    batch.held[destination_id][key] = Holder(row.pk, leaves)
+    more = sorted(leaving - set(batch.files))
+    return more if len(batch.files) + len(more) <= MOST_PULLED else []
