@@ -118,7 +118,7 @@ class MoveLane:
         while self.beat.may_take():
             self.beat.raise_if_lost()
             at_work = {s.destination_id: s.keeps_versions for s in self.sites if s.error is None}
-            batch = wishes.load(source.pk, source.slug, after, BATCH, at_work, self.folders)
+            batch = wishes.load(source, self.folders, at_work, after, BATCH)
             if batch is None:
                 return again and self._moved > before
             after = batch.last

@@ -19,7 +19,7 @@ from syncapp.engine.folders import Folders
 from syncapp.engine.move_order import Holder, Wish
 from syncapp.engine.occupied import STORED, holders, in_the_way
 from syncapp.engine.sets import by_pk
-from syncapp.models import Copy, File
+from syncapp.models import Copy, File, Source
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 MOST_PULLED = 2000  # files in a batch after those that hold others' keys were taken along
@@ -124,7 +124,7 @@ def with_copies_at(files: Sequence[int], destinations: Collection[int]) -> set[i
 
 
 def load(
-    source_id: int, slug: str, after: int, limit: int, versioned: dict[int, bool], folders: Folders
+    source: Source, folders: Folders, versioned: dict[int, bool], after: int, limit: int
 ) -> Batch | None:
     """The next batch of files above `after`, None when there is none.
 
@@ -132,14 +132,14 @@ def load(
     keys of others and are to be moved themselves are taken along.
     """
     first = list(
-        due(source_id).filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:limit]
+        due(source.pk).filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)[:limit]
     )
     if not first:
         return None
     batch, more = Batch(list(first), first[-1]), first
     while more:
-        _add(batch, slug, more, versioned, folders)
-        more = _hold(batch, versioned, source_id)
+        _add(batch, source.slug, more, versioned, folders)
+        more = _hold(batch, versioned, source.pk)
         batch.files += more
     return batch
 
