@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from django.db import connection, models
+from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
 T = TypeVar("T")
 
@@ -112,16 +112,22 @@ _PLAIN = {
 
 def _prepared(
     fields: Sequence[models.Field[Any, Any]], rows: Sequence[Sequence[Any]]
-) -> list[Sequence[Any]]:
+) -> list[tuple[Any, ...]]:
     """Rows as the driver takes them; only columns whose type needs it are adapted."""
-    adapted = [(i, f) for i, f in enumerate(fields) if type(f) not in _PLAIN]
-    if not adapted:
-        return list(rows)
-    prepared: list[Sequence[Any]] = []
-    for row in rows:
-        values = list(row)
-        for i, field in adapted:
-            if values[i] is not None:
-                values[i] = field.get_db_prep_save(values[i], connection)
-        prepared.append(values)
-    return prepared
+    columns = list(zip(*rows, strict=True))
+    for i, field in enumerate(fields):
+        if type(field) not in _PLAIN:
+            columns[i] = _adapted(field, columns[i])
+    return list(zip(*columns, strict=True))
+
+
+def _adapted(field: models.Field[Any, Any], values: Sequence[Any]) -> tuple[Any, ...]:
+    plain = connections[DEFAULT_DB_ALIAS]  # not the proxy: it costs as much as the work
+    if isinstance(field, models.JSONField):
+        return tuple(field.get_db_prep_save(value, plain) for value in values)
+    # Times and the like repeat.
+    made = {
+        value: None if value is None else field.get_db_prep_save(value, plain)
+        for value in set(values)
+    }
+    return tuple(made[value] for value in values)
