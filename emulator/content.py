@@ -123,13 +123,9 @@ class _Pattern(GeneratedContent):
     def __init__(self, number: int) -> None:
         super().__init__(f"pattern {number}", PATTERN_SIZE)
         self._states: dict[str, list[Any]] = {}
-        self._exact: dict[tuple[str, int], Any] = {}
 
     def state_at(self, name: str, length: int) -> Any:
         """A hash object that has read the first `length` bytes; the caller owns it."""
-        exact = self._exact.get((name, length))
-        if exact is not None:
-            return exact.copy()
         states = self._states.setdefault(name, [hashlib.new(name)])
         while len(states) <= length // PATTERN_STEP:
             following = states[-1].copy()
@@ -139,14 +135,18 @@ class _Pattern(GeneratedContent):
         step = length // PATTERN_STEP
         state = states[step].copy()
         state.update(self.read(step * PATTERN_STEP, length))
-        if len(self._exact) < _EXACT_STATES:
-            self._exact[name, length] = state.copy()
         return state
 
 
 @lru_cache(maxsize=PATTERNS)
 def _pattern(number: int) -> _Pattern:
     return _Pattern(number)
+
+
+@lru_cache(maxsize=_EXACT_STATES)
+def _states_at(number: int, length: int, *names: str) -> list[Any]:
+    """Of files of one size only the tails differ. To be copied, not updated."""
+    return [_pattern(number).state_at(name, length) for name in names]
 
 
 class PatternContent:
@@ -179,11 +179,11 @@ class PatternContent:
     def digests(self, names: Sequence[str]) -> list[str]:
         """Several digests for the price of one tail."""
         body_size, tail = self._parts()
-        pattern, found = _pattern(self._number), []
-        for name in names:
-            state = pattern.state_at(name, body_size)
+        found = []
+        for known in _states_at(self._number, body_size, *names):
+            state = known.copy()
             state.update(tail)
-            found.append(str(state.hexdigest()))
+            found.append(state.hexdigest())
         return found
 
     def _parts(self) -> tuple[int, bytes]:

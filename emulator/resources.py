@@ -18,6 +18,7 @@ from emulator.items import Item, User
 from emulator.world import Account, SharedDrive
 
 _EPOCH = date(1970, 1, 1)
+_MINUTES = [f"{minute // 60:02}:{minute % 60:02}:" for minute in range(1440)]
 DEFAULT_FILE = "kind,id,name,mimeType,resourceKey"
 HASH_FIELDS = {"md5Checksum": "md5", "sha1Checksum": "sha1", "sha256Checksum": "sha256"}
 
@@ -27,16 +28,14 @@ Renderer = Callable[[Item, Account, str], Any]
 
 def rfc3339(epoch_ms: int) -> str:
     """Epoch milliseconds as Google writes times."""
-    seconds, ms = divmod(epoch_ms, 1000)
-    minutes, second = divmod(seconds, 60)
-    hours, minute = divmod(minutes, 60)
-    day, hour = divmod(hours, 24)
-    return f"{_date(day)}T{hour:02}:{minute:02}:{second:02}.{ms:03}Z"
+    minutes, ms = divmod(epoch_ms, 60_000)
+    day, minute = divmod(minutes, 1440)
+    return f"{_date(day)}{_MINUTES[minute]}{ms // 1000:02}.{ms % 1000:03}Z"
 
 
 @lru_cache(maxsize=4096)
 def _date(day: int) -> str:
-    return (_EPOCH + timedelta(days=day)).isoformat()
+    return f"{_EPOCH + timedelta(days=day)}T"
 
 
 def user_json(user: User, *, me: bool) -> dict[str, Any]:

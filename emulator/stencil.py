@@ -6,6 +6,7 @@ a blank. So the quick way can differ from the true one in the blanks only. Every
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -19,15 +20,16 @@ from emulator.synthetic import LazyFile, file_values
 _HIGH, _LOW, _PARENT = "<sixteen-digits>", "<twelve-dig>", "<" + 26 * "p" + ">"
 _NAME, _WHEN_MS, _SIZE = "<number>", 999_999_999_999, 987_654_321_012
 _HASHES = ("md5", "sha1", "sha256")
-_BLANKS = {
-    _HIGH: "%(high)s",
-    _LOW: "%(low)s",
-    _PARENT: "%(parent)s",
-    _NAME: "%(name)s",
-    rfc3339(_WHEN_MS): "%(when)s",
-    str(_SIZE): "%(size)s",
-    **{f"<{name}>": f"%({name})s" for name in _HASHES},
+_NAMES = {
+    _HIGH: "high",
+    _LOW: "low",
+    _PARENT: "parent",
+    _NAME: "name",
+    rfc3339(_WHEN_MS): "when",
+    str(_SIZE): "size",
+    **{f"<{name}>": name for name in _HASHES},
 }
+_BLANK = re.compile(f"({'|'.join(map(re.escape, _NAMES))})")
 
 
 class _ProbeContent:
@@ -46,26 +48,29 @@ class Stencil:
 
     def __init__(self, render: Callable[[Item], dict[str, Any]]) -> None:
         probe = Item(*file_values(_HIGH + _LOW, _NAME, _PARENT, _ProbeContent(), _WHEN_MS))
-        text = orjson.dumps(render(probe)).decode().replace("%", "%%")
-        for own, blank in _BLANKS.items():
-            text = text.replace(own, blank)
-        self._text = text
-        self._hashes = [name for name in _HASHES if _BLANKS[f"<{name}>"] in text]
-        self._timed = "%(when)s" in text
+        text = orjson.dumps(render(probe)).decode()
+        # Text and names of blanks take turns.
+        self._pieces = _BLANK.split(text)
+        self._places: dict[str, list[int]] = {}
+        for place, own in enumerate(self._pieces[1::2]):
+            self._places.setdefault(_NAMES[own], []).append(2 * place + 1)
+        self._hashes = [name for name in _HASHES if name in self._places]
 
     def fill(self, file: LazyFile) -> orjson.Fragment:
         """The file's JSON, to be put into an answer as it is."""
-        number = file.number
+        number, pieces = file.number, self._pieces
         digits = f"{number:028d}"
         own = {
             "high": digits[:16],
             "low": digits[16:],
             "parent": f"{file.folder:028d}",
             "name": f"{number:07d}",
-            "size": file.size,
+            "size": str(file.size),
+            "when": rfc3339(file.when_ms) if "when" in self._places else "",
         }
-        if self._timed:
-            own["when"] = rfc3339(file.when_ms)
         if self._hashes:
             own.update(zip(self._hashes, file.digests(self._hashes), strict=True))
-        return orjson.Fragment(self._text % own)
+        for name, places in self._places.items():
+            for place in places:
+                pieces[place] = own[name]
+        return orjson.Fragment("".join(pieces))
