@@ -167,9 +167,23 @@ def reopen(key: str, error: BackupError, run: Run) -> None:
         _tell_open(key, error, retry_at, run)
 
 
+def outage(key: str, error: BackupError, run: Run) -> datetime:
+    """A whole stage has failed, whatever the files: open now. When it is to be tried next."""
+    fail(key, error, run)
+    row = Breaker.objects.get(key=key)
+    if _is_due(row) and Breaker.objects.filter(pk=row.pk, retry_at=row.retry_at).update(
+        state=_State.HALF_OPEN
+    ):
+        reopen(key, error, run)
+        row.refresh_from_db()
+    return row.retry_at or timezone.now() + timedelta(seconds=FIRST_PAUSE_S)
+
+
 def close(key: str, run: Run) -> bool:
     """It works: what has waited for it is due at once. Whether it was open."""
     rows = Breaker.objects.filter(key=key)
+    if not rows.exclude(state=_State.CLOSED, failures=0).exists():
+        return False
     rows.filter(state=_State.CLOSED).update(failures=0)
     closed = rows.exclude(state=_State.CLOSED).update(
         state=_State.CLOSED,
@@ -224,11 +238,11 @@ def try_is_due(source: Source) -> bool:
     )
 
 
-def lasting(source: Source) -> Breaker | None:
-    """A breaker of the source that has been open for too long, if any."""
+def lasting(source: Source, kind: str) -> Breaker | None:
+    """Of the source's destinations or account: a breaker that has been open for too long."""
     since = timezone.now() - GIVE_UP_AFTER
-    old = [r for r in open_rows(source).values() if r.opened_at and r.opened_at < since]
-    return min(old, key=lambda row: row.opened_at or since, default=None)
+    rows = [row for key, row in open_rows(source).items() if key.startswith(kind)]
+    return next((row for row in rows if row.opened_at and row.opened_at < since), None)
 
 
 def _is_due(row: Breaker) -> bool:

@@ -21,7 +21,7 @@ from django_q.tasks import async_task
 
 from accounts.tokens import require_reconnect
 from syncapp import pacing
-from syncapp.engine import drain, moving, queues, record, runs, scanning, verify
+from syncapp.engine import breakers, drain, moving, queues, record, runs, scanning, verify
 from syncapp.engine import lane as lanes
 from syncapp.engine.beat import Beat, LaneLost
 from syncapp.errors import BackupError, ReconnectRequired, TransientError
@@ -112,6 +112,8 @@ def _wanted(run: Run, open_lanes: int) -> int:
         source_id=run.source_id, state=Version.State.PENDING, due_at__lte=timezone.now()
     )
     waiting = due.values("pk")[: share * settings.FILES_IN_FLIGHT].count()
+    if not waiting and not open_lanes:
+        return int(breakers.try_is_due(run.source))
     more = -(-waiting // settings.FILES_IN_FLIGHT)
     return min(open_lanes + more, max(share, open_lanes))
 
@@ -171,9 +173,14 @@ def _work(run: Run, lane: Lane, beat: Beat) -> None:
         _again_later(run, TransientError(message, code="internal_error"))
     else:
         Run.objects.filter(pk=run.pk).update(faults=0, retry_at=None)
+        if lane.stage == Run.Stage.SCAN:
+            breakers.close(breakers.account_key(run.source.account_id), run)
 
 
 def _again_later(run: Run, error: TransientError) -> None:
+    if run.stage == Run.Stage.SCAN and breakers.is_outage(error):
+        _wait_for_google(run, error)
+        return
     run.refresh_from_db()
     faults = run.faults + 1
     if faults >= MOST_FAULTS:
@@ -190,3 +197,12 @@ def _again_later(run: Run, error: TransientError) -> None:
         source=run.source,
         run=run,
     )
+
+
+def _wait_for_google(run: Run, error: TransientError) -> None:
+    """The run goes on by itself when Google answers again, or ends after an hour without it."""
+    retry_at = breakers.outage(breakers.account_key(run.source.account_id), error, run)
+    if breakers.lasting(run.source, "account"):
+        runs.fail(run, error)
+    else:
+        Run.objects.filter(pk=run.pk).update(retry_at=retry_at)

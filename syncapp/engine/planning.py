@@ -73,7 +73,10 @@ def _make_again(source: Source, wanted: Sequence[int], state: str) -> None:
 
 
 def _unblock(source: Source, wanted: Sequence[int]) -> None:
-    """A new run tries stopped destinations again; the first refusal stops them again."""
+    """A new run tries stopped destinations again; the first refusal stops them again.
+
+    One that is only let alone for a while stays so: its breaker knows when it is tried.
+    """
     Destination.objects.filter(pk__in=wanted).exclude(blocked_code="").update(
         blocked_code="", blocked_reason="", blocked_at=None
     )

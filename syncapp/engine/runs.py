@@ -9,17 +9,20 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import timedelta
 
+from django.conf import settings
 from django.db import IntegrityError as DatabaseConflict
 from django.db import transaction
+from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from syncapp.engine import record
-from syncapp.engine.planning import DESTINATION_BLOCKED, plan_lacking
+from syncapp.engine import breakers, record
+from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN, plan_lacking
 from syncapp.errors import BackupError, ConfigurationError
-from syncapp.models import Copy, Event, File, Run, Source, Version, Worker
+from syncapp.models import Breaker, Copy, Event, File, Run, Source, Version, Worker
 
 WORKER_SILENT_S = 15
+LATER = timedelta(minutes=10)  # what is due no sooner is left to a later run
 
 
 def request_backup(
@@ -121,24 +124,48 @@ def move_on(run: Run, stage: str, to: str) -> bool:
 
 
 def finish_if_done(run: Run) -> bool:
-    """End a transferring run when nothing waits but for stopped destinations."""
+    """End a transferring run when nothing waits but for what no run can hurry.
+
+    That is: a stopped destination, a wait that Google has asked for, an outage that lasts.
+    """
     waiting = Version.objects.filter(source_id=run.source_id, state=Version.State.PENDING)
-    if waiting.exclude(error_code=DESTINATION_BLOCKED).exists():
+    soon = timezone.now() + max(LATER, timedelta(seconds=settings.LEASE_SECONDS))
+    held_up = Q(error_code__in=[DESTINATION_BLOCKED, DESTINATION_DOWN])
+    if waiting.filter(due_at__lte=soon).exclude(held_up).exists():
         return False
+    outage = None
+    if waiting.filter(error_code=DESTINATION_DOWN).exists():
+        outage = breakers.lasting(run.source, "destination")
+        if outage is None:
+            return False
     run.refresh_from_db()
-    blocked = waiting.count()
+    return _finish(run, waiting.exclude(held_up), waiting.filter(held_up).count(), outage)
+
+
+def _finish(run: Run, deferred: QuerySet[Version], held_up: int, outage: Breaker | None) -> bool:
+    wait = deferred.aggregate(files=Count("pk"), until=Min("due_at"))
+    Run.objects.filter(pk=run.pk).update(files_deferred=wait["files"])
     failed = Version.objects.filter(
         source_id=run.source_id, current=True, state=Version.State.FAILED
     ).count()
     refused = refused_files(run.source_id)
-    if blocked or failed:
-        parts = [f"{failed} files failed"] * bool(failed) + [
-            f"{blocked} files wait for a stopped destination"
-        ] * bool(blocked)
-        return _end(run, Run.Outcome.FAILED, "files_failed", " and ".join(parts) + ".")
+    parts = [f"{failed} files failed"] * bool(failed)
+    if held_up:
+        why = f": {outage.error_message.rstrip('.')}" if outage else " for a stopped destination"
+        parts.append(f"{held_up} files wait{why}")
+    if wait["files"]:
+        until = timezone.localtime(wait["until"])
+        what = f"{wait['files']} files wait for Google's download quota"
+        parts.append(f"{what} until {until:%Y-%m-%d %H:%M}; the next run takes them then")
+    told = f"{' and '.join(parts)}." if parts else ""
+    if failed or held_up:
+        code = outage.error_code if outage else "files_failed"
+        return _end(run, Run.Outcome.FAILED, code, told)
     if refused:
-        message = f"All stored but {refused} files that Google does not give; each has its reason."
-        return _end(run, Run.Outcome.WARNINGS, "", message)
+        but = f"All stored but {refused} files that Google does not give; each has its reason."
+        told = f"{but} {told}".rstrip()
+    if told:
+        return _end(run, Run.Outcome.WARNINGS, "", told)
     return _end(run, Run.Outcome.OK, "", f"{run.files_done} files stored.")
 
 

@@ -1,0 +1,71 @@
+"""Services that stop answering, or answer "later": runs wait and complete by themselves."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from syncapp.engine import breakers, dispatch, runs
+from syncapp.models import Breaker, Event, Lane, Run, Version
+from tests.engine.conftest import Setting
+
+LIST = "/drive/v3/files[?]"
+
+
+def step(run: Run) -> None:
+    """One tick, and whatever lanes it asks for; nothing is hurried."""
+    dispatch.tick()
+    for lane in Lane.objects.filter(run=run, owner="", ended_at__isnull=True):
+        dispatch.work(lane.pk)
+    run.refresh_from_db()
+
+
+def test_a_file_that_google_holds_back_for_hours_does_not_keep_the_run_open(few: Setting) -> None:
+    few.control.add_fault("alt=media", status=403, reason="downloadQuotaExceeded", count=1)
+    run, _ = runs.request_backup(few.source)
+    for _ in range(3):
+        step(run)
+    assert run.outcome == Run.Outcome.WARNINGS, run.error_message
+    assert (run.files_done, run.files_deferred) == (39, 1)
+    waiting = Version.objects.get(state=Version.State.PENDING)
+    assert waiting.error_code == "download_quota_exceeded"
+    assert timedelta(minutes=40) < waiting.due_at - timezone.now() < timedelta(hours=2)
+    told = Event.objects.get(code="run_warnings").message
+    assert "1 files wait for Google's download quota until" in told
+    run = few.back_up()  # `back_up` makes what waits due
+    assert (run.outcome, run.files_done) == (Run.Outcome.OK, 1), run.error_message
+
+
+def test_a_scan_waits_for_google_and_goes_on_by_itself(few: Setting) -> None:
+    few.control.add_fault(LIST, status=503)
+    run, _ = runs.request_backup(few.source)
+    step(run)
+    key = breakers.account_key(few.source.account_id)
+    row = Breaker.objects.get(key=key)
+    assert row.state == Breaker.State.OPEN
+    assert run.retry_at == row.retry_at
+    for _ in range(8):  # longer than MOST_FAULTS
+        Run.objects.update(retry_at=None)
+        Breaker.objects.update(retry_at=timezone.now())
+        step(run)
+    assert run.ended_at is None
+    few.control.clear_faults()
+    Run.objects.update(retry_at=None)
+    few.work(run)
+    assert run.outcome == Run.Outcome.OK, run.error_message
+    assert Breaker.objects.get(key=key).state == Breaker.State.CLOSED
+    assert Event.objects.filter(code="account_up").count() == 1
+
+
+def test_a_scan_that_google_does_not_answer_for_an_hour_ends_its_run(few: Setting) -> None:
+    few.control.add_fault(LIST, status=503)
+    run, _ = runs.request_backup(few.source)
+    step(run)
+    hours = timedelta(hours=2)
+    Breaker.objects.update(opened_at=timezone.now() - hours, retry_at=timezone.now())
+    Run.objects.update(retry_at=None)
+    step(run)
+    assert (run.outcome, run.error_code) == (Run.Outcome.FAILED, "unavailable")
+    few.control.clear_faults()
+    assert few.back_up().outcome == Run.Outcome.OK
