@@ -15,7 +15,7 @@ from allauth.socialaccount.models import SocialAccount, SocialLogin
 from allauth.socialaccount.signals import social_account_added, social_account_updated
 from django.db import transaction
 from django.db.models import F, ProtectedError
-from django.dispatch import receiver
+from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -25,6 +25,9 @@ from accounts.scopes import unticked_reason
 from syncapp.errors import BackupError
 
 logger = logging.getLogger(__name__)
+
+# Sent with `account` while its consent still lasts: what was asked of Google can be called off.
+unlinking = Signal()
 
 _NOTHING_LASTING = (
     "Google gave no lasting permission. Press Reconnect; if it comes back, remove this app at "
@@ -114,6 +117,7 @@ class Unlinked:
 
 def unlink(account: GoogleAccount) -> Unlinked:
     """Revoke at Google and erase the tokens; they are erased even if Google can't be told."""
+    unlinking.send(GoogleAccount, account=account)
     problem = _revoke(account)
     social = SocialAccount.objects.filter(user=account.user, provider="google", uid=account.uid)
     with transaction.atomic():

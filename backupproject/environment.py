@@ -264,6 +264,19 @@ VARIABLES = (
     Variable("WORKERS", whole(1, 64), "2", "Worker processes on this host."),
     Variable("FILES_IN_FLIGHT", whole(1, 256), "16", "Files each worker moves at once."),
     Variable("LEASE_SECONDS", whole(3, 3600), "60", "A dead worker's files are free after this."),
+    Variable(
+        "POLL_SECONDS",
+        whole(5, 3600),
+        "60",
+        "How often the change log of a real-time source is read (ten times rarer while Google "
+        "reports changes by push).",
+    ),
+    Variable(
+        "PUSH",
+        choice("auto", "off"),
+        "auto",
+        "Let Google call PUBLIC_URL when something changes, where that is a public https address.",
+    ),
     Variable("SPOOL_DIR", text, "", "Temporary folder for bytes in flight (DATA_DIR/spool)."),
     Variable("SPOOL_BUDGET", size(64 * 1024**2), "100G", "Most temporary disk, all workers."),
     Variable("SPOOL_MEMORY", size(16 * 1024**2), "64M", "Most bytes in flight in one worker."),

@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from syncapp.admin.base import ReadOnlyAdmin
-from syncapp.models import Attempt, Event, Lane, Run, Worker
+from syncapp.models import Attempt, Channel, Event, Lane, Run, Worker
 
 
 @admin.register(Run)
@@ -67,3 +67,15 @@ class LaneAdmin(ReadOnlyAdmin):
     def run_link(self, lane: Lane) -> SafeString:
         """The run, as a link to its admin page."""
         return format_html('<a href="../run/{}/change/">{}</a>', lane.run_id, lane.run)
+
+
+@admin.register(Channel)
+class ChannelAdmin(ReadOnlyAdmin):
+    """Push channels of Google's. Their tokens are shown by nothing."""
+
+    list_display = ("channel_id", "source", "scope", "expires_at", "last_message_at", "messages")
+    list_filter = ("source",)
+    list_select_related = ("source",)
+    search_fields = ("=channel_id", "=scope")
+    search_help_text = "A whole channel id, or a shared drive's id."
+    exclude = ("token",)

@@ -22,6 +22,7 @@ from django.utils import timezone
 
 from syncapp.engine import dispatch
 from syncapp.engine.keeper import Keeper
+from syncapp.engine.schedule import Schedule
 from syncapp.models import Worker
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Supervisor:
             Keeper(queue, hands, self.host, grace_s) for queue, hands in settings.QUEUES.items()
         ]
         self._next_tick = 0.0
+        self._schedule = Schedule()
 
     def run(self) -> int:
         """Until SIGTERM or SIGINT; 0 if all that was in flight could be finished."""
@@ -70,6 +72,7 @@ class Supervisor:
             host=self.host, pid=os.getpid(), defaults={"heartbeat_at": now}
         )
         Worker.objects.filter(heartbeat_at__lt=now - _FORGET_AFTER).delete()
+        self._schedule.tick()
         dispatch.tick()
         for keeper in self.keepers:
             keeper.replace_if_hung()

@@ -6,7 +6,7 @@ from django.utils.functional import lazy
 from django.views.generic import RedirectView
 
 from syncapp.web import events
-from syncapp.web.views import dashboard, destinations, files, health, history, sources
+from syncapp.web.views import dashboard, destinations, files, health, history, hooks, sources
 
 # The hashed name of a static file is known only once they are collected.
 _icon = lazy(static, str)("app/favicon.svg")
@@ -20,6 +20,7 @@ urlpatterns = [
     path("events/", events.stream, name="events"),
     path("healthz", health.healthz, name="healthz"),
     path("healthz/worker", health.worker, name="healthz_worker"),
+    path("hooks/google-drive/", hooks.google_drive, name="google_drive_push"),
     path("files/", files.files, name="files"),
     path("log/", history.log, name="log"),
     path("runs/<int:run_id>/", history.run, name="run"),

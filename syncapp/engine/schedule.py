@@ -1,0 +1,207 @@
+"""When each source is looked at, and what happens then. Part of every supervisor's tick.
+
+`Source.next_at` is the only clock. Whoever moves it on, by compare-and-set, acts: so a source is
+looked at once, with any number of hosts. A source that is at work, paused, stopped or kept nowhere
+keeps its `next_at` in the past and is looked at as soon as that is over: what was missed comes
+once. Must not ask Google anything: that is a worker's (`poll`).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+from django_q.tasks import async_task
+
+from accounts.models import GoogleAccount
+from syncapp.engine import cron, push, queues, record, runs
+from syncapp.errors import ConfigurationError, Deferred, QuotaExhausted, ReconnectRequired
+from syncapp.models import Destination, Run, Source, Version
+
+log = logging.getLogger(__name__)
+POLL, STOP_PUSH = "syncapp.tasks.poll", "syncapp.tasks.stop_push"
+MOST_AT_ONCE = 200  # sources a tick; the others come with the next
+CARE_S = 30.0
+RETRY_FIRST = timedelta(minutes=1)
+RETRY_MOST, RETRY_FILES_MOST = timedelta(hours=1), timedelta(hours=24)
+QUOTA_PAUSE = timedelta(hours=1)
+CLOCK_SLACK = timedelta(minutes=1)
+_RUNS_LOOKED_AT = 12  # doubling from a minute, more failures in a row change nothing
+
+
+class Schedule:
+    """One per supervisor: `tick` every second, the rarer care now and then."""
+
+    def __init__(self) -> None:
+        self._care_at = 0.0
+
+    def tick(self) -> None:
+        """Look at what is due."""
+        if time.monotonic() >= self._care_at:
+            self._care_at = time.monotonic() + CARE_S
+            care(timezone.now())
+        look(timezone.now())
+
+
+def zone_of(source: Source) -> str:
+    """The time zone of its schedule."""
+    return source.time_zone or settings.TIME_ZONE
+
+
+def next_time(source: Source, now: datetime) -> datetime | None:
+    """When it is looked at after `now`; None: only when asked."""
+    if source.mode == Source.Mode.SCHEDULED:
+        return cron.next_after(source.cron, zone_of(source), now)
+    return now + push.pace(source) if source.mode == Source.Mode.REALTIME else None
+
+
+def begin_anew(source: Source) -> None:
+    """Set the next time after the mode, the schedule or its zone was changed, or after a pause."""
+    now = timezone.now()
+    source.next_at = None if source.mode == Source.Mode.MANUAL else now
+    if source.mode == Source.Mode.SCHEDULED and source.runs.filter(kind=Run.Kind.BACKUP).exists():
+        source.next_at = next_time(source, now)
+    Source.objects.filter(pk=source.pk).update(next_at=source.next_at)
+    record.changed(source)
+
+
+def look(now: datetime) -> int:
+    """Act on each source whose time has come; on how many."""
+    due = Q(next_at__isnull=True) | Q(next_at__lte=now)
+    found = _watched().filter(due).order_by(F("next_at").asc(nulls_first=True))[:MOST_AT_ONCE]
+    return sum(_act(source, now) for source in found)
+
+
+def _act(source: Source, now: datetime) -> bool:
+    try:
+        following = next_time(source, now)
+    except ConfigurationError as error:  # a time zone that this system no longer knows
+        runs.block(source, error)
+        return False
+    moved = Source.objects.filter(pk=source.pk, next_at=source.next_at)
+    if not moved.update(next_at=following):
+        return False  # another host was quicker, or a person changed it
+    trigger = _reason(source, now, following)
+    log.info("schedule.due source=%d trigger=%s next=%s", source.pk, trigger, following)
+    if trigger is None:
+        async_task(POLL, source.pk, cluster=queues.SCAN)
+    else:
+        runs.request_backup(source, trigger=trigger, full=trigger == Run.Trigger.RECONCILE)
+    return True
+
+
+def _able() -> QuerySet[Source]:
+    """Sources for which a backup may begin now."""
+    active = Run.objects.filter(source=OuterRef("pk"), kind=Run.Kind.BACKUP, ended_at__isnull=True)
+    kept = Destination.objects.filter(sources=OuterRef("pk"), enabled=True)
+    free = Source.objects.filter(~Exists(active), Exists(kept), paused=False, blocked_code="")
+    return free.select_related("owner")
+
+
+def _watched() -> QuerySet[Source]:
+    return _able().exclude(mode=Source.Mode.MANUAL)
+
+
+def _reason(source: Source, now: datetime, following: datetime | None) -> Run.Trigger | None:
+    """What to begin a backup for; None: ask the change log first."""
+    last = _last_runs(source)
+    if not last:
+        return Run.Trigger.SCHEDULE
+    rested = _rested(last, now)
+    if rested and _reconcile_due(source, now, following):
+        return Run.Trigger.RECONCILE
+    if source.mode == Source.Mode.SCHEDULED:
+        return Run.Trigger.SCHEDULE
+    unfinished = last[0].outcome in (Run.Outcome.FAILED, Run.Outcome.CANCELLED)
+    return Run.Trigger.DEFERRED if unfinished and rested else None
+
+
+def _last_runs(source: Source) -> Sequence[Run]:
+    ended = Run.objects.filter(source=source, kind=Run.Kind.BACKUP, ended_at__isnull=False)
+    return list(ended.order_by("-pk")[:_RUNS_LOOKED_AT])
+
+
+def _rested(last: Sequence[Run], now: datetime) -> bool:
+    """Whether a backup that failed may be begun again: later after each failure in a row."""
+    failures = 0
+    while failures < len(last) and last[failures].outcome == Run.Outcome.FAILED:
+        failures += 1
+    newest = last[0]
+    if newest.outcome == Run.Outcome.CANCELLED:
+        wait = RETRY_FILES_MOST  # a person did not want it now
+    elif not failures:
+        return True
+    else:
+        most = RETRY_FILES_MOST if newest.error_code == "files_failed" else RETRY_MOST
+        wait = min(RETRY_FIRST * 2 ** (failures - 1), most)
+    return newest.ended_at is None or abs(now - newest.ended_at) >= wait
+
+
+def _reconcile_due(source: Source, now: datetime, following: datetime | None) -> bool:
+    """Whether the whole listing is to be read again: by now, or before the schedule's next time.
+
+    A scan that ended in the future was made before the clock was set back.
+    """
+    if not source.reconcile_days:
+        return False
+    scanned = source.scanned_at
+    if scanned is None or scanned > now + CLOCK_SLACK:
+        return True
+    by = following if source.mode == Source.Mode.SCHEDULED and following else now
+    return scanned + timedelta(days=source.reconcile_days) <= by
+
+
+def care(now: datetime) -> None:
+    """What need not be looked at every second."""
+    _correct_clocks(now)
+    _free(now)
+    _begin_deferred(now)
+    for source_id in push.to_stop(now):
+        async_task(STOP_PUSH, source_id, cluster=queues.SCAN)
+
+
+def _correct_clocks(now: datetime) -> None:
+    """A next time later than the mode gives was set before the clock was set back."""
+    for source in _watched().filter(next_at__gt=now + CLOCK_SLACK):
+        latest = next_time(source, now)
+        if latest is None or (source.next_at and source.next_at > latest + CLOCK_SLACK):
+            Source.objects.filter(pk=source.pk, next_at=source.next_at).update(next_at=latest)
+
+
+def _free(now: datetime) -> None:
+    """Let sources go on whose reason to stop is over."""
+    blocked = Source.objects.exclude(blocked_code="")
+    spent = Run.objects.filter(
+        source=OuterRef("pk"), kind=Run.Kind.BACKUP, ended_at__gt=now - QUOTA_PAUSE
+    )
+    over = (
+        Q(
+            blocked_code=ReconnectRequired.code,
+            account__state=GoogleAccount.State.CONNECTED,
+        )
+        | Q(Exists(Destination.objects.filter(sources=OuterRef("pk"), enabled=True)))
+        & Q(blocked_code="no_destination")
+        | Q(~Exists(spent), blocked_code=QuotaExhausted.code)
+    )
+    for source in blocked.filter(over).select_related("owner"):
+        runs.unblock(source)
+
+
+def _begin_deferred(now: datetime) -> None:
+    """Begin a backup for files that Google had asked to come back for later."""
+    newest = Run.objects.filter(source=OuterRef("pk"), kind=Run.Kind.BACKUP).order_by("-pk")
+    put_off = _able().annotate(deferred=newest.values("files_deferred")[:1]).filter(deferred__gt=0)
+    for source in put_off:
+        due = Version.objects.filter(
+            source=source,
+            state=Version.State.PENDING,
+            due_at__lte=now,
+            error_code=Deferred.code,
+        )
+        if due.exists():
+            runs.request_backup(source, trigger=Run.Trigger.DEFERRED)
