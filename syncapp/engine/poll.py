@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.tokens import require_reconnect
-from syncapp.engine import dispatch, push, runs
+from syncapp.engine import dispatch, drain, push, runs
 from syncapp.engine.adapters import source_for
 from syncapp.engine.sets import chunks
 from syncapp.errors import (
@@ -70,7 +70,7 @@ def _wanted(source: Source) -> bool:
 
 
 def _ask(source: Source, now: datetime) -> None:
-    reader = source_for(source)
+    reader = source_for(source, drain.asked)
     try:
         position = _nothing_new(source, reader)
     except CursorRejected:
