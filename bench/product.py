@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import django
 from cryptography.fernet import Fernet
+from django.core.management import call_command
 
 from bench import measure
 from bench.stand import ROOT, Stand
+from emulator.control import Control
 from emulator.tokens import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 
 if TYPE_CHECKING:
@@ -52,26 +54,33 @@ def configure(folder: Path, **changes: str) -> None:
     )
     (folder / "data").mkdir(exist_ok=True)
     django.setup()
-    manage("migrate", "--no-input", "--verbosity", "0")
-
-
-def manage(*arguments: str) -> str:
-    """A command of manage.py that must succeed; what it printed."""
-    command = [sys.executable, "manage.py", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    if done.returncode:
-        raise RuntimeError(f"manage.py {arguments[0]}: {done.stderr[-2000:]}")
-    return done.stdout
+    call_command("migrate", interactive=False, verbosity=0)
 
 
 def link(stand: Stand) -> Source:
     """An owner, the linked account, a source, and one destination for each sink."""
+    source = link_source(stand.control)
+    secrets = {"access_key_id": "bench", "secret_access_key": "bench-secret"}
+    for sink in stand.sinks:
+        options = {"provider": "other", "endpoint": sink.url, "bucket": sink.bucket}
+        source.destinations.create(
+            owner=source.owner,
+            name=sink.name,
+            kind="s3",
+            options={**options, "prefix": "ours"},
+            secrets=json.dumps(secrets),
+        )
+    return source
+
+
+def link_source(control: Control) -> Source:
+    """An owner, the linked account and a source without destinations."""
     from django.utils import timezone
 
     from accounts.models import GoogleAccount, User
     from syncapp.models import Source
 
-    token, account = stand.control.token(), stand.control.accounts()[0]
+    token, account = control.token(), control.accounts()[0]
     owner = User.objects.create_superuser("owner", "owner@example.org", "a long passphrase")
     linked = GoogleAccount.objects.create(
         user=owner,
@@ -82,20 +91,9 @@ def link(stand: Stand) -> Source:
         refresh_token=token["refresh_token"],
         expires_at=timezone.now() + timedelta(hours=1),
     )
-    source = Source.objects.create(
+    return Source.objects.create(
         owner=owner, account=linked, name="Drive", slug="drive", mode="manual"
     )
-    secrets = {"access_key_id": "bench", "secret_access_key": "bench-secret"}
-    for sink in stand.sinks:
-        options = {"provider": "other", "endpoint": sink.url, "bucket": sink.bucket}
-        source.destinations.create(
-            owner=owner,
-            name=sink.name,
-            kind="s3",
-            options={**options, "prefix": "ours"},
-            secrets=json.dumps(secrets),
-        )
-    return source
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,26 @@ from tests.servers.process import free_port, wait_for_words
 SUPERUSER = "backup"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Postgres:
     """A running server."""
 
     port: int
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it on its folder and wait until it answers."""
+        (self.folder / "log").unlink(missing_ok=True)
+        self.process = _start(self, self.folder, _as_whom(self.folder))
+        wait_for_words(self.process.pid, self.folder / "log", "ready to accept connections")
+
+    def stop(self) -> None:
+        """Stop it at once; what was committed stays (the machine goes on)."""
+        if self.process is not None:
+            self.process.send_signal(signal.SIGQUIT)
+            self.process.wait()
+            self.process = None
 
     def url(self, database: str = "postgres") -> str:
         """The address of a database, as DATABASE_URL wants it."""
@@ -55,14 +70,12 @@ def running_postgres() -> Iterator[Postgres]:
         initdb = [_program("initdb"), "-D", str(folder / "data"), "-U", SUPERUSER]
         initdb += ["--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync"]
         subprocess.run([*as_whom, *initdb], check=True, capture_output=True, cwd=folder)
-        server = Postgres(free_port())
-        process = _start(server, folder, as_whom)
+        server = Postgres(free_port(), folder)
         try:
-            wait_for_words(process.pid, folder / "log", "ready to accept connections")
+            server.start()
             yield server
         finally:
-            process.send_signal(signal.SIGQUIT)
-            process.wait()
+            server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
