@@ -151,13 +151,13 @@ def ended(run: Run, host: Host) -> Run:
 
     from syncapp.models import Version
 
+    deferred = Version.objects.filter(state="pending", error_code="download_quota_exceeded")
     deadline = time.monotonic() + CALM_S
     while True:
         host.keep()
         if tried(lambda: run.refresh_from_db() or True) and run.ended_at is not None:
             return run
         assert time.monotonic() < deadline, f"stuck: {run} in {run.stage}: {run.error_message}"
-        deferred = Version.objects.filter(state="pending", error_code="download_quota_exceeded")
         tried(lambda: deferred.update(due_at=timezone.now()))
         time.sleep(0.1)
 
