@@ -15,7 +15,7 @@ from django.forms.models import ModelFormMetaclass
 
 from accounts.models import User
 from syncapp.destinations import destination_class
-from syncapp.engine import destination_setup
+from syncapp.engine import bandwidth, destination_setup
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination
 from syncapp.types import Option
@@ -23,7 +23,20 @@ from syncapp.types import Option
 PREFIX = "option_"  # so that no option can be taken for a field of the model
 
 
-class OptionsForm(forms.ModelForm):  # type: ignore[type-arg]
+class BandwidthForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A form with a bandwidth limit in it."""
+
+    def clean_bwlimit(self) -> str:
+        """The limit, if it is one."""
+        text = " ".join(str(self.cleaned_data["bwlimit"]).split())
+        try:
+            bandwidth.parse(text)
+        except ConfigurationError as error:
+            raise ValidationError(error.message) from error
+        return text
+
+
+class OptionsForm(BandwidthForm):
     """Name and options of a destination. Valid only if an adapter can be made of them."""
 
     kind: ClassVar[str]
@@ -31,7 +44,7 @@ class OptionsForm(forms.ModelForm):  # type: ignore[type-arg]
 
     class Meta:
         model = Destination
-        fields = ["name"]
+        fields = ["name", "bwlimit"]
         help_texts = {"name": "How you call it, for example “Scaleway Paris”."}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,6 +57,7 @@ class OptionsForm(forms.ModelForm):  # type: ignore[type-arg]
                 field.widget.attrs["placeholder"] = "unchanged"
             elif option.name in self.instance.options:
                 field.initial = self.instance.options[option.name]
+        self.order_fields([name for name in self.fields if name != "bwlimit"])
 
     def clean(self) -> dict[str, Any]:
         """Hold the options against the kind itself, which knows best."""

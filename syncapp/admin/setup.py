@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
@@ -17,7 +16,7 @@ from syncapp.destinations import destination_class
 from syncapp.engine import destination_setup, record, runs, source_setup
 from syncapp.errors import BackupError
 from syncapp.models import Destination, Source
-from syncapp.option_forms import PREFIX, form_for
+from syncapp.option_forms import PREFIX, BandwidthForm, form_for
 
 if TYPE_CHECKING:
     _SourceAdmin = admin.ModelAdmin[Source]
@@ -30,7 +29,7 @@ def _by(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
-class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
+class SourceForm(BandwidthForm):
     """Nothing of one person's may lead to another's."""
 
     def clean(self) -> dict[str, Any]:
@@ -59,7 +58,7 @@ class SourceAdmin(_SourceAdmin):
     raw_id_fields = ("owner", "account")
     filter_horizontal = ("destinations",)
     fields = (
-        *("owner", "account", "name", "kind", "destinations", "paused"),
+        *("owner", "account", "name", "kind", "destinations", "bwlimit", "paused"),
         *("slug", "scanned_at", "blocked_code", "blocked_reason", "created_at"),
     )
     readonly_fields = ("slug", "scanned_at", "blocked_code", "blocked_reason", "created_at")
@@ -167,7 +166,7 @@ class DestinationAdmin(_DestinationAdmin):
     ) -> Any:
         """The form of the kind, with its options as fields."""
         kw["form"] = form_for(self._kind(request, obj), _by(request))
-        kw["fields"] = ["name", "enabled"] + ([] if obj else ["owner", "kind"])
+        kw["fields"] = ["name", "enabled", "bwlimit"] + ([] if obj else ["owner", "kind"])
         return super().get_form(request, obj, change, **kw)
 
     def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
@@ -177,7 +176,7 @@ class DestinationAdmin(_DestinationAdmin):
     def get_fields(self, request: HttpRequest, obj: Destination | None = None) -> Any:
         """The row's own fields, then the options."""
         options = destination_class(self._kind(request, obj)).options
-        named = ["owner", "kind", "name", "enabled", *(PREFIX + o.name for o in options)]
+        named = ["owner", "kind", "name", "enabled", *(PREFIX + o.name for o in options), "bwlimit"]
         return [*named, *self._state] if obj else named
 
     def get_readonly_fields(self, request: HttpRequest, obj: Destination | None = None) -> Any:

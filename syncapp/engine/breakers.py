@@ -225,7 +225,18 @@ def free_waiting(key: str) -> None:
 def open_rows(source: Source) -> dict[str, Breaker]:
     """The breakers of a source that are not closed, by key."""
     ids = source.destinations.filter(enabled=True).values_list("pk", flat=True)
-    keys = [account_key(source.account_id), *map(destination_key, ids)]
+    return open_of(ids, [source.account_id])
+
+
+def down_until(destination: Destination) -> datetime | None:
+    """When a destination that is not reachable is tried next; None while it works."""
+    rows = Breaker.objects.filter(key=destination_key(destination.pk)).exclude(state=_State.CLOSED)
+    return rows.values_list("retry_at", flat=True).first()
+
+
+def open_of(destinations: Iterable[int], accounts: Iterable[int]) -> dict[str, Breaker]:
+    """Those that are not closed, by key; one query."""
+    keys = [*map(destination_key, destinations), *map(account_key, accounts)]
     rows = Breaker.objects.filter(key__in=keys).exclude(state=_State.CLOSED)
     return {row.key: row for row in rows}
 

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 
 from django.db.models import Count
+from django.utils import timezone
 
-from syncapp.engine import runs
+from syncapp.engine import breakers, runs
 from syncapp.engine.absorb import IN_TRASH
-from syncapp.models import Copy, Destination, Run, Source, Version, Worker
+from syncapp.models import Breaker, Copy, Destination, Run, Source, Version, Worker
 from syncapp.types import Content
 
 # Causes of a run's end that are counted file by file, or stand at a destination.
@@ -74,6 +75,7 @@ class Health:
     workers: list[Worker]
     sources: list[SourceHealth]
     destinations: list[Destination]
+    down: dict[str, Breaker] = field(default_factory=dict)  # breakers that are open, by key
 
     @property
     def findings(self) -> list[Finding]:
@@ -91,11 +93,16 @@ class Health:
 def examine() -> Health:
     """Look at everything there is."""
     sources = Source.objects.select_related("account", "owner").order_by("pk")
+    destinations = list(Destination.objects.order_by("pk"))
     return Health(
         worker_alive=runs.worker_alive(),
         workers=list(Worker.objects.order_by("host", "pid")),
         sources=[_examine_source(source) for source in sources],
-        destinations=list(Destination.objects.order_by("pk")),
+        destinations=destinations,
+        down=breakers.open_of(
+            [destination.pk for destination in destinations],
+            [source.account_id for source in sources],
+        ),
     )
 
 
@@ -109,10 +116,24 @@ def judge(health: Health) -> Iterator[Finding]:
         )
     for destination in health.destinations:
         yield from _judge_destination(destination)
+        if row := health.down.get(breakers.destination_key(destination.pk)):
+            message = f"The destination “{destination.name}” is not reachable: {told(row)}"
+            yield Finding(Level.FAILED, "destination_down", message, None, destination.pk)
     for state in health.sources:
         yield from _judge_source(state)
+        if row := health.down.get(breakers.account_key(state.source.account_id)):
+            message = f"Google does not answer for “{state.source.name}”: {told(row)}"
+            yield Finding(Level.FAILED, "google_down", message, state.source.pk)
     if health.sources:
         yield _summary(health.sources)
+
+
+def told(row: Breaker) -> str:
+    """Why a breaker is open, and when it is tried next."""
+    if row.retry_at is None or row.state == Breaker.State.HALF_OPEN:
+        return f"{row.error_message} It is being tried again."
+    at = timezone.localtime(row.retry_at)
+    return f"{row.error_message} The next try is at {at:%H:%M:%S}."
 
 
 def _judge_destination(destination: Destination) -> Iterator[Finding]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from accounts.models import GoogleAccount, User
+from syncapp.engine import breakers, health
 from syncapp.engine.absorb import IN_TRASH
-from syncapp.models import Copy, Destination, Run, Source
+from syncapp.models import Breaker, Copy, Destination, Run, Source
 from syncapp.web import queries
 from syncapp.web.progress import Progress, progress_of
 from syncapp.web.status import Named, Situation
@@ -44,6 +45,7 @@ class DestinationCard:
     failed: int | None
     waiting: int | None
     size_bytes: int | None
+    trouble: str = ""  # why it is not reachable just now, and when it is tried next
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,19 +72,28 @@ def overview(user: User, now: datetime) -> Overview:
     """A fixed number of queries, whatever the number of sources, destinations and files."""
     totals = totals_of(user)
     latest = queries.latest_runs(user)
+    destinations, accounts = list(queries.destinations_of(user)), list(queries.accounts_of(user))
+    down = breakers.open_of([d.pk for d in destinations], [a.pk for a in accounts])
     return Overview(
-        [_source_card(source, latest, totals, now) for source in queries.sources_of(user)],
-        [destination_card(found, totals) for found in queries.destinations_of(user)],
-        list(queries.accounts_of(user)),
+        [_source_card(source, latest, totals, now, down) for source in queries.sources_of(user)],
+        [destination_card(found, totals, down) for found in destinations],
+        accounts,
         totals,
     )
 
 
 def _source_card(
-    source: Source, latest: queries.LatestRuns, totals: Totals | None, now: datetime
+    source: Source,
+    latest: queries.LatestRuns,
+    totals: Totals | None,
+    now: datetime,
+    down: Mapping[str, Breaker],
 ) -> SourceCard:
     active, last = latest.active.get(source.pk), latest.ended.get(source.pk)
     state, label, reason = _source_state(source, active, last)
+    outage = down.get(breakers.account_key(source.account_id))
+    if outage and active and state == "running":
+        state, label, reason = "down", "Google does not answer", health.told(outage)
     stored = size = None
     if totals is not None:
         # The fullest destination: copies in several are still one file each.
@@ -113,13 +124,18 @@ def _source_state(source: Source, active: Run | None, last: Run | None) -> tuple
     return last.outcome, last.get_outcome_display(), reason
 
 
-def destination_card(destination: Destination, totals: Totals | None) -> DestinationCard:
-    """What is known of one destination."""
-    state, label = "ok", "Ready"
+def destination_card(
+    destination: Destination, totals: Totals | None, down: Mapping[str, Breaker]
+) -> DestinationCard:
+    """What is known of one destination; `down` are the breakers that are open."""
+    state, label, trouble = "ok", "Ready", ""
+    outage = down.get(breakers.destination_key(destination.pk))
     if not destination.enabled:
         state, label = "paused", "Switched off"
     elif destination.blocked_code:
         state, label = "blocked", "Blocked"
+    elif outage:
+        state, label, trouble = "down", outage.get_state_display(), health.told(outage)
 
     def count(*states: str) -> int | None:
         return totals.files(*states, destination=destination.pk) if totals else None
@@ -134,6 +150,7 @@ def destination_card(destination: Destination, totals: Totals | None) -> Destina
         failed=count(Copy.State.FAILED, Copy.State.DAMAGED),
         waiting=count(Copy.State.PENDING),
         size_bytes=totals.size_bytes(*PRESENT, destination=destination.pk) if totals else None,
+        trouble=trouble,
     )
 
 
@@ -203,6 +220,10 @@ def situation(
             Named(card.destination.name, card.destination.blocked_reason)
             for card in seen.destinations
             if card.state == "blocked" and card.destination.pk in wanted
+        ],
+        unreachable=[
+            *(Named(c.destination.name, c.trouble) for c in seen.destinations if c.trouble),
+            *(Named("Google", card.reason) for card in seen.sources if card.state == "down"),
         ],
         failed_files=queries.count_failed(user),
         failed_reason=failures[0].reason if failures else "",

@@ -37,6 +37,7 @@ _LOOKS = {
     "cancelled": ("secondary", "slash-circle"),
     "info": ("info", "info-circle"),
     "todo": ("secondary", "circle"),
+    "down": ("warning", "wifi-off"),
     "warning": ("warning", "exclamation-triangle-fill"),
     "warnings": ("warning", "check-circle"),
     "refused": ("warning", "slash-circle"),

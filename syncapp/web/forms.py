@@ -8,7 +8,7 @@ from django import forms
 
 from accounts.models import User
 from syncapp.models import Destination, Source
-from syncapp.option_forms import OptionsForm
+from syncapp.option_forms import BandwidthForm, OptionsForm
 from syncapp.web import queries
 
 
@@ -20,12 +20,12 @@ class DestinationForm(OptionsForm):
         _style(self)
 
 
-class SourceForm(forms.ModelForm):  # type: ignore[type-arg]
+class SourceForm(BandwidthForm):
     """A source's name, and which of the person's destinations keep it."""
 
     class Meta:
         model = Source
-        fields = ["name", "destinations"]
+        fields = ["name", "destinations", "bwlimit"]
         widgets = {"destinations": forms.CheckboxSelectMultiple}
         help_texts = {"name": "How you call it on these pages."}
 

@@ -34,6 +34,7 @@ class Situation:
     to_reconnect: Sequence[Named] = ()
     blocked_destinations: Sequence[Named] = ()
     blocked_sources: Sequence[Named] = ()
+    unreachable: Sequence[Named] = ()  # destinations, and Google for a source; tried by themselves
     failed_runs: Sequence[Named] = ()
     running: Sequence[Named] = ()
     paused: Sequence[Named] = ()
@@ -150,6 +151,14 @@ def _not_set_up(s: Situation) -> Status | None:
     return Status("info", "Nothing is backed up yet", "Choose what goes where, and start.")
 
 
+def _unreachable(s: Situation) -> Status | None:
+    if not s.unreachable:
+        return None
+    verb = "is" if len(s.unreachable) == 1 else "are"
+    sentence = f"{_names(s.unreachable)} {verb} not reachable; the backup goes on by itself"
+    return Status("warning", sentence, s.unreachable[0].reason)
+
+
 def _running(s: Situation) -> Status | None:
     return Status("info", f"Backing up {_names(s.running)}") if s.running else None
 
@@ -222,6 +231,7 @@ _RULES: tuple[Callable[[Situation], Status | None], ...] = (
     _damaged,
     _failed_files,
     _not_set_up,
+    _unreachable,
     _running,
     _failed_run,
     _without_destination,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
 from accounts.models import User
-from syncapp.models import Destination, Source
+from syncapp.models import Breaker, Destination, Source
 from tests.management.conftest import Shell
 
 ADD_LOCAL = ("destination", "add", "local", "--name", "Shelf")
@@ -208,3 +210,22 @@ def test_help_tells_each_kinds_options(shell: Shell) -> None:
     assert "secret_access_key" in out
     assert "Absolute path on the server" in out
     assert "exit codes:" in out
+
+
+def test_a_limit_acts_at_once_and_off_lifts_it(shell: Shell, folder: Destination) -> None:
+    assert shell("destination", "limit", "Shelf", "10M").code == 0
+    folder.refresh_from_db()
+    assert folder.bwlimit == "10M"
+    assert shell("destination", "limit", "Shelf", "10 apples").code == 2
+
+
+def test_status_and_list_tell_what_is_not_reachable(shell: Shell, folder: Destination) -> None:
+    retry_at = timezone.now() + timedelta(minutes=1)
+    Breaker.objects.create(
+        key=f"destination:{folder.pk}", state="open", retry_at=retry_at, error_message="It is away."
+    )
+    document = shell("status", "--json").document
+    assert document["destinations"][0]["down_until"] is not None
+    found = [f for f in document["findings"] if f["code"] == "destination_down"]
+    assert found[0]["message"].startswith("The destination “Shelf” is not reachable: It is away.")
+    assert "not reachable, next try" in shell("destination", "list").out

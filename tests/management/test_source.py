@@ -73,3 +73,13 @@ def test_an_account_without_consent_fails_its_check_in_one_sentence(
 @pytest.mark.parametrize("action", ["pause", "resume", "retry", "check"])
 def test_an_unknown_source_is_a_usage_error(shell: Shell, owner: User, action: str) -> None:
     assert shell("source", action, "nothing").code == 2
+
+
+def test_a_limit_is_set_as_rclone_writes_it(shell: Shell, source: Source) -> None:
+    answer = shell("source", "limit", "ada", "08:00,512k", "23:00,off")
+    assert answer.code == 0, answer.err
+    source.refresh_from_db()
+    assert source.bwlimit == "08:00,512k 23:00,off"
+    assert shell("source", "list", "--json").document["sources"][0]["bwlimit"] == source.bwlimit
+    answer = shell("source", "limit", "ada", "fast")
+    assert (answer.code, "“fast” is no limit" in answer.err) == (2, True)

@@ -31,6 +31,7 @@ STATES: list[tuple[dict[str, object], str, str]] = [
     ({"blocked_sources": ONE}, "danger", "Drive can't be backed up at the moment"),
     ({"damaged": 2}, "danger", "2 stored copies are damaged"),
     ({"failed_files": 12}, "danger", "12 files failed"),
+    ({"unreachable": ONE}, "warning", "Drive is not reachable; the backup goes on by itself"),
     ({"running": ONE}, "info", "Backing up Drive"),
     ({"failed_runs": ONE}, "danger", "The last backup of Drive failed"),
     ({"without_destination": ONE}, "warning", "Drive has no destination to go to"),

@@ -1,10 +1,11 @@
-"""`manage.py destination`: add, test, list, enable, disable, attach, detach.
+"""`manage.py destination`: add, test, list, enable, disable, limit, attach, detach.
 
 Must not take a secret as an argument (any user of the machine can read those), nor print one.
 
 JSON, stable: `list` → {destinations: [D]}; `add` → {destination: D, saved, checks: [C]};
 `test` → {destination: D, ok, checks: [C]}. D: id, name, kind, owner, enabled, blocked_code,
-blocked_reason, options (no secrets), sources (slugs). C: name, level, message.
+blocked_reason, down_until (the next try of one that is not reachable, else null), bwlimit, options
+(no secrets), sources (slugs). C: name, level, message.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from django.core.management.base import CommandParser
 
 from accounts.models import User
 from syncapp.destinations import KINDS
-from syncapp.engine import source_setup
+from syncapp.engine import breakers, source_setup
 from syncapp.engine.destination_setup import configure, probe
 from syncapp.errors import ConfigurationError
 from syncapp.management import lookup
@@ -32,8 +33,9 @@ from syncapp.management.base import (
     usage,
     worst,
 )
+from syncapp.management.limits import LIMIT_HELP, add_limit, read_limit, set_limit
 from syncapp.management.option_values import kinds_help, read_values
-from syncapp.management.output import printable, table
+from syncapp.management.output import moment, printable, table
 from syncapp.models import Destination, Source
 from syncapp.types import CheckResult, JsonObject
 
@@ -62,6 +64,9 @@ class Command(ReportCommand):
             ("disable", "Send nothing there for now; what is there stays."),
         ):
             actions.add_parser(action, help=text).add_argument("name", metavar="NAME")
+        limit = actions.add_parser("limit", help="How fast it may be sent to; acts at once.")
+        limit.add_argument("name", metavar="NAME")
+        add_limit(limit)
         for action, text in (
             ("attach", "Keep a source there too."),
             ("detach", "Stop keeping a source there; what is there stays."),
@@ -78,6 +83,7 @@ class Command(ReportCommand):
             "list": self._list,
             "enable": self._switch,
             "disable": self._switch,
+            "limit": self._limit,
             "attach": self._link,
             "detach": self._link,
         }
@@ -86,7 +92,12 @@ class Command(ReportCommand):
     def _add(self, options: dict[str, Any]) -> Exit:
         owner = lookup.find_owner(options["owner"])
         sources = [lookup.find_source(text) for text in options["source"]]
-        destination = Destination(owner=owner, name=options["name"], kind=options["kind"])
+        destination = Destination(
+            owner=owner,
+            name=options["name"],
+            kind=options["kind"],
+            bwlimit=read_limit(options["bwlimit"]),
+        )
         values = read_values(
             options["kind"],
             plain=options["set"],
@@ -151,6 +162,11 @@ class Command(ReportCommand):
         self.say(f"“{printable(destination.name)}” is {options['action']}d.")
         return Exit.OK
 
+    def _limit(self, options: dict[str, Any]) -> Exit:
+        destination = lookup.find_destination(options["name"])
+        self.say(set_limit(destination, options["bwlimit"]))
+        return Exit.OK
+
     def _link(self, options: dict[str, Any]) -> Exit:
         destination = lookup.find_destination(options["name"])
         source = lookup.find_source(options["source"])
@@ -175,6 +191,7 @@ def _add_add_arguments(parser: ArgumentParser) -> None:
         parser, "--secret-env", "OPTION=NAME", "A secret, read from the environment variable NAME."
     )
     _repeated(parser, "--source", "SOURCE", "Keep this source there; id, slug or name.")
+    parser.add_argument("--bwlimit", default="", metavar="LIMIT", help=LIMIT_HELP)
     parser.add_argument("--no-test", action="store_true", help="Save without trying it.")
     parser.add_argument("--json", action="store_true", help="Answer in JSON, on stdout.")
 
@@ -205,6 +222,8 @@ def _document(destination: Destination) -> JsonObject:
         "enabled": destination.enabled,
         "blocked_code": destination.blocked_code,
         "blocked_reason": destination.blocked_reason,
+        "down_until": breakers.down_until(destination),
+        "bwlimit": destination.bwlimit,
         "options": options,
         "sources": [source.slug for source in destination.sources.all()] if saved else [],
     }
@@ -214,6 +233,8 @@ def _row(destination: Destination) -> Sequence[object]:
     state = "enabled" if destination.enabled else "disabled"
     if destination.blocked_code:
         state = f"blocked: {destination.blocked_reason}"
+    elif until := breakers.down_until(destination):
+        state = f"not reachable, next try {moment(until)}"
     sources: list[Source] = list(destination.sources.all())
     names = ", ".join(source.slug for source in sources) or "–"
     owner = destination.owner.username

@@ -1,8 +1,8 @@
-"""`manage.py source`: list, add, pause, resume, retry, check.
+"""`manage.py source`: list, add, pause, resume, retry, limit, check.
 
 JSON, stable: `list` → {sources: [S]}; `add` → {source: S}; `check` → {source: S, ok, checks:
 [{name, level, message}]}. S: id, slug, name, kind, account, owner, paused, blocked_code,
-blocked_reason, scanned_at, destinations (names).
+blocked_reason, bwlimit, scanned_at, destinations (names).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from syncapp.management.base import (
     usage,
     worst,
 )
+from syncapp.management.limits import add_limit, set_limit
 from syncapp.management.output import moment, plural, printable, table
 from syncapp.models import Source
 from syncapp.types import JsonObject
@@ -58,6 +59,9 @@ class Command(ReportCommand):
         for action in (check, pause, resume, retry):
             action.add_argument("source", metavar="SOURCE", help="Id, slug or name.")
         add_json(check)
+        limit = actions.add_parser("limit", help="How fast it may be read; acts at once.")
+        limit.add_argument("source", metavar="SOURCE", help="Id, slug or name.")
+        add_limit(limit)
 
     def answer(self, options: dict[str, Any]) -> Exit:
         """Do the one asked for."""
@@ -68,6 +72,7 @@ class Command(ReportCommand):
             "pause": self._pause,
             "resume": self._resume,
             "retry": self._retry,
+            "limit": self._limit,
         }
         return actions[options["action"]](options)
 
@@ -112,6 +117,11 @@ class Command(ReportCommand):
             self.say_checks(lines)
         return code
 
+    def _limit(self, options: dict[str, Any]) -> Exit:
+        source = lookup.find_source(options["source"])
+        self.say(set_limit(source, options["bwlimit"]))
+        return Exit.OK
+
     def _pause(self, options: dict[str, Any]) -> Exit:
         source = lookup.find_source(options["source"])
         runs.pause(source)
@@ -142,6 +152,7 @@ def _document(source: Source) -> JsonObject:
         "paused": source.paused,
         "blocked_code": source.blocked_code,
         "blocked_reason": source.blocked_reason,
+        "bwlimit": source.bwlimit,
         "scanned_at": source.scanned_at,
         "destinations": [destination.name for destination in source.destinations.all()],
     }

@@ -6,8 +6,8 @@ JSON, stable: {sentence, exit_code, worker_alive, findings: [{level, code, messa
 destination}], sources: [{id, slug, name, account, paused, blocked_code, blocked_reason, files,
 stored, waiting, failed, refused, trashed, last_backup: run | null, last_verify: run | null,
 copies: [{destination, stored, verified, waiting, failed, damaged}]}], destinations: [{id, name,
-kind, enabled, blocked_code, blocked_reason}], workers: [{host, pid, started_at, heartbeat_at}],
-active_runs: [run]}.
+kind, enabled, blocked_code, blocked_reason, down_until (the next try of one that is not reachable),
+bwlimit}], workers: [{host, pid, started_at, heartbeat_at}], active_runs: [run]}.
 Levels: ok, note, unprotected, failed, blocked, no_worker. `files`: present at the source, folders
 aside. `stored` of copies includes the verified ones. A run's keys: `management/outcome.py`.
 """
@@ -20,6 +20,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
+from syncapp.engine.breakers import destination_key
 from syncapp.engine.health import Finding, Health, Level, SourceHealth, examine
 from syncapp.management.base import START_WORKERS, Exit, ReportCommand, add_json
 from syncapp.management.outcome import run_document
@@ -137,7 +138,7 @@ def _document(health: Health, code: Exit) -> JsonObject:
         "worker_alive": health.worker_alive,
         "findings": [_finding_document(finding) for finding in health.findings],
         "sources": [_source_document(state) for state in health.sources],
-        "destinations": [_destination_document(d) for d in health.destinations],
+        "destinations": [_destination_document(d, health) for d in health.destinations],
         "workers": [
             {
                 "host": worker.host,
@@ -186,7 +187,8 @@ def _source_document(state: SourceHealth) -> JsonObject:
     }
 
 
-def _destination_document(destination: Destination) -> JsonObject:
+def _destination_document(destination: Destination, health: Health) -> JsonObject:
+    down = health.down.get(destination_key(destination.pk))
     return {
         "id": destination.pk,
         "name": destination.name,
@@ -194,4 +196,6 @@ def _destination_document(destination: Destination) -> JsonObject:
         "enabled": destination.enabled,
         "blocked_code": destination.blocked_code,
         "blocked_reason": destination.blocked_reason,
+        "down_until": down.retry_at if down else None,
+        "bwlimit": destination.bwlimit,
     }

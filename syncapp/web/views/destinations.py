@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from syncapp import destinations as kinds
-from syncapp.engine import destination_setup, record
+from syncapp.engine import breakers, destination_setup, record
 from syncapp.models import Destination, Event
 from syncapp.option_forms import form_for
 from syncapp.types import CheckResult
@@ -79,7 +79,9 @@ def show(request: HttpRequest, destination_id: int) -> HttpResponse:
     destination = _destination(request, destination_id)
     lines = request.session.pop(_TESTED.format(destination.pk), None)
     context = {
-        "card": destination_card(destination, totals_of(person(request))),
+        "card": destination_card(
+            destination, totals_of(person(request)), breakers.open_of([destination.pk], [])
+        ),
         "lines": [CheckResult(*line) for line in lines] if lines else [],
         "sources": queries.sources_of(person(request)).filter(destinations=destination),
         "holds_copies": destination.copies.exists(),

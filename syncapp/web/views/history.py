@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from syncapp.engine import runs
+from syncapp.engine import breakers, runs
 from syncapp.models import Event
 from syncapp.web import queries
 from syncapp.web.cards import destination_card
@@ -28,11 +28,13 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
     user = person(request)
     found = get_object_or_404(queries.runs_of(user), pk=run_id)
     totals = totals_of(user)
+    kept_in = list(found.source.destinations.all())
+    down = breakers.open_of([d.pk for d in kept_in], [])
     context = {
         "progress": progress_of(found, timezone.now()),
         "run": found,
         "failures": queries.run_failures(found),
-        "destinations": [destination_card(d, totals) for d in found.source.destinations.all()],
+        "destinations": [destination_card(d, totals, down) for d in kept_in],
         "page": newest_first(
             queries.events_of(user).filter(run=found), request.GET.get("before", "")
         ),

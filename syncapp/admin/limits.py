@@ -1,0 +1,46 @@
+"""What all workers share: paces, breakers, and uploads that a next worker goes on with."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from syncapp.admin.base import ReadOnlyAdmin
+from syncapp.models import Breaker, Pace, PartialUpload, UploadedPart
+
+
+@admin.register(Pace)
+class PaceAdmin(ReadOnlyAdmin):
+    """How fast Google and the limited destinations are used now."""
+
+    list_display = ("key", "rate", "ceiling", "tokens", "filled_at", "slowed_at", "not_before")
+    list_filter = (("slowed_at", admin.EmptyFieldListFilter),)
+    search_fields = ("key",)
+
+
+@admin.register(Breaker)
+class BreakerAdmin(ReadOnlyAdmin):
+    """What is let alone because it failed again and again, and when it is tried next."""
+
+    list_display = ("key", "state", "failures", "opened", "opened_at", "retry_at", "error_message")
+    list_filter = ("state",)
+    search_fields = ("key", "=error_code")
+
+
+@admin.register(PartialUpload)
+class PartialUploadAdmin(ReadOnlyAdmin):
+    """Big copies that were begun and not completed yet."""
+
+    list_display = ("__str__", "part_bytes", "started_at")
+    list_filter = ("copy__destination",)
+    search_fields = ("=object_key",)
+    raw_id_fields = ("copy",)
+
+
+@admin.register(UploadedPart)
+class UploadedPartAdmin(ReadOnlyAdmin):
+    """Parts that a destination has confirmed."""
+
+    list_display = ("__str__", "size", "md5", "etag")
+    list_filter = ("upload__copy__destination",)
+    search_fields = ("=md5", "=etag")
+    raw_id_fields = ("upload",)
