@@ -54,7 +54,7 @@ class Stencil:
         self._places: dict[str, list[int]] = {}
         for place, own in enumerate(self._pieces[1::2]):
             self._places.setdefault(_NAMES[own], []).append(2 * place + 1)
-        self._hashes = [name for name in _HASHES if name in self._places]
+        self._hashed = not self._places.keys().isdisjoint(_HASHES)
 
     def fill(self, file: LazyFile) -> orjson.Fragment:
         """The file's JSON, to be put into an answer as it is."""
@@ -68,8 +68,9 @@ class Stencil:
             "size": str(file.size),
             "when": rfc3339(file.when_ms) if "when" in self._places else "",
         }
-        if self._hashes:
-            own.update(zip(self._hashes, file.digests(self._hashes), strict=True))
+        if self._hashed:
+            hashes = file.hashes
+            own |= {"md5": hashes[:32], "sha1": hashes[32:72], "sha256": hashes[72:]}
         for name, places in self._places.items():
             for place in places:
                 pieces[place] = own[name]

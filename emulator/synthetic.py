@@ -8,8 +8,9 @@ Sizes are fixed or log-normal. Changes overlay a dict.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from mmap import mmap
 from statistics import NormalDist
 from threading import Thread
 from typing import Any
@@ -29,6 +30,8 @@ BIG_FILE_ID = "1SynBigFile" + "0" * 22
 
 OWNER = User("116000000000000000001", "synthetic@example.com", "Synthetic Account")
 _DIGITS = 28
+_HASHES_SIZE = 16 + 20 + 32
+_NO_HASHES = bytes(_HASHES_SIZE)
 _NORMAL = NormalDist()
 
 
@@ -99,11 +102,12 @@ class LazyFile(Item):
     For reading only; what is changed is an Item that `SyntheticStore.get` gave.
     """
 
-    __slots__ = ("number", "size")
+    __slots__ = ("_known", "number", "size")
 
-    def __init__(self, number: int, size: int) -> None:
+    def __init__(self, number: int, size: int, known: KnownHashes) -> None:
         self.number = self.ordinal = number
         self.size = size
+        self._known = known
 
     def __getattr__(self, name: str) -> Any:
         """Called for what is not there yet: makes all of it."""
@@ -118,9 +122,27 @@ class LazyFile(Item):
     def when_ms(self) -> int:
         return _when_ms(self.number)
 
-    def digests(self, names: Sequence[str]) -> list[str]:
-        """Hashes of its bytes."""
-        return PatternContent(f"1SynF{self.number:028d}", self.number, self.size).digests(names)
+    @property
+    def hashes(self) -> str:
+        """The hex digits of md5, sha1 and sha256, one after the other."""
+        return self._known.of(self.number, self.size)
+
+
+class KnownHashes:
+    """68 bytes a file, taken when it is first hashed: a service, too, does that once."""
+
+    def __init__(self, files: int) -> None:
+        self._kept = mmap(-1, max(1, files * _HASHES_SIZE))  # memory only where it was written to
+
+    def of(self, number: int, size: int) -> str:
+        """md5, sha1 and sha256 of a file, as hex digits."""
+        start = number * _HASHES_SIZE
+        kept = self._kept[start : start + _HASHES_SIZE]
+        if kept == _NO_HASHES:
+            content = PatternContent(f"1SynF{number:028d}", number, size)
+            kept = bytes.fromhex("".join(content.digests(["md5", "sha1", "sha256"])))
+            self._kept[start : start + _HASHES_SIZE] = kept
+        return kept.hex()
 
 
 class SyntheticStore:
@@ -136,6 +158,7 @@ class SyntheticStore:
         self._changed: dict[str, Item | None] = {}  # None: removed
         self._touched: dict[int, str] = {}  # by ordinal: those of _changed that were not added
         self._added: list[str] = []
+        self._known = KnownHashes(files)
         self._lazy = (sizes.fixed or 0) <= PATTERN_SIZE
         self._children: dict[str, dict[str, None]] = {}  # of changed and added items only
 
@@ -237,7 +260,7 @@ class SyntheticStore:
     def _listed(self, ordinal: int) -> Item:
         """Like _computed, for reading only: a file that has no more than its number yet."""
         if ordinal < self._files and self._lazy:
-            return LazyFile(ordinal, self._sizes.of(ordinal))
+            return LazyFile(ordinal, self._sizes.of(ordinal), self._known)
         return self._computed(ordinal)
 
     def _file(self, number: int) -> Item:

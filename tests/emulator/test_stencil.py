@@ -40,7 +40,8 @@ def test_filled_stencil_is_what_the_renderer_gives(mask: str, size: int | None) 
     for number in (0, 1, 199, 200, 999):
         whole = items.get(f"1SynF{number:028d}")
         assert whole is not None
-        assert by_stencil(mask, listed[number]) == renderer(mask).render(whole)
+        for _ in range(2):  # computed, then known
+            assert by_stencil(mask, listed[number]) == renderer(mask).render(whole)
 
 
 def test_listed_file_is_the_whole_file_once_it_is_looked_at() -> None:
