@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from django.contrib import admin, messages
@@ -13,8 +14,9 @@ from django.http import HttpRequest
 from accounts.models import User
 from syncapp import destinations
 from syncapp.destinations import destination_class
-from syncapp.engine import destination_setup, record, runs, source_setup
-from syncapp.errors import BackupError
+from syncapp.engine import destination_setup, push, record, runs, schedule, source_setup
+from syncapp.engine.source_setup import Plan
+from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Destination, Source
 from syncapp.option_forms import PREFIX, BandwidthForm, form_for
 
@@ -29,12 +31,20 @@ def _by(request: HttpRequest) -> User:
     return cast(User, request.user)
 
 
+_PLAN = ("mode", "cron", "time_zone", "reconcile_days")
+
+
 class SourceForm(BandwidthForm):
     """Nothing of one person's may lead to another's."""
 
     def clean(self) -> dict[str, Any]:
-        """Account and destinations must belong to the owner."""
+        """Account and destinations must belong to the owner; a schedule must be one."""
         cleaned: dict[str, Any] = super().clean() or {}
+        asked = {name: cleaned[name] for name in _PLAN if cleaned.get(name) not in ("", None)}
+        try:
+            replace(Plan(), **asked).check()
+        except ConfigurationError as error:
+            raise ValidationError(error.message) from error
         owner = cleaned.get("owner") or getattr(self.instance, "owner", None)
         account = cleaned.get("account")
         if account is not None and account.user != owner:
@@ -50,18 +60,25 @@ class SourceAdmin(_SourceAdmin):
     """Everybody's sources."""
 
     form = SourceForm
-    list_display = ("name", "owner", "account", "kind", "paused", "blocked_code", "scanned_at")
-    list_filter = ("paused", "kind", ("blocked_code", admin.EmptyFieldListFilter), "owner")
+    list_display = (
+        *("name", "owner", "account", "kind", "mode", "paused", "blocked_code"),
+        *("next_at", "polled_at", "scanned_at"),
+    )
+    list_filter = ("paused", "mode", "kind", ("blocked_code", admin.EmptyFieldListFilter), "owner")
     list_select_related = ("owner", "account")
     search_fields = ("name", "slug", "owner__username", "account__email")
     date_hierarchy = "created_at"
     raw_id_fields = ("owner", "account")
     filter_horizontal = ("destinations",)
     fields = (
-        *("owner", "account", "name", "kind", "destinations", "bwlimit", "paused"),
-        *("slug", "scanned_at", "blocked_code", "blocked_reason", "created_at"),
+        *("owner", "account", "name", "kind", "destinations", "bwlimit", "paused", *_PLAN),
+        *("slug", "next_at", "polled_at", "scanned_at"),
+        *("blocked_code", "blocked_reason", "created_at"),
     )
-    readonly_fields = ("slug", "scanned_at", "blocked_code", "blocked_reason", "created_at")
+    readonly_fields = (
+        *("slug", "next_at", "polled_at", "scanned_at"),
+        *("blocked_code", "blocked_reason", "created_at"),
+    )
     actions = ("sync_now", "pause", "resume", "retry_failed", "verify")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Source | None = None) -> Any:
@@ -74,11 +91,18 @@ class SourceAdmin(_SourceAdmin):
         allowed = super().has_delete_permission(request, obj)
         return allowed and obj is not None and not obj.files.exists() and not obj.runs.exists()
 
+    def delete_model(self, request: HttpRequest, obj: Source) -> None:
+        """Google shall call for it no more."""
+        push.stop_all(obj)
+        super().delete_model(request, obj)
+
     def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
         """Choose the slug of a new one, and keep an event."""
         if not change:
             obj.slug = source_setup.free_slug(obj.owner_id, obj.account.email)
         super().save_model(request, obj, form, change)
+        if set(_PLAN) & set(form.changed_data):
+            schedule.begin_anew(obj)
         done = "changed" if change else "made"
         self._event(request, obj, f"source_{done}", f"{obj.name} was {done}")
 

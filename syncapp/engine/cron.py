@@ -16,6 +16,7 @@ from syncapp.errors import ConfigurationError
 
 FIELDS = "minute, hour, day of the month, month, day of the week"
 DAILY = "0 3 * * *"
+BAD_SCHEDULE, BAD_ZONE = CODES = ("bad_schedule", "bad_time_zone")  # of errors
 _AN_INSTANT = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -43,7 +44,7 @@ def next_after(expression: str, zone: str, moment: datetime) -> datetime:
 def _no_zone(zone: str) -> ConfigurationError:
     return ConfigurationError(
         f"There is no time zone “{zone}”. Allowed: names such as UTC or Europe/Paris.",
-        code="bad_time_zone",
+        code=BAD_ZONE,
     )
 
 
@@ -53,7 +54,7 @@ def _parsed(expression: str, start: datetime) -> CronSim:
         raise ConfigurationError(
             f"A schedule has 5 fields ({FIELDS}), this one has {len(fields)}. "
             f"Every night at three is: {DAILY}",
-            code="bad_schedule",
+            code=BAD_SCHEDULE,
         )
     try:
         return CronSim(" ".join(fields), start)
@@ -61,5 +62,5 @@ def _parsed(expression: str, start: datetime) -> CronSim:
         raise ConfigurationError(
             f"“{expression}” is no schedule: {str(error).lower()} "
             f"(the fields are {FIELDS}; every night at three is: {DAILY}).",
-            code="bad_schedule",
+            code=BAD_SCHEDULE,
         ) from error

@@ -73,6 +73,19 @@ def pace(source: Source) -> timedelta:
     return timedelta(seconds=settings.POLL_SECONDS * (SLOWER if alive(source) else 1))
 
 
+def standing(source: Source) -> str:
+    """In words: whether Google tells of changes by itself."""
+    if address() is None:
+        return "off: Google can only call a public https address"
+    if alive(source):
+        return "on: Google reports changes within seconds"
+    if source.channels.filter(resource_id="").exists():
+        return "refused by Google; the log has why"
+    if source.channels.exists():
+        return f"waiting for Google's first call to {settings.PUBLIC_URL}"
+    return "being set up"
+
+
 def keep(source: Source, reader: Reader) -> None:
     """Open what is lacking, renew what ends soon, close what is too much. Asks Google."""
     now, url = timezone.now(), address()

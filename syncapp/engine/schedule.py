@@ -20,7 +20,8 @@ from django_q.tasks import async_task
 
 from accounts.models import GoogleAccount
 from syncapp.engine import cron, push, queues, record, runs
-from syncapp.errors import ConfigurationError, Deferred, QuotaExhausted, ReconnectRequired
+from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN
+from syncapp.errors import ConfigurationError, QuotaExhausted, ReconnectRequired
 from syncapp.models import Destination, Run, Source, Version
 
 log = logging.getLogger(__name__)
@@ -61,12 +62,14 @@ def next_time(source: Source, now: datetime) -> datetime | None:
 
 
 def begin_anew(source: Source) -> None:
-    """Set the next time after the mode, the schedule or its zone was changed, or after a pause."""
+    """Set the next time, after the mode, the schedule or its zone was changed."""
     now = timezone.now()
     source.next_at = None if source.mode == Source.Mode.MANUAL else now
     if source.mode == Source.Mode.SCHEDULED and source.runs.filter(kind=Run.Kind.BACKUP).exists():
         source.next_at = next_time(source, now)
     Source.objects.filter(pk=source.pk).update(next_at=source.next_at)
+    if source.blocked_code in cron.CODES:
+        runs.unblock(source)
     record.changed(source)
 
 
@@ -198,10 +201,7 @@ def _begin_deferred(now: datetime) -> None:
     put_off = _able().annotate(deferred=newest.values("files_deferred")[:1]).filter(deferred__gt=0)
     for source in put_off:
         due = Version.objects.filter(
-            source=source,
-            state=Version.State.PENDING,
-            due_at__lte=now,
-            error_code=Deferred.code,
-        )
+            source=source, state=Version.State.PENDING, due_at__lte=now
+        ).exclude(error_code__in=[DESTINATION_BLOCKED, DESTINATION_DOWN])
         if due.exists():
             runs.request_backup(source, trigger=Run.Trigger.DEFERRED)

@@ -9,11 +9,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Collection
+from dataclasses import asdict, dataclass
 
+from django.conf import settings
 from django.db import transaction
 from django.utils.text import slugify
 
 from accounts.models import GoogleAccount
+from syncapp.engine import cron, schedule
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Source
 from syncapp.sources import KINDS
@@ -24,14 +27,52 @@ DRIVE = "google_drive"
 MAX_SLUG = 60
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """When a source is looked at. `cron` and `time_zone` ("": the server's) are the schedule's;
+    every `reconcile_days` the whole listing is read again, 0 for never."""
+
+    mode: str = Source.Mode.REALTIME
+    cron: str = cron.DAILY
+    time_zone: str = ""
+    reconcile_days: int = 7
+
+    @classmethod
+    def of(cls, source: Source) -> Plan:
+        """The one that a source has."""
+        return cls(source.mode, source.cron, source.time_zone, source.reconcile_days)
+
+    def check(self) -> None:
+        """ConfigurationError unless it can be kept; a schedule counts only where it is used."""
+        if self.mode not in Source.Mode.values:
+            raise ConfigurationError(
+                f"There is no mode “{self.mode}”. Known: {', '.join(Source.Mode.values)}.",
+                code="bad_mode",
+            )
+        if self.mode == Source.Mode.SCHEDULED or self.cron:
+            cron.check(self.cron, self.time_zone or settings.TIME_ZONE)
+
+
+def replan(source: Source, plan: Plan) -> None:
+    """Look at the source as the plan says from now on."""
+    plan.check()
+    Source.objects.filter(pk=source.pk).update(**asdict(plan))
+    for name, value in asdict(plan).items():
+        setattr(source, name, value)
+    schedule.begin_anew(source)
+
+
 def add_source(
     account: GoogleAccount,
     *,
     kind: str = DRIVE,
     name: str = "",
     destinations: Collection[Destination] = (),
+    plan: Plan | None = None,
 ) -> Source:
     """Make the source of a linked account; ConfigurationError if there is one of this kind."""
+    plan = plan or Plan()
+    plan.check()
     if kind not in KINDS:
         raise ConfigurationError(f"There is no source kind “{kind}”. Known: {', '.join(KINDS)}.")
     name = name.strip() or f"Drive of {account.email}"
@@ -46,6 +87,7 @@ def add_source(
             name=name[: Source._meta.get_field("name").max_length],
             slug=free_slug(account.user_id, account.email),
             kind=kind,
+            **asdict(plan),
         )
         source.destinations.set(destinations)
     logger.info("source added source=%s account=%s", source.pk, account.pk)

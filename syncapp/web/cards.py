@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+
+from django.conf import settings
 
 from accounts.models import GoogleAccount, User
-from syncapp.engine import breakers, health
+from syncapp.engine import breakers, health, push
 from syncapp.engine.absorb import IN_TRASH
+from syncapp.engine.when import next_look
 from syncapp.models import Breaker, Copy, Destination, Run, Source
 from syncapp.web import queries
 from syncapp.web.progress import Progress, progress_of
 from syncapp.web.status import Named, Situation
 from syncapp.web.totals import Totals, totals_of
 
+UNREAD = timedelta(hours=1)
 PRESENT = (Copy.State.STORED, Copy.State.VERIFIED)
 
 
@@ -30,6 +34,7 @@ class SourceCard:
     last: Run | None
     stored: int | None
     size_bytes: int | None
+    next: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +111,8 @@ def _source_card(
         ]
         stored, size = max(held, default=(0, 0))
     running = progress_of(active, now) if active else None
-    return SourceCard(source, state, label, reason, running, last, stored, size)
+    when = next_look(source, now)
+    return SourceCard(source, state, label, reason, running, last, stored, size, when)
 
 
 def _source_state(source: Source, active: Run | None, last: Run | None) -> tuple[str, str, str]:
@@ -212,7 +218,7 @@ def situation(
         return sum(totals.files(*states, destination=pk) for pk in wanted) if totals else None
 
     return replace(
-        _of_sources(seen, wanted),
+        _of_sources(seen, wanted, now),
         now=now,
         worker_alive=worker_alive,
         used_destinations=len(wanted),
@@ -235,7 +241,7 @@ def situation(
     )
 
 
-def _of_sources(seen: Overview, wanted: set[int]) -> Situation:
+def _of_sources(seen: Overview, wanted: set[int], now: datetime) -> Situation:
     """The part that accounts, sources and their last runs tell."""
     at_rest = [card for card in seen.sources if not card.active and not card.source.paused]
     last = [(card, card.last) for card in at_rest if card.last]
@@ -266,8 +272,27 @@ def _of_sources(seen: Overview, wanted: set[int]) -> Situation:
         found_nothing=_named(
             (card, "") for card, run in last if run.outcome == Run.Outcome.OK and not run.files_seen
         ),
-        last_backup_at=min((run.ended_at for _, run in last if run.ended_at), default=None),
+        unread=_named((card, "") for card, run in last if _is_unread(card.source, run, now)),
+        last_backup_at=min(
+            (_current_at(card.source, run, now) for card, run in last), default=None
+        ),
     )
+
+
+def _current_at(source: Source, last: Run, now: datetime) -> datetime:
+    """When it was last known that nothing was left to back up."""
+    ended = last.ended_at or last.created_at
+    if source.mode == Source.Mode.REALTIME and source.polled_at:
+        return max(ended, source.polled_at)
+    in_time = source.mode == Source.Mode.SCHEDULED and source.next_at and source.next_at > now
+    return now if in_time else ended
+
+
+def _is_unread(source: Source, last: Run, now: datetime) -> bool:
+    """Whether changes are not looked for although they should be, for whatever reason."""
+    longest = max(timedelta(seconds=settings.POLL_SECONDS * 3 * push.SLOWER), UNREAD)
+    watched = source.mode == Source.Mode.REALTIME and not source.blocked_code
+    return watched and now - _current_at(source, last, now) > longest
 
 
 def _named(cards: Iterable[tuple[SourceCard, str]]) -> list[Named]:

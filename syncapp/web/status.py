@@ -41,6 +41,7 @@ class Situation:
     never_backed_up: Sequence[Named] = ()
     without_destination: Sequence[Named] = ()
     found_nothing: Sequence[Named] = ()
+    unread: Sequence[Named] = ()
     failed_files: int = 0
     failed_reason: str = ""
     refused_files: int = 0
@@ -184,6 +185,13 @@ def _nothing_found(s: Situation) -> Status | None:
     return Status("warning", f"The last backup found no files{about}", detail)
 
 
+def _unread(s: Situation) -> Status | None:
+    if not s.unread:
+        return None
+    sentence = f"Google was not asked for changes of {_names(s.unread)} for more than an hour"
+    return Status("warning", sentence, "It may not be reachable; the workers' log has the reason.")
+
+
 def _waiting(s: Situation) -> Status | None:
     if not s.waiting:
         return None
@@ -237,6 +245,7 @@ _RULES: tuple[Callable[[Situation], Status | None], ...] = (
     _without_destination,
     _never,
     _nothing_found,
+    _unread,
     _waiting,
     _paused,
     _overdue,

@@ -18,7 +18,7 @@ from model_bakery import baker
 
 from accounts.models import User
 from syncapp.admin import base
-from syncapp.models import Copy, Destination, Event, File, Run, Source, Version
+from syncapp.models import Channel, Copy, Destination, Event, File, Run, Source, Version
 from tests.servers.process import free_port
 from tests.web import baked
 from tests.web.baked import Owned
@@ -193,9 +193,34 @@ def test_a_source_made_here_gets_a_slug_of_its_own(client: Client, owner: Owned)
         "name": "Made here",
         "kind": "google_drive",
         "destinations": [],
+        "mode": "realtime",
+        "reconcile_days": 7,
     }
     assert client.post(reverse("admin:syncapp_source_add"), data).status_code == 302
     assert Source.objects.get().slug == "ana-gmail-example"
+
+
+def test_a_mode_that_is_changed_here_acts_at_once(client: Client, owner: Owned) -> None:
+    address = reverse("admin:syncapp_source_change", args=[owner.source.pk])
+    data = {"name": "x", "destinations": [], "mode": "scheduled", "reconcile_days": 7}
+    page = client.post(address, {**data, "cron": "never"}).content.decode()
+    assert "A schedule has 5 fields" in page
+    assert client.post(address, {**data, "cron": "30 4 * * *"}).status_code == 302
+    owner.source.refresh_from_db()
+    assert (owner.source.next_at.hour, owner.source.next_at.minute) == (4, 30)
+
+
+def test_the_token_of_a_push_channel_is_shown_by_nothing(client: Client, owner: Owned) -> None:
+    channel = Channel.objects.create(
+        source=owner.source, scope="user", channel_id="c-1", token=SECRET
+    )
+    for address in (
+        changelist("channel"),
+        reverse("admin:syncapp_channel_change", args=[channel.pk]),
+    ):
+        answer = client.get(address)
+        assert answer.status_code == 200
+        assert SECRET not in answer.content.decode()
 
 
 def test_what_holds_anything_is_not_deleted(client: Client, owner: Owned) -> None:

@@ -70,7 +70,7 @@ def test_an_account_without_consent_fails_its_check_in_one_sentence(
     assert "again" in answer.out + answer.err
 
 
-@pytest.mark.parametrize("action", ["pause", "resume", "retry", "check"])
+@pytest.mark.parametrize("action", ["pause", "resume", "retry", "check", "show", "set"])
 def test_an_unknown_source_is_a_usage_error(shell: Shell, owner: User, action: str) -> None:
     assert shell("source", action, "nothing").code == 2
 
@@ -83,3 +83,48 @@ def test_a_limit_is_set_as_rclone_writes_it(shell: Shell, source: Source) -> Non
     assert shell("source", "list", "--json").document["sources"][0]["bwlimit"] == source.bwlimit
     answer = shell("source", "limit", "ada", "fast")
     assert (answer.code, "“fast” is no limit" in answer.err) == (2, True)
+
+
+def test_a_new_source_is_watched_in_real_time(shell: Shell, account: GoogleAccount) -> None:
+    answer = shell("source", "add", "--account", account.email, "--json")
+    told = answer.document["source"]
+    assert (told["mode"], told["next"]) == ("realtime", "within 60 s of a change")
+
+
+def test_a_schedule_is_set_and_said_in_words(shell: Shell, source: Source) -> None:
+    answer = shell("source", "set", "ada", "--cron", "0 9 * * 1-5", "--time-zone", "Europe/Paris")
+    assert answer.code == 0, answer.err
+    source.refresh_from_db()
+    assert (source.mode, source.cron, source.time_zone) == (
+        "scheduled",
+        "0 9 * * 1-5",
+        "Europe/Paris",
+    )
+    shown = shell("source", "show", "ada").out
+    assert "At 09:00 on Monday through Friday, Europe/Paris" in shown
+    assert shell("source", "list", "--json").document["sources"][0]["cron"] == "0 9 * * 1-5"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--cron", "0 25 * * *"], "bad hour"),
+        (["--cron", "every day"], "5 fields"),
+        (["--mode", "scheduled", "--time-zone", "Europe/Atlantis"], "no time zone"),
+    ],
+)
+def test_what_can_not_be_kept_is_a_usage_error_and_changes_nothing(
+    shell: Shell, source: Source, options: list[str], said: str
+) -> None:
+    answer = shell("source", "set", "ada", *options)
+    assert (answer.code, said in answer.err) == (2, True), answer.err
+    before = source.mode, source.cron, source.time_zone
+    source.refresh_from_db()
+    assert (source.mode, source.cron, source.time_zone) == before
+
+
+def test_manual_means_that_nothing_comes_next(shell: Shell, source: Source) -> None:
+    assert shell("source", "set", "ada", "--mode", "manual").code == 0
+    source.refresh_from_db()
+    assert source.next_at is None
+    assert "only when asked" in shell("source", "show", "ada").out

@@ -15,7 +15,7 @@ from django.utils import timezone
 from model_bakery import baker
 
 from accounts.models import GoogleAccount, User
-from syncapp.models import Destination, Event, Run, Source, Version
+from syncapp.models import Copy, Destination, Event, Run, Source, Version
 from syncapp.web import totals
 from tests.web import baked
 from tests.web.baked import Owned
@@ -206,3 +206,17 @@ def test_a_large_catalog_is_counted_apart_from_the_page(
     assert counted == [owner.user]
     totals._count(owner.user)
     assert "counting…" not in log_in(owner.user).get(reverse("dashboard")).content.decode()
+
+
+def test_a_quiet_source_is_current_as_long_as_its_log_is_read(owner: Owned, log_in: LogIn) -> None:
+    baked.worker()
+    Run.objects.update(ended_at=timezone.now() - timedelta(days=30), outcome="ok")
+    Version.objects.update(state=Version.State.STORED)
+    Copy.objects.update(state=Copy.State.VERIFIED, stored_at=timezone.now(), object_key="k")
+    client = log_in(owner.user)
+    Source.objects.update(mode="realtime", polled_at=timezone.now())
+    assert "verified in 2 destinations" in client.get(reverse("dashboard")).content.decode()
+    Source.objects.update(polled_at=timezone.now() - timedelta(hours=2))
+    assert "was not asked for changes" in client.get(reverse("dashboard")).content.decode()
+    Source.objects.update(mode="manual")
+    assert "The last backup was 30 days ago" in client.get(reverse("dashboard")).content.decode()

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import UTC, timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
 from model_bakery import baker
 
 from accounts.models import GoogleAccount, User
@@ -89,6 +93,85 @@ def test_settings_change_name_and_destinations_but_never_the_slug(
     assert list(source.destinations.all()) == [owner.destinations[1]]
     answer = log_in(owner.user).post(address, {"name": "Other"})
     assert "Choose at least one destination." in answer.content.decode()
+
+
+def settings_of(owner: Owned, **changes: str) -> dict[str, Any]:
+    kept = {"name": "Same", "destinations": [owner.destinations[0].pk]}
+    return {**kept, "mode": "realtime", "cron": "0 3 * * *", "time_zone": "", **changes}
+
+
+def test_a_schedule_is_set_in_a_zone_and_said_in_words(owner: Owned, log_in: LogIn) -> None:
+    client, address = log_in(owner.user), reverse("source_edit", args=[owner.source.pk])
+    data = settings_of(owner, mode="scheduled", cron="0 9 * * 1-5", time_zone="Asia/Tokyo")
+    page = client.post(address, data, follow=True).content.decode()
+    assert "09:00 Asia/Tokyo, in " in page
+    source = Source.objects.get(pk=owner.source.pk)
+    assert source.next_at is not None
+    assert source.next_at.astimezone(UTC).hour == 0
+    page = client.get(address).content.decode()
+    assert "“0 9 * * 1-5” means: At 09:00 on Monday through Friday." in page
+    assert "09:00 Asia/Tokyo, in " in page
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"mode": "scheduled", "cron": "61 * * * *"}, "bad minute"),
+        ({"mode": "scheduled", "cron": "daily"}, "A schedule has 5 fields"),
+        ({"mode": "sometimes"}, "Select a valid choice"),
+        ({"time_zone": "Europe/Atlantis"}, "There is no time zone"),
+    ],
+)
+def test_settings_that_can_not_be_kept_are_refused_with_the_reason(
+    owner: Owned, log_in: LogIn, changes: dict[str, str], said: str
+) -> None:
+    address = reverse("source_edit", args=[owner.source.pk])
+    answer = log_in(owner.user).post(address, settings_of(owner, **changes))
+    assert answer.status_code == 200
+    assert said in answer.content.decode()
+    assert Source.objects.get(pk=owner.source.pk).name == owner.source.name
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [
+        ("realtime", "within 60 s of a change"),
+        ("manual", "only when asked"),
+    ],
+)
+def test_a_mode_acts_at_once_and_is_told(owner: Owned, log_in: LogIn, mode: str, said: str) -> None:
+    Source.objects.update(mode="scheduled", next_at=timezone.now() + timedelta(days=1))
+    client, address = log_in(owner.user), reverse("source_edit", args=[owner.source.pk])
+    page = client.post(address, settings_of(owner, mode=mode), follow=True).content.decode()
+    assert page.count(said) == 2, "in the message and on the source's card"
+    source = Source.objects.get(pk=owner.source.pk)
+    assert source.mode == mode
+    assert (source.next_at is None) == (mode == "manual")
+
+
+def test_settings_without_a_new_mode_leave_the_next_time_alone(owner: Owned, log_in: LogIn) -> None:
+    due = timezone.now() + timedelta(hours=3)
+    Source.objects.update(mode="realtime", next_at=due)
+    address = reverse("source_edit", args=[owner.source.pk])
+    log_in(owner.user).post(address, settings_of(owner, name="New name"))
+    assert Source.objects.get(pk=owner.source.pk).next_at == due
+
+
+def test_setup_takes_the_mode_too(account: GoogleAccount, log_in: LogIn) -> None:
+    place, client = attic(account.user), log_in(account.user)
+    address = reverse("source_setup", args=[account.pk])
+    page = client.get(address).content.decode()
+    assert re.search(r'value="realtime"[^>]*checked', page)
+    client.post(address, {"name": "Papers", "destinations": [place.pk], "mode": "manual"})
+    assert Source.objects.get(account=account).mode == "manual"
+
+
+def test_settings_tell_when_changes_were_last_looked_for(owner: Owned, log_in: LogIn) -> None:
+    Source.objects.update(polled_at=timezone.now() - timedelta(seconds=20), mode="realtime")
+    address = reverse("source_edit", args=[owner.source.pk])
+    page = log_in(owner.user).get(address).content.decode()
+    assert "20 seconds ago" in page
+    assert "off: Google can only call a public https address" in page
 
 
 def test_sync_now_starts_one_backup_however_often_it_is_pressed(

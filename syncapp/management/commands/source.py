@@ -1,20 +1,25 @@
-"""`manage.py source`: list, add, pause, resume, retry, limit, check.
+"""`manage.py source`: list, show, add, set, pause, resume, retry, limit, check.
 
-JSON, stable: `list` → {sources: [S]}; `add` → {source: S}; `check` → {source: S, ok, checks:
-[{name, level, message}]}. S: id, slug, name, kind, account, owner, paused, blocked_code,
-blocked_reason, bwlimit, scanned_at, destinations (names).
+JSON, stable: `list` → {sources: [S]}; `show`, `add` and `set` → {source: S}; `check` → {source: S,
+ok, checks: [{name, level, message}]}. S: id, slug, name, kind, account, owner, paused,
+blocked_code, blocked_reason, bwlimit, mode, cron, time_zone, reconcile_days, next_at, next (in
+words), polled_at, scanned_at, push (in words), destinations (names).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.utils import timezone
 
-from syncapp.engine import runs
+from syncapp.engine import cron, push, runs
 from syncapp.engine.adapters import source_for
-from syncapp.engine.source_setup import add_source
+from syncapp.engine.schedule import zone_of
+from syncapp.engine.source_setup import Plan, add_source, replan
+from syncapp.engine.when import next_look
 from syncapp.errors import ConfigurationError
 from syncapp.management import lookup
 from syncapp.management.base import (
@@ -51,14 +56,19 @@ class Command(ReportCommand):
             metavar="NAME",
             help="Where to keep it; id or name, one or several.",
         )
+        _add_plan(add)
         add_json(add)
+        change = actions.add_parser("set", help="Change when it is backed up.")
+        _add_plan(change)
+        show = actions.add_parser("show", help="When it is looked at, and how it stands.")
         check = actions.add_parser("check", help="Ask Google what can be read.")
         pause = actions.add_parser("pause", help="Start and continue nothing for now.")
         resume = actions.add_parser("resume", help="Go on.")
         retry = actions.add_parser("retry", help="Try its failed files again.")
-        for action in (check, pause, resume, retry):
+        for action in (check, change, show, pause, resume, retry):
             action.add_argument("source", metavar="SOURCE", help="Id, slug or name.")
-        add_json(check)
+        for action in (check, change, show):
+            add_json(action)
         limit = actions.add_parser("limit", help="How fast it may be read; acts at once.")
         limit.add_argument("source", metavar="SOURCE", help="Id, slug or name.")
         add_limit(limit)
@@ -68,6 +78,8 @@ class Command(ReportCommand):
         actions = {
             "list": self._list,
             "add": self._add,
+            "set": self._set,
+            "show": self._show,
             "check": self._check,
             "pause": self._pause,
             "resume": self._resume,
@@ -85,7 +97,7 @@ class Command(ReportCommand):
         if options["json"]:
             self.give({"sources": [_document(source) for source in sources]})
         elif sources:
-            headings = ("ID", "SLUG", "NAME", "ACCOUNT", "STATE", "SCANNED", "DESTINATIONS")
+            headings = ("ID", "SLUG", "NAME", "ACCOUNT", "STATE", "MODE", "NEXT", "DESTINATIONS")
             self.say(table(headings, map(_row, sources)))
         else:
             self.say("There is no source yet: link a Google account in the browser, then add it.")
@@ -95,15 +107,40 @@ class Command(ReportCommand):
         account = lookup.find_account(options["account"])
         destinations = [lookup.find_destination(text) for text in options["destination"]]
         try:
-            source = add_source(account, name=options["name"], destinations=destinations)
+            source = add_source(
+                account,
+                name=options["name"],
+                destinations=destinations,
+                plan=_plan(Plan(), options),
+            )
         except ConfigurationError as error:
             raise usage(printable(error.message)) from error
         if options["json"]:
             self.give({"source": _document(source)})
             return Exit.OK
         self.say(f"“{printable(source.name)}” is a source now; its id is {source.pk}.")
+        self.say(f"It is backed up next: {next_look(source, timezone.now())}.")
         if not destinations:
             self.warn("It is kept nowhere yet: `manage.py destination attach NAME --source …`.")
+        return Exit.OK
+
+    def _set(self, options: dict[str, Any]) -> Exit:
+        source = lookup.find_source(options["source"])
+        try:
+            replan(source, _plan(Plan.of(source), options))
+        except ConfigurationError as error:
+            raise usage(printable(error.message)) from error
+        return self._tell(source, options)
+
+    def _show(self, options: dict[str, Any]) -> Exit:
+        return self._tell(lookup.find_source(options["source"]), options)
+
+    def _tell(self, source: Source, options: dict[str, Any]) -> Exit:
+        if options["json"]:
+            self.give({"source": _document(source)})
+            return Exit.OK
+        for name, value in _details(source):
+            self.say(f"{name + ':':24}{printable(value)}")
         return Exit.OK
 
     def _check(self, options: dict[str, Any]) -> Exit:
@@ -153,7 +190,12 @@ def _document(source: Source) -> JsonObject:
         "blocked_code": source.blocked_code,
         "blocked_reason": source.blocked_reason,
         "bwlimit": source.bwlimit,
+        **asdict(Plan.of(source)),
+        "next_at": source.next_at,
+        "next": next_look(source, timezone.now()),
+        "polled_at": source.polled_at,
         "scanned_at": source.scanned_at,
+        "push": push.standing(source) if source.mode == Source.Mode.REALTIME else "",
         "destinations": [destination.name for destination in source.destinations.all()],
     }
 
@@ -163,5 +205,53 @@ def _row(source: Source) -> Sequence[object]:
     if source.blocked_code:
         state = f"blocked: {source.blocked_reason}"
     names = ", ".join(destination.name for destination in source.destinations.all()) or "–"
-    scanned = moment(source.scanned_at)
-    return source.pk, source.slug, source.name, source.account.email, state, scanned, names
+    when = next_look(source, timezone.now())
+    named = source.pk, source.slug, source.name, source.account.email
+    return *named, state, source.mode, when, names
+
+
+def _details(source: Source) -> Iterator[tuple[str, str]]:
+    yield "Source", f"{source.name} ({source.account.email})"
+    yield "Mode", source.mode
+    if source.mode == Source.Mode.SCHEDULED:
+        words = cron.explain(source.cron)
+        yield "Schedule", f"{source.cron} ({words}, {zone_of(source)})"
+    yield "Next", next_look(source, timezone.now())
+    if source.mode == Source.Mode.REALTIME:
+        yield "Push", push.standing(source)
+    yield "Change log last read", moment(source.polled_at)
+    yield "Everything compared", moment(source.scanned_at)
+    days = source.reconcile_days
+    yield "Compared again after", plural(days, "day") if days else "never"
+
+
+def _add_plan(parser: CommandParser) -> None:
+    parser.add_argument(
+        "--mode",
+        choices=Source.Mode.values,
+        help="realtime: as Google changes (the default of new sources); scheduled; manual.",
+    )
+    parser.add_argument(
+        "--cron", metavar="LINE", help=f"Its schedule, as in crontab: “{cron.DAILY}” is {_daily()}."
+    )
+    parser.add_argument(
+        "--time-zone", metavar="ZONE", help="Of the schedule, such as Europe/Paris."
+    )
+    parser.add_argument(
+        "--reconcile-days",
+        type=int,
+        metavar="DAYS",
+        choices=range(366),
+        help="List and compare everything again after so many days; 0: never.",
+    )
+
+
+def _daily() -> str:
+    return cron.explain(cron.DAILY).lower()
+
+
+def _plan(known: Plan, options: dict[str, Any]) -> Plan:
+    asked = {name: options[name] for name in asdict(known) if options[name] is not None}
+    if options["cron"] is not None and options["mode"] is None:
+        asked["mode"] = Source.Mode.SCHEDULED.value
+    return replace(known, **asked)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.models import GoogleAccount
-from syncapp.engine import runs, source_setup
+from syncapp.engine import push, runs, source_setup
+from syncapp.engine.source_setup import Plan
+from syncapp.engine.when import next_look
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Source
 from syncapp.web import queries
@@ -35,6 +39,7 @@ def setup(request: HttpRequest, account_id: int) -> HttpResponse:
                 account,
                 name=form.cleaned_data["name"],
                 destinations=form.cleaned_data["destinations"],
+                plan=form.plan,
             )
         except ConfigurationError as error:
             form.add_error(None, error.message)
@@ -55,14 +60,37 @@ def _setup_form(request: HttpRequest, account: GoogleAccount) -> SourceForm:
 @login_required
 @require_http_methods(["GET", "HEAD", "POST"])
 def edit(request: HttpRequest, source_id: int) -> HttpResponse:
-    """Name and destinations of a source."""
+    """Name, destinations and times of a source."""
     source = _source(request, source_id)
+    before = Plan.of(source)
     form = SourceForm(request.POST or None, user=person(request), instance=source)
     if request.method == "POST" and form.is_valid():
+        plan = form.plan
         form.save()
-        messages.success(request, f"Saved. The next backup of {source.name} obeys it.")
+        if plan != before:
+            source_setup.replan(source, plan)
+        when = next_look(source, timezone.now())
+        messages.success(request, f"Saved. {source.name} is backed up next: {when}.")
         return redirect("dashboard")
-    return render(request, "sources/edit.html", {"form": form, "source": source})
+    context = {"form": form, "source": source, "watch": _watch(source)}
+    return render(request, "sources/edit.html", context)
+
+
+def _watch(source: Source) -> dict[str, Any]:
+    """When the source is looked at, and how Google tells of changes."""
+    kept = _stored(source)
+    realtime = kept.mode == Source.Mode.REALTIME
+    return {
+        "next": next_look(kept, timezone.now()),
+        "realtime": realtime,
+        "push": push.standing(kept) if realtime else "",
+        "source": kept,
+    }
+
+
+def _stored(source: Source) -> Source:
+    """The row as it is, whatever a form has put into the instance."""
+    return Source.objects.select_related("account").get(pk=source.pk)
 
 
 @login_required
