@@ -69,6 +69,7 @@ def add_source(
     name: str = "",
     destinations: Collection[Destination] = (),
     plan: Plan | None = None,
+    bwlimit: str = "",
 ) -> Source:
     """Make the source of a linked account; ConfigurationError if there is one of this kind."""
     plan = plan or Plan()
@@ -87,6 +88,7 @@ def add_source(
             name=name[: Source._meta.get_field("name").max_length],
             slug=free_slug(account.user_id, account.email),
             kind=kind,
+            bwlimit=bwlimit,
             **asdict(plan),
         )
         source.destinations.set(destinations)

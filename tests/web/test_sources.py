@@ -157,13 +157,15 @@ def test_settings_without_a_new_mode_leave_the_next_time_alone(owner: Owned, log
     assert Source.objects.get(pk=owner.source.pk).next_at == due
 
 
-def test_setup_takes_the_mode_too(account: GoogleAccount, log_in: LogIn) -> None:
+def test_setup_takes_mode_and_bandwidth_too(account: GoogleAccount, log_in: LogIn) -> None:
     place, client = attic(account.user), log_in(account.user)
     address = reverse("source_setup", args=[account.pk])
     page = client.get(address).content.decode()
     assert re.search(r'value="realtime"[^>]*checked', page)
-    client.post(address, {"name": "Papers", "destinations": [place.pk], "mode": "manual"})
-    assert Source.objects.get(account=account).mode == "manual"
+    data = {"name": "Papers", "destinations": [place.pk], "mode": "manual", "bwlimit": "10M"}
+    client.post(address, data)
+    source = Source.objects.get(account=account)
+    assert (source.mode, source.bwlimit) == ("manual", "10M")
 
 
 def test_settings_tell_when_changes_were_last_looked_for(owner: Owned, log_in: LogIn) -> None:

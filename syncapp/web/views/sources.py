@@ -40,6 +40,7 @@ def setup(request: HttpRequest, account_id: int) -> HttpResponse:
                 name=form.cleaned_data["name"],
                 destinations=form.cleaned_data["destinations"],
                 plan=form.plan,
+                bwlimit=form.cleaned_data["bwlimit"],
             )
         except ConfigurationError as error:
             form.add_error(None, error.message)
