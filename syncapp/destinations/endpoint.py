@@ -58,7 +58,12 @@ def check_resolved(url: str, *, allow_private: bool) -> None:
             code="no_such_host",
         ) from error
     for *_, address in found:
-        _judge(ipaddress.ip_address(str(address[0]).partition("%")[0]), host, allow_private)
+        check_address(str(address[0]), host, allow_private=allow_private)
+
+
+def check_address(address: str, host: str, *, allow_private: bool) -> None:
+    """The same for one address, as a connection to `host` is about to be made to it."""
+    _judge(ipaddress.ip_address(address.partition("%")[0]), host, allow_private)
 
 
 def _literal(host: str) -> _Address | None:

@@ -28,7 +28,8 @@ class Provider:
     `endpoint` has `{region}` in it, "" where a person must give it. `etag_is_md5`: an object
     sent in one call has its MD5 as ETag (encryption with KMS keys aside). `checksum` is what
     checksum mode "auto" stands for: "sha256" only where x-amz-checksum-sha256 is known to be
-    verified by the service.
+    verified by the service. `data_plane` is what sends bytes where that is "auto": "lean"
+    (s3_wire.py), or "boto3" for a service that has trouble with it.
     """
 
     label: str
@@ -37,6 +38,7 @@ class Provider:
     path_style: bool = False
     limits: Limits = field(default_factory=Limits)
     checksum: str = "md5"
+    data_plane: str = "lean"
     storage_classes: tuple[str, ...] = ("STANDARD",)
     sse: tuple[str, ...] = ()
     etag_is_md5: bool = True

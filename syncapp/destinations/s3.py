@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from syncapp.destinations.base import Destination
 from syncapp.destinations.endpoint import check_resolved
 from syncapp.destinations.s3_check import check_bucket
-from syncapp.destinations.s3_client import body_of, make_client
+from syncapp.destinations.s3_client import S3Boto, make_client
 from syncapp.destinations.s3_copy import copy_in_parts
 from syncapp.destinations.s3_errors import S3Errors
 from syncapp.destinations.s3_objects import (
@@ -31,6 +31,7 @@ from syncapp.destinations.s3_objects import (
 )
 from syncapp.destinations.s3_settings import OPTIONS, S3Settings
 from syncapp.destinations.s3_upload import S3Upload
+from syncapp.destinations.s3_wire import S3Wire
 from syncapp.errors import (
     ConfigurationError,
     IntegrityError,
@@ -63,6 +64,7 @@ class S3Destination(Destination):
         self.errors = S3Errors(settings.bucket, settings.host, wishes)
         self._once = threading.Lock()
         self._client: S3Client | None = None
+        self._plane: S3Wire | S3Boto | None = None
         self._keeps_versions: bool | None = None
 
     @classmethod
@@ -76,6 +78,15 @@ class S3Destination(Destination):
             if self._client is None:
                 self._client = self._connect()
             return self._client
+
+    @property
+    def plane(self) -> S3Wire | S3Boto:
+        """What sends bytes and asks about objects; the rest is boto3's."""
+        if self._plane is None:
+            client = self.client
+            with self._once:
+                self._plane = self._plane or self._make_plane(client)
+        return self._plane
 
     @property
     def with_sha256(self) -> bool:
@@ -112,11 +123,11 @@ class S3Destination(Destination):
     def put(self, key: str, part: Part, meta: ObjectMeta) -> ObjectInfo:
         known = replace(meta, md5=part.md5.hex(), sha256=part.sha256.hex())
         request = self.write_request(key, known, in_parts=False)
-        request |= {"ContentLength": part.size, "ContentMD5": base64_of(part.md5)}
+        request["ContentMD5"] = base64_of(part.md5)
         if self.with_sha256:
             request |= {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64_of(part.sha256)}
-        with self.errors.translated(key), body_of(part) as body:
-            answer = self.client.put_object(**request, Body=body)
+        with self.errors.translated(key):
+            answer = self.plane.put_object(request, part)
         version_id = version_of(answer)
         try:
             self.confirm(key, part, answer)
@@ -260,7 +271,7 @@ class S3Destination(Destination):
         if self.with_sha256:
             request["ChecksumMode"] = "ENABLED"
         with self.errors.translated(key):
-            return dict(self.client.head_object(**request))
+            return self.plane.head_object(request)
 
     def info(self, key: str, answer: Mapping[str, Any]) -> ObjectInfo:
         """An answer of HeadObject as ours."""
@@ -303,6 +314,17 @@ class S3Destination(Destination):
         except NotFound:
             return False  # finished or aborted meanwhile
         return True
+
+    def _make_plane(self, client: S3Client) -> S3Wire | S3Boto:
+        if self.settings.data_plane == "boto3":
+            return S3Boto(client)
+        return S3Wire(
+            client,
+            self.bucket,
+            self.settings.connection,
+            self.errors,
+            allow_private=self.settings.allow_private,
+        )
 
     def _connect(self) -> S3Client:
         connection = self.settings.connection

@@ -19,9 +19,10 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import boto3
 from botocore.auth import AUTH_TYPE_MAPS, S3SigV4Auth
 from botocore.config import Config
+from botocore.exceptions import NoCredentialsError
 
 from syncapp.errors import IntegrityError
-from syncapp.types import Part
+from syncapp.types import JsonObject, Part
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -110,9 +111,9 @@ class PartBody(io.RawIOBase):
         data = self._reader.read(left if size < 0 else min(size, left))
         self._position += len(data)
         if left and not data and size:
-            raise _wrong_length(self._part)
+            raise wrong_length(self._part)
         if left and len(data) == left and self._reader.read(1):
-            raise _wrong_length(self._part)
+            raise wrong_length(self._part)
         return data
 
     def close(self) -> None:
@@ -130,11 +131,11 @@ def body_of(part: Part) -> Iterator[bytes | IO[bytes]]:
     with part.open() as reader:
         data = reader.read(part.size + 1)
     if len(data) != part.size:
-        raise _wrong_length(part)
+        raise wrong_length(part)
     yield data
 
 
-def _wrong_length(part: Part) -> IntegrityError:
+def wrong_length(part: Part) -> IntegrityError:
     return IntegrityError(f"Part {part.number} does not have the {part.size} bytes it should have.")
 
 
@@ -161,6 +162,44 @@ def make_client(connection: Connection) -> S3Client:
         # botocore takes the answer of this event for the signer's name; its stubs do not know.
         events.register(f"choose-signer.s3.{call}", cast("Any", _known_payload))
     return client
+
+
+class S3Boto:
+    """boto3 as the data plane, for services that have trouble with the lean one (s3_wire.py)."""
+
+    def __init__(self, client: S3Client) -> None:
+        self._client = client
+
+    def put_object(self, request: JsonObject, part: Part) -> JsonObject:
+        """PutObject of a part."""
+        with body_of(part) as body:
+            return dict(self._client.put_object(**request, ContentLength=part.size, Body=body))
+
+    def upload_part(self, request: JsonObject, part: Part) -> JsonObject:
+        """UploadPart."""
+        with body_of(part) as body:
+            return dict(self._client.upload_part(**request, ContentLength=part.size, Body=body))
+
+    def head_object(self, request: JsonObject) -> JsonObject:
+        """HeadObject."""
+        return dict(self._client.head_object(**request))
+
+
+def keys_of(connection: Connection) -> tuple[str, str, str]:
+    """Access key, secret and session token as they are now; a server's role renews its own."""
+    if connection.access_key_id:
+        return connection.access_key_id, connection.secret_access_key, ""
+    found = _session().get_credentials()
+    if found is None:
+        raise NoCredentialsError
+    keys = found.get_frozen_credentials()
+    return keys.access_key or "", keys.secret_key or "", keys.token or ""
+
+
+def bucket_url(client: S3Client, bucket: str) -> str:
+    """Where the bucket's objects are, without a slash at the end; boto3 knows every style."""
+    url = client.generate_presigned_url("get_object", Params={"Bucket": bucket, "Key": "k"})
+    return url.partition("?")[0].removesuffix("/k")
 
 
 def _known_payload(**_: object) -> str:

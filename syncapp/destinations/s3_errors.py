@@ -36,6 +36,7 @@ from syncapp.errors import (
     TransientError,
     Unavailable,
 )
+from syncapp.wire import NotReached, NotTrusted, WireError
 
 _MISSING = {"NoSuchKey", "NoSuchVersion", "NotFound", "404", "NoSuchUpload"}
 _SLOWER = {
@@ -66,6 +67,10 @@ _FULL = {
     "TooManyObjects",
     "507",
 }
+_ELSEWHERE = (
+    "wrong_region",
+    "The bucket “{bucket}” lies in another region than the one set. Correct the region.",
+)
 # Our own code, and the sentence; {bucket} and {host} are filled in.
 _ASK: dict[str, tuple[str, str]] = {
     "AccessDenied": (
@@ -91,10 +96,7 @@ _ASK: dict[str, tuple[str, str]] = {
         "There is no bucket “{bucket}” at {host}. Create it there, or correct name or region.",
     ),
     "InvalidBucketName": ("no_such_bucket", "“{bucket}” is not a bucket name that {host} takes."),
-    "PermanentRedirect": (
-        "wrong_region",
-        "The bucket “{bucket}” lies in another region than the one set. Correct the region.",
-    ),
+    **dict.fromkeys(["PermanentRedirect", "TemporaryRedirect", "301", "302", "307"], _ELSEWHERE),
     "AuthorizationHeaderMalformed": (
         "wrong_region",
         "{host} expects another region for the bucket “{bucket}”. Correct the region.",
@@ -151,23 +153,31 @@ class S3Errors:
 
     @contextmanager
     def translated(self, key: str = "") -> Iterator[None]:
-        """Let botocore's errors inside leave as ours."""
+        """Let botocore's and libcurl's errors inside leave as ours."""
         try:
             yield
         except ClientError as error:
             raise self.of_answer(error, key) from error
         except BotoCoreError as error:
             raise self._of_fault(error, key) from error
+        except WireError as error:
+            raise self._of_wire(error) from error
 
     def of_answer(self, error: ClientError, key: str = "") -> BackupError:
         """What the service's own refusal means."""
         code = str(error.response.get("Error", {}).get("Code", ""))
         about: Mapping[str, Any] = error.response.get("ResponseMetadata", {})
         status = int(about.get("HTTPStatusCode", 0))
+        return self.of_code(code, status, about.get("HTTPHeaders", {}), key)
+
+    def of_code(
+        self, code: str, status: int, headers: Mapping[str, str], key: str = ""
+    ) -> BackupError:
+        """The same from the code in the answer's body; without one, the status is the code."""
         where = f"The bucket “{self._names['bucket']}” at {self._names['host']}"
         if code in _SLOWER or status == 429 or (status == 503 and code in ("503", "")):
             return RateLimited(
-                f"{where} asks for a slower pace ({code}).", retry_after_s=_retry_after_s(about)
+                f"{where} asks for a slower pace ({code}).", retry_after_s=_retry_after_s(headers)
             )
         if code in _FULL or status == 507:
             return ConfigurationError(
@@ -188,7 +198,7 @@ class S3Errors:
         if status >= 500 or status == 408 or code in _TRY_AGAIN:
             return Unavailable(
                 f"{where} answered with a fault of its own ({status} {code}).",
-                retry_after_s=_retry_after_s(about),
+                retry_after_s=_retry_after_s(headers),
             )
         return self._by_status(status, code, where, key)
 
@@ -213,20 +223,16 @@ class S3Errors:
         if isinstance(inner, BackupError):
             return inner  # raised by a part's reader, passed through the HTTP client
         if isinstance(error, SSLError) or isinstance(inner, ssl.SSLCertVerificationError):
-            return ConfigurationError(
-                f"The certificate of {host} is not trusted here. Correct the endpoint, or let "
-                "AWS_CA_BUNDLE name the file of the authority that signed it.",
-                code="untrusted_certificate",
-            )
+            return self._untrusted()
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
             return ConfigurationError(
                 f"No access key for the bucket “{bucket}”: enter one, or give this server a role.",
                 code="bad_key",
             )
         if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
-            return Unavailable(f"{host} can't be reached. Is the endpoint right, is it running?")
+            return self._not_reached()
         if isinstance(error, BotoConnectionError | HTTPClientError):
-            return Unavailable(f"The connection to {host} broke off.")
+            return self._broke_off()
         if isinstance(error, ParamValidationError):
             return PermanentError(f"“{key}” can't be asked for at {host}: a value is not valid.")
         if type(error).__name__ in ("IncompleteReadError", "ResponseStreamingError"):
@@ -235,10 +241,28 @@ class S3Errors:
             f"The bucket “{bucket}” can't be used with these settings ({type(error).__name__})."
         )
 
+    def _of_wire(self, error: WireError) -> BackupError:
+        if isinstance(error, NotTrusted):
+            return self._untrusted()
+        return self._not_reached() if isinstance(error, NotReached) else self._broke_off()
 
-def _retry_after_s(about: Mapping[str, Any]) -> float | None:
+    def _untrusted(self) -> BackupError:
+        return ConfigurationError(
+            f"The certificate of {self._names['host']} is not trusted here. Correct the endpoint, "
+            "or let AWS_CA_BUNDLE name the file of the authority that signed it.",
+            code="untrusted_certificate",
+        )
+
+    def _not_reached(self) -> BackupError:
+        host = self._names["host"]
+        return Unavailable(f"{host} can't be reached. Is the endpoint right, is it running?")
+
+    def _broke_off(self) -> BackupError:
+        return Unavailable(f"The connection to {self._names['host']} broke off.")
+
+
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     """`Retry-After` in seconds: a number, or a date held against the answer's own."""
-    headers = about.get("HTTPHeaders", {})
     asked = headers.get("retry-after", "")
     if asked.isdigit():
         return float(asked)

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from syncapp.destinations.base import Upload
-from syncapp.destinations.s3_client import body_of
 from syncapp.destinations.s3_objects import (
     base64_of,
     etag_of,
@@ -88,13 +87,12 @@ class S3Upload(Upload):
         request: dict[str, Any] = {
             **self._about,
             "PartNumber": part.number,
-            "ContentLength": part.size,
             "ContentMD5": base64_of(part.md5),
         }
         if self._store.with_sha256:
             request |= {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64_of(part.sha256)}
-        with self._known(), body_of(part) as body:
-            answer = self._store.client.upload_part(**request, Body=body)
+        with self._known():
+            answer = self._store.plane.upload_part(request, part)
         # A part that was refused or differs must not be completed by the one sent before.
         self._sent.pop(part.number, None)
         self._store.confirm(self._key, part, answer)

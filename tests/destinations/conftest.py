@@ -23,6 +23,8 @@ STORES = [
     pytest.param("ceph", marks=pytest.mark.needs("ceph")),
     pytest.param("ceph-tls", marks=pytest.mark.needs("ceph")),
     "moto",
+    "rclone-tls-boto3",
+    pytest.param("ceph-tls-boto3", marks=pytest.mark.needs("ceph")),
 ]
 
 
@@ -81,7 +83,11 @@ def s3_store(info: Info, provider: str, **changes: str) -> S3Destination:
 
 def stores_but(*kinds: str) -> list[object]:
     """For a promise that one make of server breaks by itself; the test says which and why."""
-    return [one for one in STORES if str(one).partition("-")[0] not in kinds]
+    return [
+        one
+        for one in STORES
+        if (one if isinstance(one, str) else str(one.values[0])).partition("-")[0] not in kinds
+    ]
 
 
 @pytest.fixture(params=STORES)
@@ -98,13 +104,15 @@ def store(
 ) -> Destination:
     if store_kind == "local":
         return local_store(tmp_path / "store")
-    server, _, tls = store_kind.partition("-")
-    name = "rclone_tls_server" if store_kind == "rclone-tls" else f"{server}_server"
+    server, *words = store_kind.split("-")
+    tls = "tls" in words
+    name = "rclone_tls_server" if server == "rclone" and tls else f"{server}_server"
     info: Info = dict(request.getfixturevalue(name))
     if tls:
         monkeypatch.setenv("AWS_CA_BUNDLE", info["authority"])
         info["endpoint"] = info.get("tls_endpoint") or info["endpoint"]
-    return s3_store(info, "other" if server == "moto" else server)
+    plane = "boto3" if "boto3" in words else "lean"
+    return s3_store(info, "other" if server == "moto" else server, data_plane=plane)
 
 
 @pytest.fixture

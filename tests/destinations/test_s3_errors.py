@@ -28,6 +28,7 @@ def store_answering(code: str, status: int, headers: dict[str, str] | None = Non
             "endpoint": "https://127.0.0.1:1",
             "bucket": "my-bucket",
             "_allow_private": "1",
+            "data_plane": "boto3",
         },
         {"access_key_id": "AKIAEXAMPLE", "secret_access_key": "very-secret-word"},
     )
