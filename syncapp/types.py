@@ -62,7 +62,8 @@ class ItemPage:
 
     `ids` and `marks` are parallel. A mark is a signed 64-bit hash of the item as the service gave
     it: equal marks, where `trusted`, mean that nothing about it has changed. `file(i)` translates
-    the i-th. `scope` is "user" or a shared drive's id.
+    the i-th. `scope` is "user" or a shared drive's id. `after` is the position in the listing
+    behind this page, {} where a listing can't be gone on with.
     """
 
     scope: str
@@ -70,6 +71,7 @@ class ItemPage:
     marks: Sequence[int]
     file: Callable[[int], RemoteFile]
     trusted: bool = True
+    after: JsonObject = field(default_factory=dict)
 
     @classmethod
     def of(cls, scope: str, files: Sequence[RemoteFile]) -> ItemPage:

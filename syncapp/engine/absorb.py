@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -23,6 +23,7 @@ from syncapp.engine.sets import among, update_many, upsert_many
 from syncapp.models import File, Source, Version
 from syncapp.types import Content, ItemPage, RemoteFile
 
+MOST_DIFFERING = 10_000
 IN_TRASH = "in_trash"
 _IN_TRASH_MESSAGE = "In Google's trash; it is backed up once it is taken out."
 _UPDATED = [
@@ -35,23 +36,36 @@ _COLUMNS = ["source_id", "remote_id", "move_due", "first_seen_at", *_UPDATED]
 
 @dataclass
 class Counts:
-    """What was found, folders aside. `telling`: ids of files that are new, or whose content,
-    name or place changed (a change log tells of these).
-    """
+    """What was found, folders aside."""
 
     seen: int = 0
     new: int = 0
     changed: int = 0
     vanished: int = 0
-    telling: list[str] = field(default_factory=list)
 
 
 class Absorber:
-    """Writes the pages of one run. `destinations` get Copies planned as Versions are made."""
+    """Writes the pages of one run. `destinations` get Copies planned as Versions are made.
 
-    def __init__(self, source: Source, destinations: Sequence[int]) -> None:
+    `differing`, if it is given, collects ids of what is new, gone, or has another content, name
+    or place than the catalog had: what a change log tells of; at most MOST_DIFFERING.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        destinations: Sequence[int] = (),
+        counts: Counts | None = None,
+        differing: set[str] | None = None,
+    ) -> None:
         self.source, self.destinations = source, destinations
-        self.counts, self.seen = Counts(), Seen()
+        self.counts, self.seen = counts or Counts(), Seen()
+        self.differing = differing
+
+    def differs(self, remote_ids: Iterable[str]) -> None:
+        """These are not as the catalog had them."""
+        if self.differing is not None and len(self.differing) < MOST_DIFFERING:
+            self.differing.update(remote_ids)
 
     def absorb(self, page: ItemPage, then: Callable[[], None] | None = None) -> None:
         """Write one page. `then` is called in the same transaction, if there is one."""
@@ -125,11 +139,12 @@ class Absorber:
                 and row.place != (file.parent_id, names[file.remote_id])
             ],
         )
-        told = versions.write(self.source.pk, stale, pks, set(known), self.destinations)
-        for file in stale:
-            row = known.get(file.remote_id)
-            if row is None or file.remote_id in told or _elsewhere(row, file):
-                self.counts.telling.append(file.remote_id)
+        fresh = versions.write(self.source.pk, stale, pks, set(known), self.destinations)
+        self.differs(
+            file.remote_id
+            for file in stale
+            if file.remote_id in fresh or _elsewhere(known.get(file.remote_id), file)
+        )
 
     def _count(
         self, files: Iterable[RemoteFile], stale: Iterable[RemoteFile], known: Collection[str]
@@ -144,7 +159,7 @@ class Absorber:
 
 def absorb_one(source: Source, file: RemoteFile) -> int | None:
     """Write one file that was looked up by itself; its current version, if it has bytes."""
-    Absorber(source, []).absorb(ItemPage.of(file.drive_id, [file]))
+    Absorber(source).absorb(ItemPage.of(file.drive_id, [file]))
     return (
         Version.objects.filter(file__source=source, file__remote_id=file.remote_id, current=True)
         .exclude(state=Version.State.REFUSED)
@@ -164,8 +179,10 @@ def fingerprint(file: RemoteFile) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _elsewhere(row: Known, file: RemoteFile) -> bool:
-    """Whether a person would say that it was moved, renamed, trashed or restored."""
+def _elsewhere(row: Known | None, file: RemoteFile) -> bool:
+    """Whether a person would say that it came, was moved, renamed, trashed or restored."""
+    if row is None:
+        return True
     before = (row.parent_id, row.name, row.trashed_at is not None, row.vanished_at is not None)
     return before != (file.parent_id, file.name, file.trashed, False)
 

@@ -5,42 +5,47 @@ The cursor is saved with each page, in its transaction: a replay that died goes 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from django.utils import timezone
 
 from syncapp.engine import orphans, vanish
-from syncapp.engine.absorb import Absorber, Counts
-from syncapp.engine.scan import OnPage
+from syncapp.engine.absorb import Absorber
 from syncapp.models import File, Source
 from syncapp.sources.base import Source as Reader
 from syncapp.types import ChangePage, ItemPage
 
 
 def replay(
-    source: Source, reader: Reader, on_page: OnPage, destinations: Sequence[int] = ()
-) -> Counts:
+    absorber: Absorber,
+    reader: Reader,
+    on_page: Callable[[], None],
+    explained: set[str] | None = None,
+) -> None:
     """Read every change log from the source's cursor to its end. `on_page` follows each page.
 
-    Raises what the reader raises, CursorRejected among it: then a whole listing is needed.
+    What a log tells of is taken out of `explained`. Raises what the reader raises, CursorRejected
+    among it: then a whole listing is needed.
     """
-    absorber = Absorber(source, destinations)
+    source = absorber.source
     for page in reader.changes(source.cursor):
-        _absorb(source, absorber, page)
-        on_page(absorber.counts)
+        _absorb(absorber, page)
+        if explained is not None:
+            explained.difference_update(page.items.ids, page.removed)
+        on_page()
     source.polled_at = timezone.now()
     source.save(update_fields=["polled_at"])
-    return absorber.counts
 
 
-def _absorb(source: Source, absorber: Absorber, page: ChangePage) -> None:
-    counts = absorber.counts
+def _absorb(absorber: Absorber, page: ChangePage) -> None:
+    source, counts = absorber.source, absorber.counts
+    if not (page.items.ids or page.removed or page.left) and page.cursor == source.cursor:
+        return
 
     def then() -> None:
         """Before the page's transaction ends."""
         if page.removed:
             counts.vanished += vanish.removed(source, page.scope, page.removed)
-            counts.telling += page.removed
         if page.left:
             counts.vanished += vanish.left(source, page.left)
         if page.items.ids:

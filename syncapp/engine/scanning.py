@@ -5,25 +5,25 @@ from __future__ import annotations
 import time
 
 from syncapp.engine import moving, planning, record, runs
-from syncapp.engine.absorb import Counts
+from syncapp.engine.absorb import Absorber, Counts
 from syncapp.engine.adapters import destination_for, source_for
-from syncapp.engine.beat import Beat, LaneLost
+from syncapp.engine.beat import Beat
+from syncapp.engine.folders import Folders
 from syncapp.engine.replay import replay
-from syncapp.engine.scan import scan
+from syncapp.engine.scan import Stopped, scan
 from syncapp.errors import BackupError, CursorRejected
-from syncapp.models import Lane, Run
-from syncapp.sources.base import Source as Reader
+from syncapp.models import Event, File, Lane, Run
 
+MOST_EXAMPLES = 5
 TELL_S = 0.5  # between two tellings of how far a scan is
 
 
 def scan_and_plan(run: Run, lane: Lane, beat: Beat) -> None:
     """Read what the source has, plan the copies, go on to the transfers."""
     wanted = planning.wanted_destinations(run.source)
-    told = _Told(run, beat)
     try:
-        _read(run, source_for(run.source, beat.halted), told, wanted)
-    except _Stopped:
+        _read(run, wanted, beat)
+    except Stopped:
         return
     planning.plan_copies(run, wanted)
     if run.scan == Run.Scan.FULL:
@@ -31,60 +31,88 @@ def scan_and_plan(run: Run, lane: Lane, beat: Beat) -> None:
     runs.move_on(run, Run.Stage.SCAN, moving.next_stage(run))
 
 
-def _read(run: Run, reader: Reader, told: _Told, wanted: list[int]) -> None:
-    """The change log where it tells all, the whole listing otherwise."""
-    source = run.source
+def _read(run: Run, wanted: list[int], beat: Beat) -> None:
+    """The change logs where they tell all, the whole listing otherwise."""
+    reader = source_for(run.source, beat.halted)
+    counts = Counts(run.files_seen, run.files_new, run.files_changed, run.files_vanished)
+    absorber = Absorber(run.source, wanted, counts)
+    told = _Told(run, beat, counts)
+    known = bool(run.source.cursor) and run.source.scanned_at is not None
     if not run.scan:
-        known = bool(source.cursor) and source.scanned_at is not None
         run.scan = Run.Scan.CHANGES if known else Run.Scan.FULL
         run.save(update_fields=["scan"])
-    if run.scan == Run.Scan.CHANGES:
-        try:
-            told.end(replay(source, reader, told, wanted))
-            return
-        except CursorRejected as error:
-            _list_instead(run, error)
-    told.end(scan(source, reader, told, wanted))
+    try:
+        if run.scan == Run.Scan.CHANGES:
+            replay(absorber, reader, told)
+        else:
+            drift: set[str] | None = set() if known else None
+            scan(run, absorber, reader, told, drift)
+            _tell_drift(run, drift or set())
+    except CursorRejected as error:
+        _rejected(run, error)
+        scan(run, absorber, reader, told)
+    told.now()
 
 
-def _list_instead(run: Run, error: CursorRejected) -> None:
+def _rejected(run: Run, error: CursorRejected) -> None:
+    """The change logs can't be read on: the whole listing it is."""
     run.scan = Run.Scan.FULL
     run.save(update_fields=["scan"])
+    if Event.objects.filter(run=run, code=error.code).exists():
+        return
     record.event(
         run.source.owner,
         error.code,
-        f"The change log of {run.source.name} can't be read on ({error.message}); the whole"
-        " listing is read instead. Nothing is lost or stored again.",
-        level="warning",
+        f"The change log of {run.source.name} can't be read on: {error.message} The whole listing"
+        " is read instead; what is stored stays and is not stored again.",
+        level=Event.Level.WARNING,
         source=run.source,
         run=run,
     )
 
 
-class _Stopped(LaneLost):
-    """Paused, cancelled or draining: not a fault."""
+def _tell_drift(run: Run, drift: set[str]) -> None:
+    """What a whole listing found that the change logs had not told of."""
+    if not drift:
+        return
+    run.files_drifted = len(drift)
+    run.save(update_fields=["files_drifted"])
+    folders = Folders(run.source_id)
+    some = File.objects.filter(source=run.source, remote_id__in=sorted(drift)[:MOST_EXAMPLES])
+    paths = ", ".join(folders.path(file.parent_id, file.name) for file in some)
+    record.event(
+        run.source.owner,
+        "drift_found",
+        f"A full comparison of {run.source.name} found {len(drift)} differences that Google's"
+        f" change log had not told of; they are mended. Among them: {paths}",
+        level=Event.Level.WARNING,
+        source=run.source,
+        run=run,
+    )
 
 
 class _Told:
     """Called after each page: stops the scan when it should, and shows how far it is."""
 
-    def __init__(self, run: Run, beat: Beat) -> None:
-        self._run, self._beat, self._next = run, beat, 0.0
+    def __init__(self, run: Run, beat: Beat, counts: Counts) -> None:
+        self._run, self._beat, self._counts, self._next = run, beat, counts, 0.0
 
-    def __call__(self, counts: Counts) -> None:
+    def __call__(self) -> None:
         self._beat.raise_if_lost()
         if not self._beat.may_take():
-            raise _Stopped("The scan stops here and starts again later.")
+            self.now()
+            raise Stopped("The scan stops here and goes on later.")
         if time.monotonic() >= self._next:
-            self.end(counts)
-            self._next = time.monotonic() + TELL_S
+            self.now()
 
-    def end(self, counts: Counts) -> None:
-        run = self._run
+    def now(self) -> None:
+        """Show it."""
+        run, counts = self._run, self._counts
         run.files_seen, run.files_new = counts.seen, counts.new
         run.files_changed, run.files_vanished = counts.changed, counts.vanished
         run.save(update_fields=["files_seen", "files_new", "files_changed", "files_vanished"])
         record.progress(run, run.source.owner_id, files_per_s=0, bytes_per_s=0)
+        self._next = time.monotonic() + TELL_S
 
 
 def _sweep(run: Run) -> None:

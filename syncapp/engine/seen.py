@@ -6,10 +6,12 @@ begin.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable
 
 _BITS = 12
 _BLOCK = 1 << _BITS
+_NUMBER_BYTES = 8
 
 
 class Seen:
@@ -27,6 +29,25 @@ class Seen:
             if block is None:
                 block = blocks[number] = bytearray(_BLOCK)
             block[pk & (_BLOCK - 1)] = 1
+
+    @classmethod
+    def unpack(cls, packed: bytes) -> Seen:
+        """What `pack` was called on."""
+        seen, data = cls(), zlib.decompress(packed) if packed else b""
+        step = _BLOCK + _NUMBER_BYTES
+        for at in range(0, len(data), step):
+            number = int.from_bytes(data[at : at + _NUMBER_BYTES], "big")
+            seen._blocks[number] = bytearray(data[at + _NUMBER_BYTES : at + step])
+        return seen
+
+    def pack(self) -> bytes:
+        """All of it, in about a kilobyte a million rows if there are few gaps."""
+        squeeze = zlib.compressobj(1)
+        parts = [
+            squeeze.compress(number.to_bytes(_NUMBER_BYTES, "big") + block)
+            for number, block in self._blocks.items()
+        ]
+        return b"".join([*parts, squeeze.flush()])
 
     def __contains__(self, pk: int) -> bool:
         block = self._blocks.get(pk >> _BITS)

@@ -2,7 +2,7 @@
 limits (what all workers share)."""
 
 from syncapp.models.catalog import Copy, File, PartialUpload, UploadedPart, Version
-from syncapp.models.history import Attempt, Event, Lane, Run, Worker
+from syncapp.models.history import Attempt, Event, Lane, Run, ScanProgress, Worker
 from syncapp.models.limits import Breaker, Channel, Pace
 from syncapp.models.setup import Destination, Source
 
@@ -18,6 +18,7 @@ __all__ = [
     "Pace",
     "PartialUpload",
     "Run",
+    "ScanProgress",
     "Source",
     "UploadedPart",
     "Version",

@@ -18,7 +18,9 @@ class File(models.Model):
     and kept); `key_fold` its case-folded form, by which siblings are held apart.
     """
 
-    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="files")
+    source = models.ForeignKey(
+        Source, on_delete=models.CASCADE, related_name="files", db_index=False
+    )  # every index below begins with it
     remote_id = models.CharField(max_length=255)
     parent_id = models.CharField("parent's remote id", max_length=255, blank=True)
     name = models.TextField()

@@ -99,6 +99,24 @@ class Run(models.Model):
         return self.files_done + self.files_refused + self.files_failed
 
 
+class ScanProgress(models.Model):
+    """How far the whole listing of a run has come, so that another lane can go on.
+
+    `cursor` is where the change logs stood before it began, `after` its position, `seen` the keys
+    of the files named so far (packed), `differing` what no change log had told of.
+    """
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="progress")
+    cursor = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    seen = models.BinaryField(default=bytes)
+    files_seen = models.PositiveBigIntegerField(default=0)
+    differing = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return f"scan of run {self.run_id}"
+
+
 class Attempt(models.Model):
     """One try to bring one version to its destinations; `error_code` "" if all went well."""
 

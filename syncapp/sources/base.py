@@ -52,13 +52,14 @@ class Source(ABC):
         """
 
     @abstractmethod
-    def scan(self, trusted: JsonObject) -> Iterator[ItemPage]:
+    def scan(self, trusted: JsonObject, after: JsonObject | None = None) -> Iterator[ItemPage]:
         """Everything there is, folders included, in any order, page by page.
 
         `trusted` is the kept cursor, {} if there is none: where what a translation depends on
-        besides the item has changed since, pages are not `trusted`. Memory is bounded by two
-        pages. An incomplete listing raises TransientError, never ends early: whoever reads to
-        the end has seen everything.
+        besides the item has changed since, pages are not `trusted`. With `after`, the position
+        of a page, the listing goes on behind that. Memory is bounded by two pages. An incomplete
+        listing raises TransientError, never ends early: whoever reads to the end has seen
+        everything.
         """
 
     @abstractmethod

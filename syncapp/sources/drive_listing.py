@@ -9,6 +9,7 @@ Must not end early: an incomplete listing is an error, never a shorter list. Rul
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import msgspec
@@ -66,18 +67,23 @@ def shared_drives(client: GoogleClient) -> Iterator[tuple[str, str]]:
         yield from ((drive["id"], drive.get("name", "")) for drive in page.drives)
 
 
-def scan(client: GoogleClient, tree: Tree, *, trusted: bool) -> Iterator[ItemPage]:
-    """Synthetic folders first, then every item of every scope."""
-    yield ItemPage.of(USER, synthetic_folders(tree))
-    yield from scan_scope(client, USER, tree, trusted=trusted)
-    for drive_id in tree.drives:
-        yield from scan_scope(client, drive_id, tree, trusted=trusted)
+def scan(
+    client: GoogleClient, tree: Tree, after: JsonObject, *, trusted: bool
+) -> Iterator[ItemPage]:
+    """Synthetic folders first, then every item of every scope, or of what follows `after`."""
+    yield replace(ItemPage.of(USER, synthetic_folders(tree)), after=after)
+    reached, token = after.get("scope", ""), after.get("token", "")
+    # In an order that does not depend on Google: none is passed over in going on.
+    for scope in ["", *sorted(tree.drives)]:
+        if scope > reached or (scope == reached and (token or not after)):
+            start = token if scope == reached else ""
+            yield from scan_scope(client, scope or USER, tree, start, trusted=trusted)
 
 
 def scan_scope(
-    client: GoogleClient, scope: str, tree: Tree, *, trusted: bool
+    client: GoogleClient, scope: str, tree: Tree, start: str = "", *, trusted: bool
 ) -> Iterator[ItemPage]:
-    """Every item of the user's own list or of one shared drive."""
+    """Every item of the user's own list or of one shared drive, or from the page `start` on."""
     what = "the list of files" if scope == USER else "the list of a shared drive"
     corpus = {"corpora": USER} if scope == USER else {"corpora": "drive", "driveId": scope}
 
@@ -94,8 +100,10 @@ def scan_scope(
         )
         return fetch(client, listed, _read_files, what)
 
-    for page in ahead(_pages(request, what)):
-        yield _scan_page(scope, page.files, tree, trusted=trusted)
+    for page in ahead(_pages(request, what, start)):
+        position = {"scope": "" if scope == USER else scope, "token": page.next_page_token}
+        items = _scan_page(scope, page.files, tree, trusted=trusted)
+        yield replace(items, after=position)
 
 
 def _scan_page(scope: str, raws: list[msgspec.Raw], tree: Tree, *, trusted: bool) -> ItemPage:
@@ -111,8 +119,8 @@ def _scan_page(scope: str, raws: list[msgspec.Raw], tree: Tree, *, trusted: bool
     return item_page(scope, ids, kept, tree, trusted=trusted)
 
 
-def _pages(fetch_page: Callable[[str | None], Page], what: str) -> Iterator[Page]:
-    token: str | None = None
+def _pages(fetch_page: Callable[[str | None], Page], what: str, start: str = "") -> Iterator[Page]:
+    token = start or None
     while True:
         page = _page(fetch_page, token, what)
         if page.incomplete_search:

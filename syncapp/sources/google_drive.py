@@ -83,11 +83,11 @@ class GoogleDriveSource(Source):
         self._listed = self._read_tree()
         return drive_changes.start(self._client, self._listed)
 
-    def scan(self, trusted: JsonObject) -> Iterator[ItemPage]:
+    def scan(self, trusted: JsonObject, after: JsonObject | None = None) -> Iterator[ItemPage]:
         # The tree of the cursor, if it was just taken: the marks written now belong to its hash.
         tree, self._listed = self._listed or self._read_tree(), None
         same = trusted.get("tree") == translation(tree)
-        return drive_listing.scan(self._client, tree, trusted=same)
+        return drive_listing.scan(self._client, tree, after or {}, trusted=same)
 
     def changes(self, cursor: JsonObject) -> Iterator[ChangePage]:
         return drive_changes.replay(self._client, cursor, self._read_tree)

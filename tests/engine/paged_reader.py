@@ -54,6 +54,8 @@ class PagedReader(Reader):
     tree: str = "t"
     translated: list[str] = field(default_factory=list)
     listings: int = 0
+    listed: list[str] = field(default_factory=list)
+    fault: type[TransientError] = TransientError
 
     kind = "paged"
 
@@ -83,13 +85,17 @@ class PagedReader(Reader):
     def start_cursor(self) -> JsonObject:
         return {"at": len(self.log), "tree": self.tree}
 
-    def scan(self, trusted: JsonObject) -> Iterator[ItemPage]:
+    def scan(self, trusted: JsonObject, after: JsonObject | None = None) -> Iterator[ItemPage]:
         self.listings += 1
         same = trusted.get("tree") == self.tree
-        for number, files in enumerate(batches(list(self.items.values()), self.page_size)):
-            self._maybe_die(number)
-            yield self._page(USER, files, same)
-        self._maybe_die(-(-len(self.items) // self.page_size))
+        at = (after or {}).get("at", 0)
+        while at < len(self.items):  # as they are now, as a service would tell them
+            self._maybe_die(at // self.page_size)
+            files = list(self.items.values())[at : at + self.page_size]
+            self.listed += [file.remote_id for file in files]
+            at += len(files)
+            yield replace(self._page(USER, files, same), after={"at": at})
+        self._maybe_die(-(-at // self.page_size))
 
     def changes(self, cursor: JsonObject) -> Iterator[ChangePage]:
         at = cursor["at"]
@@ -115,7 +121,7 @@ class PagedReader(Reader):
 
     def _maybe_die(self, page: int) -> None:
         if self.dies_after is not None and page >= self.dies_after:
-            raise TransientError("The listing broke off.")
+            raise self.fault("The listing broke off.")
 
     def _page(self, scope: str, files: Sequence[RemoteFile], trusted: bool) -> ItemPage:
         def translate(i: int) -> RemoteFile:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from model_bakery import baker
 
 from accounts.models import User
+from syncapp.engine.absorb import Absorber
 from syncapp.engine.preview import Amount, Preview, preview
 from syncapp.engine.scan import scan
 from syncapp.errors import TransientError
@@ -46,7 +47,7 @@ class Listing(SourceAdapter):
     def start_cursor(self) -> JsonObject:
         return {}
 
-    def scan(self, trusted: JsonObject) -> Iterator[ItemPage]:
+    def scan(self, trusted: JsonObject, after: JsonObject | None = None) -> Iterator[ItemPage]:
         for start in range(0, len(self.files), self.page):
             yield ItemPage.of("user", self.files[start : start + self.page])
 
@@ -72,7 +73,7 @@ class Listing(SourceAdapter):
 class BrokenListing(Listing):
     """Ends before it is complete."""
 
-    def scan(self, trusted: JsonObject) -> Iterator[ItemPage]:
+    def scan(self, trusted: JsonObject, after: JsonObject | None = None) -> Iterator[ItemPage]:
         yield from super().scan(trusted)
         raise TransientError("The listing broke off.")
 
@@ -111,7 +112,9 @@ def store_everything(source: Source) -> None:
 
 
 def backed_up(source: Source, *files: RemoteFile) -> None:
-    scan(source, Listing(*files), lambda counts: None)
+    run = baker.make(Run, source=source, ended_at=timezone.now())
+    scan(run, Absorber(source), Listing(*files), lambda: None)
+    run.delete()
     store_everything(source)
 
 
@@ -229,7 +232,7 @@ class Endless(Listing):
         super().__init__()
         self.pages = pages
 
-    def scan(self, trusted: JsonObject) -> Iterator[ItemPage]:
+    def scan(self, trusted: JsonObject, after: JsonObject | None = None) -> Iterator[ItemPage]:
         for page in range(self.pages):
             yield ItemPage.of("user", [blob(f"{page}-{n}") for n in range(100)])
 

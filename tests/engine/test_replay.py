@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from model_bakery import baker
 
+from syncapp.engine.absorb import Absorber, Counts
 from syncapp.engine.replay import replay
 from syncapp.engine.scan import scan
 from syncapp.errors import CursorRejected, TransientError
-from syncapp.models import Copy, File, Source, Version
+from syncapp.models import Copy, File, Run, Source, Version
 from tests.engine.paged_reader import PagedReader, blob, folder
 from tests.engine.test_scan import ROOT, due_to_move, listed, row, source, store_everything
 
@@ -21,9 +23,11 @@ __all__ = ["source"]
 DRIVES = folder("~shared-drives", "", "Shared drives")
 
 
-def replayed(source: Source, reader: PagedReader) -> Any:
+def replayed(source: Source, reader: PagedReader) -> Counts:
     source.refresh_from_db()
-    return replay(source, reader, lambda _: None, source.planned_for)
+    absorber = Absorber(source, source.planned_for)
+    replay(absorber, reader, lambda: None)
+    return absorber.counts
 
 
 def gone(source: Source) -> set[str]:
@@ -35,12 +39,12 @@ def test_a_replay_of_nothing_touches_the_source_alone(source: Source, files: int
     reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(files)))
     listed(source, reader)
     with CaptureQueriesContext(connection) as queries:
-        counts = replay(source, reader, lambda _: None, source.planned_for)
+        counts = replayed(source, reader)
     assert counts.seen == 0
     assert reader.listings == 1
     updates = [q["sql"] for q in queries if q["sql"].startswith(("UPDATE", "INSERT", "DELETE"))]
     assert [sql.split()[1] for sql in updates] == ['"syncapp_source"']
-    assert len(queries) <= 6
+    assert len(queries) == 2
     source.refresh_from_db()
     assert source.polled_at is not None
 
@@ -179,7 +183,10 @@ def test_a_log_leads_to_what_a_listing_would_have_found(source: Source, seed: in
         for n in range(rng.randrange(12)):
             _act(rng, reader, f"new{step}-{n}")
         replayed(source, reader)
-    assert scan(source, reader, lambda _: None, source.planned_for).telling == []
+    drift: set[str] = set()
+    run = baker.make(Run, source=source, ended_at=timezone.now())
+    scan(run, Absorber(source, source.planned_for), reader, lambda: None, drift)
+    assert drift == set()
     alive = File.objects.filter(vanished_at=None).values_list("remote_id", flat=True)
     assert set(alive) == set(reader.items)
 
@@ -204,3 +211,26 @@ def _act(rng: random.Random, reader: PagedReader, fresh: str) -> None:
             reader.change(target.remote_id, parent_id=parent, drive_id=drives[parent])
         case _:
             reader.change("d0", name=fresh, parent_id=rng.choice(["root", "d3"]))
+
+
+def test_what_no_log_told_of_is_drift_and_what_changes_meanwhile_is_not(source: Source) -> None:
+    reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(12)))
+    listed(source, reader)
+    reader.change("f1", revision="2")  # the log tells
+    reader.change("f2", revision="2", logged=False)
+    reader.change("f3", metadata={"starred": True}, logged=False)  # no log would tell
+    reader.remove("f4", logged=False)
+    reader.put(blob("unseen"), logged=False)
+
+    def meanwhile() -> None:
+        if "f6" in reader.items and "f0" in reader.listed:
+            reader.change("f5", name=f"renamed {len(reader.log)}")
+            reader.remove("f6")
+
+    source.refresh_from_db()
+    reader.listed.clear()
+    drift: set[str] = set()
+    run = baker.make(Run, source=source, ended_at=timezone.now())
+    scan(run, Absorber(source, source.planned_for), reader, meanwhile, drift)
+    assert drift == {"f2", "f4", "unseen"}
+    assert gone(source) == {"f4", "f6"}

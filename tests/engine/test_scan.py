@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -11,15 +12,17 @@ from django.utils import timezone
 from model_bakery import baker
 
 from accounts.models import User
-from syncapp.engine import planning
+from syncapp.engine import planning, progress
+from syncapp.engine.absorb import Absorber, Counts
 from syncapp.engine.folders import Folders
-from syncapp.engine.scan import scan
-from syncapp.errors import TransientError
-from syncapp.models import Copy, Destination, File, Run, Source, Version
+from syncapp.engine.scan import Stopped, scan
+from syncapp.errors import TransientError, Unavailable
+from syncapp.models import Copy, Destination, File, Run, ScanProgress, Source, Version
 from syncapp.types import Content
 from tests.engine.paged_reader import PagedReader, blob, folder
 
 ROOT = folder("root", "", "My Drive")
+WRITTEN = re.compile(r'^(?:UPDATE|INSERT INTO|DELETE FROM) "(\w+)"')
 
 
 @pytest.fixture
@@ -30,14 +33,15 @@ def source(db: None) -> Source:
     return made
 
 
-def listed(source: Source, reader: PagedReader) -> object:
+def listed(source: Source, reader: PagedReader, run: Run | None = None) -> Counts:
     """A scan as a run makes it, the plan included."""
+    source.refresh_from_db()
+    run = run or baker.make(Run, source=source, ended_at=timezone.now())
     wanted = planning.wanted_destinations(source)
-    counts = scan(source, reader, lambda _: None, wanted)
-    source.refresh_from_db()
-    planning.plan_copies(baker.make(Run, source=source, ended_at=timezone.now()), wanted)
-    source.refresh_from_db()
-    return counts
+    absorber = Absorber(source, wanted)
+    scan(run, absorber, reader, lambda: None)
+    planning.plan_copies(run, wanted)
+    return absorber.counts
 
 
 def store_everything(source: Source) -> None:
@@ -83,14 +87,15 @@ def test_what_is_unchanged_is_neither_translated_nor_written(source: Source) -> 
     reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(9)))
     listed(source, reader)
     reader.translated.clear()
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
-        counts = scan(source, reader, lambda _: None, source.planned_for)
+    run = baker.make(Run, source=source, ended_at=timezone.now())
+    absorber = Absorber(source, source.planned_for)
+    with CaptureQueriesContext(connection) as queries:
+        scan(run, absorber, reader, lambda: None)
+    counts = absorber.counts
     assert reader.translated == []
     assert (counts.seen, counts.new, counts.changed) == (9, 0, 0)
-    written = [q["sql"] for q in queries if not q["sql"].startswith(("SELECT", "WITH"))]
-    assert [sql.split()[:2] for sql in written] == [["UPDATE", '"syncapp_source"']]
+    touched = {sql for q in queries for sql in WRITTEN.findall(q["sql"])}
+    assert touched == {"syncapp_source", "syncapp_scanprogress"}
 
 
 def test_only_what_changed_is_translated(source: Source) -> None:
@@ -302,3 +307,72 @@ def test_folders_and_unreadable_items_get_no_version(source: Source) -> None:
     listed(source, PagedReader.of(ROOT, site, blob("t", trashed=True)))
     assert not Version.objects.exists()
     assert row(source, "t").problem == "in_trash"
+
+
+@pytest.mark.parametrize("fault", [Unavailable, Stopped])
+def test_a_listing_that_is_cut_off_goes_on_where_it_was(
+    source: Source, fault: type[TransientError]
+) -> None:
+    reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(11)))
+    listed(source, reader)
+    reader.remove("f0", "f9", logged=False)
+    run = baker.make(Run, source=source, ended_at=timezone.now())
+    reader.listed.clear()
+    reader.fault, reader.dies_after = fault, 2
+    with pytest.raises(fault):
+        listed(source, reader, run)
+    reader.dies_after = None
+    counts = listed(source, reader, run)
+    assert reader.listed == list(reader.items)
+    assert (counts.seen, counts.vanished) == (9, 2)
+    assert not ScanProgress.objects.exists()
+
+
+def test_a_worker_that_dies_loses_only_what_was_not_kept_yet(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(11)))
+    listed(source, reader)
+    reader.remove("f0", "f9", logged=False)
+    run = baker.make(Run, source=source, ended_at=timezone.now())
+    monkeypatch.setattr(progress, "EVERY_S", 0.0)
+    reader.listed.clear()
+    absorber = Absorber(source)
+    pages = iter(range(2))
+    monkeypatch.setattr(progress.Progress, "drop", lambda _: None)  # nothing runs after a kill
+    with pytest.raises(StopIteration):
+        scan(run, absorber, reader, lambda: next(pages) and None)
+    assert ScanProgress.objects.get().after == {"at": 9}
+    monkeypatch.undo()
+    assert listed(source, reader, run).vanished == 2
+    assert reader.listed == list(reader.items)
+
+
+def test_a_listing_that_is_not_whole_begins_again(source: Source) -> None:
+    reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(8)), dies_after=2)
+    run = baker.make(Run, source=source, ended_at=timezone.now())
+    with pytest.raises(TransientError):
+        listed(source, reader, run)
+    assert not ScanProgress.objects.exists()
+
+
+def test_what_moves_within_the_listing_while_it_is_read_is_not_taken_for_gone(
+    source: Source,
+) -> None:
+    reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(8)))
+    listed(source, reader)
+    run = baker.make(Run, source=source, ended_at=timezone.now())
+
+    def jump() -> None:
+        """The last file is edited, and comes first from now on."""
+        if "f7" not in reader.listed and next(iter(reader.items)) != "f7":
+            edited = replace(reader.items.pop("f7"), revision="2")
+            reader.items = {"f7": edited, **reader.items}
+            reader.log.append(("user", "f7", edited, ""))
+
+    absorber = Absorber(source, source.planned_for)
+    reader.listed.clear()
+    scan(run, absorber, reader, jump)
+    assert "f7" not in reader.listed
+    assert absorber.counts.vanished == 0
+    assert Version.objects.get(file__remote_id="f7", current=True).revision == "2"

@@ -35,6 +35,17 @@ def test_every_item_is_listed_exactly_once(
     assert counts == Counter(manifest(google).keys() | synthetic)
 
 
+def test_a_listing_goes_on_behind_any_page(
+    source: GoogleDriveSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("syncapp.sources.drive_listing.PAGE_SIZE", 25)
+    pages = list(source.scan({}))
+    assert len({page.scope for page in pages}) > 1
+    for number, page in enumerate(pages):
+        following = list(source.scan({}, page.after))[1:]
+        assert [p.ids for p in following] == [p.ids for p in pages[number + 1 :]]
+
+
 def test_every_refusal_that_a_list_tells_is_a_problem_and_nothing_else_is(
     google: RunningEmulator, source: GoogleDriveSource
 ) -> None:
