@@ -83,6 +83,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 FORMS_URLFIELD_ASSUME_HTTPS = True
 
 # --- Database ---------------------------------------------------------------------------------
+# A connection to a database that has gone is noticed within a minute, and does not hang.
+_POSTGRESQL_OPTIONS = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
 _SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",
     "timeout": 20,
@@ -103,8 +111,10 @@ def _database(configured: dict[str, Any] | None) -> dict[str, Any]:
     chosen["CONN_MAX_AGE"] = None if IS_WORKER else 0
     if chosen["ENGINE"].endswith("sqlite3"):
         chosen["OPTIONS"] = {**_SQLITE_OPTIONS}
-    elif not IS_WORKER:
-        chosen["OPTIONS"] = {**chosen.get("OPTIONS", {}), "pool": {"max_size": 12}}
+        return chosen
+    chosen["OPTIONS"] = {**_POSTGRESQL_OPTIONS, **chosen.get("OPTIONS", {})}
+    if not IS_WORKER:
+        chosen["OPTIONS"]["pool"] = {"max_size": 12}
     return chosen
 
 

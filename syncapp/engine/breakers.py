@@ -257,8 +257,10 @@ def lasting(source: Source, kind: str) -> Breaker | None:
 
 
 def _is_due(row: Breaker) -> bool:
-    open_now = row.state != _State.CLOSED
-    return open_now and row.retry_at is not None and row.retry_at <= timezone.now()
+    if row.state == _State.CLOSED or row.retry_at is None:
+        return False
+    left_s = (row.retry_at - timezone.now()).total_seconds()
+    return left_s <= 0 or left_s > 2 * MOST_PAUSE_S  # the clock was set back
 
 
 def _tell_open(key: str, error: BackupError, retry_at: datetime, run: Run) -> None:

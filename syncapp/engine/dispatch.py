@@ -52,8 +52,11 @@ def run_waits() -> bool:
 
 def tick() -> int:
     """Ask for the lanes that are lacking now; how many. Any number of hosts may do so."""
-    Lane.objects.filter(ended_at__isnull=True, heartbeat_at__lt=silent_since()).update(
-        ended_at=timezone.now()
+    now = timezone.now()
+    # One from a time to come shows that the clock was set back: it may be long dead.
+    alive = silent_since(), now + timedelta(seconds=settings.LEASE_SECONDS)
+    Lane.objects.filter(ended_at__isnull=True).exclude(heartbeat_at__range=alive).update(
+        ended_at=now
     )
     active = Run.objects.filter(ended_at__isnull=True, source__paused=False)
     return sum(top_up(run_id) for run_id in list(active.values_list("pk", flat=True)))
@@ -63,7 +66,7 @@ def top_up(run_id: int) -> int:
     """Ask for the lanes that one run lacks now; how many. Others who try meanwhile do nothing."""
     with transaction.atomic():
         run = _locked(run_id)
-        if run is None or (run.retry_at and run.retry_at > timezone.now()):
+        if run is None or _is_resting(run):
             return 0
         if run.stage == Run.Stage.QUEUED:
             _begin(run)
@@ -83,6 +86,12 @@ def _locked(run_id: int) -> Run | None:
     if connection.features.has_select_for_update_skip_locked:
         active = active.select_for_update(skip_locked=True, of=("self",))
     return active.select_related("source").first()
+
+
+def _is_resting(run: Run) -> bool:
+    """Whether it waits after a failure; no wait is so long that only a set-back clock explains."""
+    now = timezone.now()
+    return run.retry_at is not None and now < run.retry_at < now + runs.LONGEST_REST
 
 
 def _begin(run: Run) -> None:

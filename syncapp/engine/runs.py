@@ -22,6 +22,8 @@ from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Breaker, Copy, Event, File, Run, Source, Version, Worker
 
 WORKER_SILENT_S = 15
+LONGEST_REST = timedelta(hours=1)  # of a run after a failure
+LONGEST_WAIT = timedelta(hours=8)  # of a file, whatever went wrong
 LATER = timedelta(minutes=10)  # what is due no sooner is left to a later run
 
 
@@ -131,7 +133,7 @@ def finish_if_done(run: Run) -> bool:
     waiting = Version.objects.filter(source_id=run.source_id, state=Version.State.PENDING)
     soon = timezone.now() + max(LATER, timedelta(seconds=settings.LEASE_SECONDS))
     held_up = Q(error_code__in=[DESTINATION_BLOCKED, DESTINATION_DOWN])
-    if waiting.filter(due_at__lte=soon).exclude(held_up).exists():
+    if waiting.filter(due_at__lte=soon).exclude(held_up).exists() or _put_right(waiting):
         return False
     outage = None
     if waiting.filter(error_code=DESTINATION_DOWN).exists():
@@ -140,6 +142,14 @@ def finish_if_done(run: Run) -> bool:
             return False
     run.refresh_from_db()
     return _finish(run, waiting.exclude(held_up), waiting.filter(held_up).count(), outage)
+
+
+def _put_right(waiting: QuerySet[Version]) -> int:
+    """Make due what waits longer than anything does: the clock was set back meanwhile. How many."""
+    now = timezone.now()
+    leased = ~Q(lease_owner="") & Q(due_at__gt=now + timedelta(seconds=2 * settings.LEASE_SECONDS))
+    strays = waiting.filter(Q(due_at__gt=now + LONGEST_WAIT) | leased)
+    return strays.update(due_at=now, lease_owner="") if strays.exists() else 0
 
 
 def _finish(run: Run, deferred: QuerySet[Version], held_up: int, outage: Breaker | None) -> bool:

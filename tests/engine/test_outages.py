@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
+import pytest
 from django.utils import timezone
 
 from syncapp.engine import breakers, dispatch, runs
 from syncapp.models import Breaker, Event, Lane, Run, Version
 from tests.engine.conftest import Setting
 
+DAY = timedelta(days=1)
 LIST = "/drive/v3/files[?]"
 
 
@@ -69,3 +72,46 @@ def test_a_scan_that_google_does_not_answer_for_an_hour_ends_its_run(few: Settin
     assert (run.outcome, run.error_code) == (Run.Outcome.FAILED, "unavailable")
     few.control.clear_faults()
     assert few.back_up().outcome == Run.Outcome.OK
+
+
+class Clock:
+    """What this process takes for the time; `by` is how far it is off."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.by = timedelta(0)
+        real = timezone.now
+        monkeypatch.setattr(timezone, "now", lambda: real() + self.by)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+def test_a_clock_that_jumps_forward_and_back_loses_nothing(few: Setting, clock: Clock) -> None:
+    run, _ = runs.request_backup(few.source)
+    step(run)
+    few.control.add_fault("alt=media", delay_s=0.5, count=5)
+    jump = threading.Timer(0.3, lambda: setattr(clock, "by", DAY))
+    jump.start()
+    few.work(run)
+    jump.join()
+    assert run.outcome == Run.Outcome.OK, run.error_message
+    clock.by = timedelta(0)
+    few.control.edit(next(iter(few.truth())), b"edited after the clock was put right")
+    run = few.back_up()
+    assert (run.outcome, run.files_done) == (Run.Outcome.OK, 1), run.error_message
+
+
+def test_what_a_dead_worker_held_is_free_although_the_clock_was_set_back(
+    few: Setting, clock: Clock
+) -> None:
+    run, _ = runs.request_backup(few.source)
+    step(run)
+    tomorrow = timezone.now() + DAY
+    Lane.objects.create(run=run, stage=run.stage, owner="dead", heartbeat_at=tomorrow)
+    Version.objects.update(lease_owner="dead", due_at=tomorrow)
+    Run.objects.update(retry_at=tomorrow)
+    for _ in range(5):
+        step(run)
+    assert (run.outcome, run.files_done) == (Run.Outcome.OK, 40), run.error_message
