@@ -70,7 +70,7 @@ class MoveLane:
             for _ in range(PASSES):
                 if not self._pass():
                     break
-            stopped = not self.beat.may_take()
+            stopped = not self.beat.may_take() or any(site.stopped for site in self.sites)
         if not stopped:
             self._tell()
         return not stopped

@@ -22,7 +22,7 @@ from syncapp.engine import keys, wishes
 from syncapp.engine.beat import Beat
 from syncapp.engine.ledger import Ledger
 from syncapp.engine.move_order import Order, Step
-from syncapp.engine.sites import Site
+from syncapp.engine.sites import NotAsked, Site
 from syncapp.engine.wishes import Batch, Row
 from syncapp.errors import (
     BackupError,
@@ -52,9 +52,11 @@ class Relocation:
 
     def free(self, source_id: int) -> None:
         """Finish what earlier lanes began: remove what lies under second keys."""
-        for rows in wishes.second_keys(source_id, self.site.destination_id):
+        for rows, taken in wishes.second_keys(source_id, self.site.destination_id):
             self.beat.raise_if_lost()
-            answers = self.site.each(partial(_free, self.site.store, row) for row in rows)
+            answers = self.site.each(
+                partial(_free, self.site.store, row, of_another=row.pk in taken) for row in rows
+            )
             answered = zip(rows, answers, strict=True)
             self.ledger.freed([(row.pk, row.old_key) for row, answer in answered if answer is None])
 
@@ -126,6 +128,10 @@ class Relocation:
                 outcome.given_up.add(file_id)
             else:
                 outcome.undone.add(file_id)
+        # What was not even asked for left nothing under the new key.
+        unasked = [(s.copy_id, s.to) for s, error in refused if isinstance(error, NotAsked)]
+        if unasked:
+            self.ledger.freed(unasked)
         if lost:
             self.ledger.lost(lost)
 
@@ -136,7 +142,8 @@ class Relocation:
             return
         taken = wishes.lain_by_others(rows)
         answers = self.site.each(
-            partial(_lies, self.site.store, row.object_key, row.pk in taken) for row in rows
+            partial(_lies, self.site.store, row.object_key, of_another=row.pk in taken)
+            for row in rows
         )
         known = []
         for row, answer in zip(rows, answers, strict=True):
@@ -175,9 +182,9 @@ def _is_right(info: ObjectInfo, row: Row) -> bool:
     return not wrong_md5 and row.size in (None, info.size)
 
 
-def _free(store: Store, row: Row) -> None:
+def _free(store: Store, row: Row, *, of_another: bool) -> None:
     """Remove what lies under the second key, after seeing that the first has the right bytes."""
-    if row.old_key == row.object_key or store.head(row.old_key) is None:
+    if of_another or row.old_key == row.object_key or store.head(row.old_key) is None:
         return
     stands = store.head(row.object_key, version_id=row.store_version)
     if stands is None or not _is_right(stands, row):
@@ -187,7 +194,7 @@ def _free(store: Store, row: Row) -> None:
     store.delete(row.old_key)
 
 
-def _lies(store: Store, key: str, of_another: bool) -> bool:
+def _lies(store: Store, key: str, *, of_another: bool) -> bool:
     return not of_another and store.head(key) is not None
 
 

@@ -15,7 +15,7 @@ from typing import TypeVar
 from syncapp import pacing
 from syncapp.destinations.base import Destination as Store
 from syncapp.engine.beat import Beat
-from syncapp.errors import BackupError, ConfigurationError, TransientError
+from syncapp.errors import BackupError, ConfigurationError, IntegrityError, TransientError
 
 T = TypeVar("T")
 CALLS = 3  # tries of one request
@@ -23,10 +23,10 @@ MOST_FAULTS = 5  # calls in a row that had no answer
 _chance = random.Random()
 
 
-class Stopped(TransientError):
-    """Paused, cancelled or draining: not asked at all."""
+class NotAsked(TransientError):
+    """The call was not made: the lane is to stop, or the destination does not answer."""
 
-    code = "stopped"
+    code = "not_asked"
 
 
 class Site:
@@ -37,6 +37,7 @@ class Site:
         self.keeps_versions = False  # known once it was reached
         self.error: BackupError | None = None
         self.last_error: BackupError | None = None
+        self.stopped = False  # something was left to the next lane
         self._faults = 0
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(hands, f"move-{destination_id}")
@@ -56,18 +57,18 @@ class Site:
 
     def call(self, ask: Callable[[], T]) -> T | BackupError:
         """The answer to one call; what may pass is tried again a few times."""
+        last: BackupError = NotAsked("Left to the next lane.")
         for failures in range(1, CALLS + 1):
-            if self.error is not None:
-                return self.error
-            if not self._beat.may_take():
-                return Stopped("The move stops here and goes on later.")
+            if self.error is not None or self._beat.halted():
+                self.stopped = self.stopped or self.error is None
+                return last
             try:
                 answer = ask()
-            except TransientError as error:
-                last: BackupError = error
+            except (TransientError, IntegrityError) as error:
+                last = error
                 if failures < CALLS:
-                    wait = pacing.call_delay_s(failures, _chance)
-                    self._beat.wait(max(wait, error.retry_after_s or 0.0))
+                    asked = error.retry_after_s if isinstance(error, TransientError) else None
+                    self._beat.wait(max(pacing.call_delay_s(failures, _chance), asked or 0.0))
             except BackupError as error:
                 self._note(error)
                 return error

@@ -82,16 +82,13 @@ def unfinished(source_id: int, destinations: Collection[int]) -> QuerySet[Copy]:
     ).exclude(old_key="")
 
 
-def second_keys(source_id: int, destination_id: int) -> Iterator[list[Row]]:
-    """The copies of `unfinished` at one destination, in batches; those aside whose second key is
-    another file's by now."""
+def second_keys(source_id: int, destination_id: int) -> Iterator[tuple[list[Row], set[int]]]:
+    """The copies of `unfinished` at one destination, in batches; and those of them whose second
+    key is another copy's by now."""
     for found in by_pk(unfinished(source_id, [destination_id]), size=500):
-        rows = [
-            Row(*v)
-            for v in Copy.objects.filter(pk__in=[pk for (pk,) in found]).values_list(*_COLUMNS)
-        ]
-        lain = lain_by_others(rows, second=True)
-        yield [row for row in rows if row.pk not in lain]
+        asked = Copy.objects.filter(pk__in=[pk for (pk,) in found])
+        rows = [Row(*values) for values in asked.values_list(*_COLUMNS)]
+        yield rows, lain_by_others(rows, second=True)
 
 
 def lain_by_others(rows: Sequence[Row], *, second: bool = False) -> set[int]:
