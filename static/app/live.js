@@ -70,7 +70,7 @@
   const whole = new Intl.NumberFormat("en-US");
   const oneDigit = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const STAGES = {
-    queued: "Queued", scan: "Scanning", plan: "Planning",
+    queued: "Queued", scan: "Scanning", plan: "Planning", move: "Moving",
     transfer: "Transferring", verify: "Verifying", done: "Done",
   };
 
@@ -110,6 +110,7 @@
       stage: STAGES[run.stage] || run.stage,
       files_done: whole.format(run.files_done),
       files_total: run.files_total ? whole.format(run.files_total) : `${whole.format(run.files_seen)} found`,
+      files_moved: whole.format(run.files_moved),
       files_failed: whole.format(run.files_failed),
       files_refused: whole.format(run.files_refused),
       bytes_done: size(run.bytes_done),

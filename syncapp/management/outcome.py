@@ -2,7 +2,8 @@
 
 JSON of a run, stable: id, source (slug), kind, stage, outcome, error_code, error_message,
 created_at, started_at, ended_at, seconds, files_seen, files_new, files_changed, files_vanished,
-files_total, files_done, files_refused, files_failed, bytes_total, bytes_done, bytes_read.
+files_moved, files_total, files_done, files_refused, files_failed, bytes_total, bytes_done,
+bytes_read.
 Troubles: kind (failed, refused, damaged), path, code, message, destination, object_key.
 """
 
@@ -16,8 +17,16 @@ from syncapp.models import Run, Source
 from syncapp.types import JsonObject
 
 _FIGURES = (
-    *("files_seen", "files_new", "files_changed", "files_vanished", "files_total", "files_done"),
-    *("files_refused", "files_failed", "bytes_total", "bytes_done", "bytes_read"),
+    *("files_seen", "files_new", "files_changed", "files_vanished", "files_moved"),
+    *(
+        "files_total",
+        "files_done",
+        "files_refused",
+        "files_failed",
+        "bytes_total",
+        "bytes_done",
+        "bytes_read",
+    ),
 )
 
 

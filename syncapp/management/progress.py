@@ -98,6 +98,8 @@ def run_line(run: Run, pace: Pace) -> str:
         return f"{name}  scanning  {run.files_seen:,} seen  {run.files_new:,} new"
     if listing:
         return f"{name}  {listing}"
+    if run.stage == Run.Stage.MOVE:
+        return f"{name}  moving  {run.files_moved:,} moved"
     done = run.files_settled
     parts = [
         name,
