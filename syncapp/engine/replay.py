@@ -5,7 +5,7 @@ The cursor is saved with each page, in its transaction: a replay that died goes 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from django.utils import timezone
 
@@ -13,7 +13,7 @@ from syncapp.engine import orphans, vanish
 from syncapp.engine.absorb import Absorber
 from syncapp.models import File, Source
 from syncapp.sources.base import Source as Reader
-from syncapp.types import ChangePage, ItemPage
+from syncapp.types import ChangePage, Content, ItemPage
 
 
 def replay(
@@ -29,12 +29,35 @@ def replay(
     """
     source = absorber.source
     for page in reader.changes(source.cursor):
+        # Before the page and its cursor: a replay that dies here looks below again.
+        for items in _below(source, reader, page.items):
+            absorber.absorb(items)
+            if explained is not None:
+                explained.difference_update(items.ids)
+            on_page()
         _absorb(absorber, page)
         if explained is not None:
             explained.difference_update(page.items.ids, page.removed)
         on_page()
     source.polled_at = timezone.now()
     source.save(update_fields=["polled_at"])
+
+
+def _below(source: Source, reader: Reader, items: ItemPage) -> Iterator[ItemPage]:
+    """What lies below folders that went to the trash or came back.
+
+    All of that did the same, but a log may tell of the folder alone.
+    """
+    if not items.ids:
+        return
+    place = {remote_id: i for i, remote_id in enumerate(items.ids)}
+    folders = File.objects.filter(source=source, remote_id__in=place, content=Content.FOLDER)
+    for remote_id, trashed_at, vanished_at in folders.values_list(
+        "remote_id", "trashed_at", "vanished_at"
+    ):
+        folder = items.file(place[remote_id])
+        if vanished_at is not None or folder.trashed != (trashed_at is not None):
+            yield from reader.below(folder)
 
 
 def _absorb(absorber: Absorber, page: ChangePage) -> None:

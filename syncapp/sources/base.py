@@ -72,6 +72,13 @@ class Source(ABC):
         """
 
     @abstractmethod
+    def below(self, folder: RemoteFile) -> Iterator[ItemPage]:
+        """Every item below a folder as it is now, the folder itself aside, page by page.
+
+        For what a change log tells of a folder alone, though it holds for all that lies below.
+        """
+
+    @abstractmethod
     def watch(
         self,
         cursor: JsonObject,

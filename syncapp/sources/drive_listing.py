@@ -16,7 +16,15 @@ import msgspec
 
 from syncapp.errors import BackupError, ConfigurationError, NotFound, PermanentError, TransientError
 from syncapp.sources.drive_items import ITEM_FIELDS, Tree, synthetic_folders
-from syncapp.sources.drive_pages import PAGE_SIZE, FilePage, ahead, fetch, head, item_page
+from syncapp.sources.drive_pages import (
+    PAGE_SIZE,
+    FilePage,
+    ahead,
+    fetch,
+    head,
+    is_folder,
+    item_page,
+)
 from syncapp.sources.google_client import GoogleClient
 from syncapp.types import ItemPage, JsonObject
 
@@ -85,12 +93,41 @@ def scan_scope(
 ) -> Iterator[ItemPage]:
     """Every item of the user's own list or of one shared drive, or from the page `start` on."""
     what = "the list of files" if scope == USER else "the list of a shared drive"
+    request = _requests(client, scope, what)
+    for page in ahead(_pages(request, what, start)):
+        position = {"scope": "" if scope == USER else scope, "token": page.next_page_token}
+        items = _scan_page(scope, page.files, tree, trusted=trusted)
+        yield replace(items, after=position)
+
+
+def scan_below(client: GoogleClient, folder_id: str, scope: str, tree: Tree) -> Iterator[ItemPage]:
+    """Every item below a folder, however deep; the folder itself is not among them.
+
+    One folder a request: a query on several parents returns partial results.
+    """
+    what = "the list of a folder"
+    todo, seen = [folder_id], {folder_id}
+    while todo:
+        request = _requests(client, scope, what, q=f"'{todo.pop()}' in parents")
+        for page in _pages(request, what):
+            ids = [head(raw).id for raw in page.files]
+            deeper = {i for i, raw in zip(ids, page.files, strict=True) if is_folder(raw)} - seen
+            todo += deeper
+            seen |= deeper
+            yield item_page(scope, ids, page.files, tree, trusted=False)
+
+
+def _requests(
+    client: GoogleClient, scope: str, what: str, **query: str
+) -> Callable[[str | None], FilePage]:
+    """What fetches the page of a token, of one scope's items."""
     corpus = {"corpora": USER} if scope == USER else {"corpora": "drive", "driveId": scope}
 
     def request(token: str | None) -> FilePage:
         # With items from all drives: single files of foreign shared drives can be shared, too.
         listed = client.files.list(
             **corpus,
+            **query,
             includeItemsFromAllDrives=True,
             supportsAllDrives=True,
             pageSize=PAGE_SIZE,
@@ -100,10 +137,7 @@ def scan_scope(
         )
         return fetch(client, listed, _read_files, what)
 
-    for page in ahead(_pages(request, what, start)):
-        position = {"scope": "" if scope == USER else scope, "token": page.next_page_token}
-        items = _scan_page(scope, page.files, tree, trusted=trusted)
-        yield replace(items, after=position)
+    return request
 
 
 def _scan_page(scope: str, raws: list[msgspec.Raw], tree: Tree, *, trusted: bool) -> ItemPage:

@@ -17,6 +17,7 @@ import orjson
 import xxhash
 
 from syncapp.errors import Unavailable
+from syncapp.sources.drive_formats import FOLDER
 from syncapp.sources.drive_items import Tree, clean_json, to_file
 from syncapp.sources.google_client import GoogleClient
 from syncapp.types import ItemPage
@@ -34,6 +35,10 @@ class Head(msgspec.Struct, rename="camel"):
     drive_id: str = ""
 
 
+class _Kind(msgspec.Struct, rename="camel"):
+    mime_type: str = ""
+
+
 class FilePage(msgspec.Struct, rename="camel"):
     """An answer of files.list."""
 
@@ -43,6 +48,7 @@ class FilePage(msgspec.Struct, rename="camel"):
 
 
 _read_head = msgspec.json.Decoder(Head).decode
+_read_kind = msgspec.json.Decoder(_Kind).decode
 
 
 def fetch(client: GoogleClient, request: Any, decode: Callable[[bytes], Page], what: str) -> Page:
@@ -63,6 +69,11 @@ def head(raw: msgspec.Raw) -> Head:
         return _read_head(raw)
     except msgspec.DecodeError as error:
         raise Unavailable("Google gave an item that can't be read.") from error
+
+
+def is_folder(raw: msgspec.Raw) -> bool:
+    """Whether an item that has a head is a folder."""
+    return _read_kind(raw).mime_type == FOLDER
 
 
 def item_page(

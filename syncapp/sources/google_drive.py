@@ -92,6 +92,11 @@ class GoogleDriveSource(Source):
     def changes(self, cursor: JsonObject) -> Iterator[ChangePage]:
         return drive_changes.replay(self._client, cursor, self._read_tree)
 
+    def below(self, folder: RemoteFile) -> Iterator[ItemPage]:
+        tree = self._tree or self._read_tree()
+        scope = folder.drive_id if folder.drive_id in tree.drives else drive_listing.USER
+        return drive_listing.scan_below(self._client, folder.remote_id, scope, tree)
+
     def watch(
         self,
         cursor: JsonObject,

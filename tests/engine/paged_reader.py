@@ -119,6 +119,14 @@ class PagedReader(Reader):
                     {"at": position, "tree": self.tree}, left,
                 )  # fmt: skip
 
+    def below(self, folder: RemoteFile) -> Iterator[ItemPage]:
+        found, parents = [], {folder.remote_id}
+        while parents:
+            children = [file for file in self.items.values() if file.parent_id in parents]
+            found += children
+            parents = {file.remote_id for file in children}
+        yield self._page(folder.drive_id or USER, found, False)
+
     def _maybe_die(self, page: int) -> None:
         if self.dies_after is not None and page >= self.dies_after:
             raise self.fault("The listing broke off.")

@@ -54,6 +54,9 @@ class Listing(SourceAdapter):
     def changes(self, cursor: JsonObject) -> Iterator[ChangePage]:
         raise AssertionError("a preview reads no change log")
 
+    def below(self, folder: RemoteFile) -> Iterator[ItemPage]:
+        raise AssertionError("a preview looks below no folder")
+
     def watch(self, cursor: JsonObject, scope: str, **channel: str | int) -> Watch:  # type: ignore[override]
         raise AssertionError("a preview opens no channel")
 

@@ -234,3 +234,62 @@ def test_what_no_log_told_of_is_drift_and_what_changes_meanwhile_is_not(source: 
     scan(run, Absorber(source, source.planned_for), reader, meanwhile, drift)
     assert drift == {"f2", "f4", "unseen"}
     assert gone(source) == {"f4", "f6"}
+
+
+def trashed(source: Source) -> set[str]:
+    return set(File.objects.exclude(trashed_at=None).values_list("remote_id", flat=True))
+
+
+def test_what_lies_below_a_folder_in_the_trash_is_there_too_and_comes_back(source: Source) -> None:
+    reader = PagedReader.of(
+        ROOT, folder("a"), folder("b", "a"), blob("x", parent="b"), blob("y", parent="a"), blob("z")
+    )
+    listed(source, reader)
+    below = ["b", "x", "y"]
+    for item in below:
+        reader.change(item, trashed=True, logged=False)
+    reader.change("a", trashed=True)
+    assert replayed(source, reader).seen == 2
+    assert trashed(source) == {"a", *below}
+    for item in below:
+        reader.change(item, trashed=False, logged=False)
+    reader.change("a", trashed=False)
+    replayed(source, reader)
+    assert trashed(source) == set()
+    assert Version.objects.filter(state=Version.State.PENDING).count() == 3
+
+
+def test_file_first_seen_in_the_trash_is_backed_up_once_its_folder_comes_back(
+    source: Source,
+) -> None:
+    reader = PagedReader.of(ROOT, folder("a", trashed=True), blob("x", parent="a", trashed=True))
+    listed(source, reader)
+    reader.change("x", trashed=False, logged=False)
+    reader.change("a", trashed=False)
+    replayed(source, reader)
+    assert Version.objects.get().state == Version.State.PENDING
+
+
+def test_nothing_is_looked_for_below_a_folder_that_was_only_renamed(source: Source) -> None:
+    reader = PagedReader.of(ROOT, folder("a"), blob("x", parent="a"))
+    listed(source, reader)
+    reader.change("x", trashed=True, logged=False)
+    reader.change("a", name="another")
+    replayed(source, reader)
+    assert trashed(source) == set()
+
+
+def test_replay_that_dies_below_a_folder_looks_there_again(source: Source) -> None:
+    reader = PagedReader.of(ROOT, folder("a"), blob("x", parent="a"))
+    listed(source, reader)
+    reader.change("x", trashed=True, logged=False)
+    reader.change("a", trashed=True)
+
+    def dies() -> None:
+        raise TransientError("The worker died.")
+
+    source.refresh_from_db()
+    with pytest.raises(TransientError):
+        replay(Absorber(source, []), reader, dies)
+    replayed(source, reader)
+    assert trashed(source) == {"a", "x"}

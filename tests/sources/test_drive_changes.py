@@ -231,6 +231,25 @@ def test_stale_token_of_the_stand_in_asks_for_a_scan(
             list(follower.source.changes(cursor))
 
 
+def test_whatever_lies_below_a_folder_is_listed_as_it_is_now(
+    changing: RunningEmulator, name: str, drive_id: str
+) -> None:
+    control = changing.control
+    for home in ("", drive_id):
+        top = control.create(f"top of {name}", drive_id=home)
+        inner = control.create("inner", parents=[top["id"]], drive_id=home)
+        inside = control.create(name, b"a", parents=[inner["id"]], drive_id=home)
+        control.create("beside", b"b", drive_id=home)
+        follower = Follower.of(changing)
+        control.trash(top["id"])
+        follower.follow()
+        assert follower.told() == [(home or "user", f"top of {name}")]
+        pages = list(follower.source.below(follower.files[top["id"]]))
+        found = {f.remote_id: f.trashed for page in pages for f in files_of(page)}
+        assert found == {inner["id"]: True, inside["id"]: True}
+        assert not any(page.trusted for page in pages)
+
+
 def test_thousands_of_changes_come_in_pages_that_can_each_be_gone_on_from(
     changing: RunningEmulator, follower: Follower
 ) -> None:
