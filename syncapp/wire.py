@@ -43,6 +43,10 @@ class TimedOut(WireError):
     """No byte for STALL_TIMEOUT_S, or no connection within CONNECT_TIMEOUT_S."""
 
 
+class TooLong(WireError):
+    """The answer is longer than the caller wants to hold."""
+
+
 _KINDS: dict[int, type[WireError]] = {
     pycurl.E_COULDNT_RESOLVE_HOST: NotReached,
     pycurl.E_COULDNT_RESOLVE_PROXY: NotReached,
@@ -50,6 +54,7 @@ _KINDS: dict[int, type[WireError]] = {
     pycurl.E_PEER_FAILED_VERIFICATION: NotTrusted,
     pycurl.E_SSL_CACERT_BADFILE: NotTrusted,
     pycurl.E_OPERATION_TIMEDOUT: TimedOut,
+    pycurl.E_FILESIZE_EXCEEDED: TooLong,
 }
 
 
@@ -95,7 +100,7 @@ class Wire:
         max_answer: int = MAX_ANSWER_BYTES,
     ) -> Answer:
         """One exchange. `headers` as "Name: value". Raises WireError, or what `permit` or `body`
-        raised; a longer answer than `max_answer` bytes is an error too."""
+        raised; TooLong for an answer of more than `max_answer` bytes."""
         try:
             line = self._idle.pop()
         except IndexError:

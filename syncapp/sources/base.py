@@ -114,6 +114,13 @@ class Source(ABC):
         Raises PermanentError if the service refuses it, TransientError to try later.
         """
 
+    def read_small(self, file: RemoteFile) -> tuple[bytes, str] | None:
+        """The whole of a file of known, small size in one call, with the type of its bytes.
+
+        Cheaper than `download`, raises the same; None if it must be read by that.
+        """
+        return None
+
     @abstractmethod
     def check(self) -> list[CheckResult]:
         """What works and what does not, for a person: access, scopes, quota."""

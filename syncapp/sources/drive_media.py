@@ -24,9 +24,12 @@ from syncapp.sources.google_client import (
     read_chunks,
 )
 from syncapp.types import RemoteFile
+from syncapp.wire import TooLong
 
 RESUMES = 5  # and one more for each RESUME_BYTES read: a long file may meet more breaks
 RESUME_BYTES = 64 * 1024**2
+GROWTH_BYTES = 1024**2  # what a small file may have grown by and still be taken whole
+OCTETS = "application/octet-stream"
 ABUSE_CODE = "cannot_download_abusive_file"
 
 
@@ -51,17 +54,61 @@ def read_blob(client: GoogleClient, file: RemoteFile) -> Iterator[Download]:
         reader.close()
 
 
+def read_whole(client: GoogleClient, file: RemoteFile) -> tuple[bytes, str] | None:
+    """A small stored file's bytes and their type; None where only `read_blob` will do: flagged as
+    abusive, redirected, sent in an encoding, or longer by now than can be held."""
+    try:
+        answer = client.fetch(
+            _media_url(client, file),
+            quoted(file),
+            _media_headers(file),
+            (file.size or 0) + GROWTH_BYTES,
+        )
+    except TooLong:
+        return None
+    except PermanentError as error:
+        if error.code != ABUSE_CODE:
+            raise
+        return None
+    if answer.status != 200 or "content-encoding" in answer.headers:
+        return None
+    if len(answer.body) != file.size:
+        check_unchanged(client, file)
+    return answer.body, answer.headers.get("content-type", OCTETS)
+
+
+def check_unchanged(client: GoogleClient, file: RemoteFile) -> None:
+    """Look the file up; TransientError if it is not the revision that was listed any more."""
+    request = client.files.get(
+        fileId=file.remote_id, fields=REVISION_FIELDS, supportsAllDrives=True
+    )
+    item = client.call(request, quoted(file), resource_keys=resource_keys(file))
+    same_md5 = item.get("md5Checksum", "").lower() == (file.md5 or "")
+    if not same_md5 or revision_of(item, file.content) != file.revision:
+        raise TransientError(
+            f"{quoted(file)} was changed at Google since it was listed.",
+            code="changed_while_reading",
+        )
+
+
+def _media_url(client: GoogleClient, file: RemoteFile) -> str:
+    url = f"{client.endpoints.drive_url}files/{quote(file.remote_id, safe='')}"
+    return f"{url}?alt=media&supportsAllDrives=true"
+
+
+def _media_headers(file: RemoteFile) -> dict[str, str]:
+    keys = resource_keys(file)
+    return {"X-Goog-Drive-Resource-Keys": keys} if keys else {}
+
+
 class _BlobReader:
     def __init__(self, client: GoogleClient, file: RemoteFile) -> None:
         self._client, self._file = client, file
-        self._url = f"{client.endpoints.drive_url}files/{quote(file.remote_id, safe='')}"
-        self._url += "?alt=media&supportsAllDrives=true"
-        keys = resource_keys(file)
-        self._headers = {"X-Goog-Drive-Resource-Keys": keys} if keys else {}
+        self._url, self._headers = _media_url(client, file), _media_headers(file)
         self._resumes = 0
         self._response = self._open()
         promised = content_length(self._response)
-        self.content_type = self._response.headers.get("Content-Type", "application/octet-stream")
+        self.content_type = self._response.headers.get("Content-Type", OCTETS)
         self.size = file.size if promised is None else promised
         if file.size is not None and self.size != file.size:
             self._check_unchanged()
@@ -125,16 +172,8 @@ class _BlobReader:
         return response
 
     def _check_unchanged(self) -> None:
-        request = self._client.files.get(
-            fileId=self._file.remote_id, fields=REVISION_FIELDS, supportsAllDrives=True
-        )
-        item = self._client.call(
-            request, quoted(self._file), resource_keys=resource_keys(self._file)
-        )
-        same_md5 = item.get("md5Checksum", "").lower() == (self._file.md5 or "")
-        if not same_md5 or revision_of(item, self._file.content) != self._file.revision:
+        try:
+            check_unchanged(self._client, self._file)
+        except TransientError:
             self._response.close()
-            raise TransientError(
-                f"{quoted(self._file)} was changed at Google since it was listed.",
-                code="changed_while_reading",
-            )
+            raise

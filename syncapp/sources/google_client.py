@@ -32,8 +32,10 @@ from urllib3.util import Url, make_headers, parse_url
 
 from syncapp.errors import ConfigurationError, PermanentError, RateLimited, Unavailable
 from syncapp.pacing import Pace, Unpaced, call_delay_s
+from syncapp.sources.google_bytes import WholeReader
 from syncapp.sources.google_errors import read_fault, translate, translate_transport
 from syncapp.types import JsonObject
+from syncapp.wire import Answer as Whole
 
 CALL_TRIES = 4  # with Google's backoff: 7 to 10 s of waiting, then the engine's own pace rules
 LONGEST_WAIT_S = 64.0  # a longer wish (Retry-After) is handed up: a worker has better to do
@@ -41,7 +43,6 @@ CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
 CHUNK_BYTES = 256 * 1024
 MAX_ERROR_BODY = 64 * 1024
-MAX_REDIRECTS = 5
 # Google compresses only for those who say so twice (Drive's guide on performance).
 COMPRESSED = {"Accept-Encoding": "gzip", "User-Agent": "backup (gzip)"}
 # Units of Google's quota (since 2026-05-01); what is not named here is a read of metadata.
@@ -53,6 +54,7 @@ METHOD_UNITS = {
     "drive.files.export": DOWNLOAD_UNITS,
     "drive.files.download": DOWNLOAD_UNITS,
 }
+MAX_REDIRECTS = 5
 GOOGLE_DOMAINS = ("googleapis.com", "google.com", "googleusercontent.com")
 REDIRECTS = frozenset([301, 302, 303, 307, 308])
 
@@ -119,9 +121,9 @@ class GoogleClient:
         self._credentials = credentials
         self._chance = random.Random()
         self._local = threading.local()
-        self._media = AuthorizedMedia(
-            credentials, http=_connection_pool(endpoints.drive_url), max_refresh_attempts=1
-        )
+        pool = _connection_pool(endpoints.drive_url)
+        self._media = AuthorizedMedia(credentials, http=pool, max_refresh_attempts=1)
+        self._whole = WholeReader(credentials, pool)
         drive = _service("drive", "v3", endpoints.drive_url)
         # Each of these rebuilds its methods when called on the service: kept instead.
         self.files, self.about = drive.files(), drive.about()
@@ -154,6 +156,14 @@ class GoogleClient:
     ) -> urllib3.BaseHTTPResponse:
         """GET bytes as a stream: status 200 or 206, the body unread. The caller closes it."""
         return self._trying(lambda: self._get(url, headers or {}, what), DOWNLOAD_UNITS)
+
+    def fetch(self, url: str, what: str, headers: Mapping[str, str], max_bytes: int) -> Whole:
+        """GET a body that is small enough to be held; TooLong if it has more than `max_bytes`.
+
+        `url` is one of Drive's. A redirect is answered as such, not followed. A quarter of the
+        processor time of `open`.
+        """
+        return self._trying(lambda: self._whole.get(url, what, headers, max_bytes), DOWNLOAD_UNITS)
 
     def wait(self, failures: int) -> None:
         """Pause as Google asks for after `failures` ≥ 1 refused calls."""

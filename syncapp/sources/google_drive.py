@@ -19,7 +19,7 @@ from syncapp.sources import drive_changes, drive_listing, drive_watch
 from syncapp.sources.base import Download, Source
 from syncapp.sources.drive_exports import read_export
 from syncapp.sources.drive_items import ITEM_FIELDS, Tree, to_file, translation
-from syncapp.sources.drive_media import quoted, read_blob, resource_keys
+from syncapp.sources.drive_media import quoted, read_blob, read_whole, resource_keys
 from syncapp.sources.google_client import GoogleClient, GoogleEndpoints, Pause
 from syncapp.sources.google_forms import NOT_GRANTED, RESPONSES_SCOPE, read_form, read_shortcut
 from syncapp.types import (
@@ -136,6 +136,10 @@ class GoogleDriveSource(Source):
             file.problem_message or f"{quoted(file)} has no bytes of its own.",
             code=file.problem or "not_exportable",
         )
+
+    def read_small(self, file: RemoteFile) -> tuple[bytes, str] | None:
+        stored = file.content is Content.BLOB and file.size is not None
+        return read_whole(self._client, file) if stored else None
 
     def check(self) -> list[CheckResult]:
         results = [*self._check_scopes()]

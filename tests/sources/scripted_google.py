@@ -38,6 +38,7 @@ class Seen:
     method: str
     path: str
     headers: dict[str, str]
+    peer: tuple[str, int] = ("", 0)  # of the connection that it came over
 
 
 Script = Callable[[Seen], Answer]
@@ -84,7 +85,7 @@ def scripted_google(script: Script) -> Iterator[ScriptedGoogle]:
             length = int(self.headers.get("Content-Length", 0))
             self.rfile.read(length)
             headers = {name.lower(): value for name, value in self.headers.items()}
-            request = Seen(self.command, self.path, headers)
+            request = Seen(self.command, self.path, headers, self.client_address)
             seen.append(request)
             self._send(script(request))
 
