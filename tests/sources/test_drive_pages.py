@@ -18,7 +18,7 @@ from syncapp.types import ItemPage, RemoteFile
 from tests.servers.emulator import RunningEmulator, running_emulator
 from tests.sources.conftest import drive_source
 from tests.sources.reading import files_of
-from tests.sources.scripted_google import Answer, Seen, as_json, scripted_google
+from tests.sources.scripted_google import Answer, Seen, as_json, refusal, scripted_google
 
 WAIT_S = 10
 
@@ -156,6 +156,22 @@ def test_cut_page_is_fetched_again() -> None:
     with scripted_google(script) as google:
         assert [list(page.ids) for page in google.source().scan({})][1:] == [["a"]]
         assert google.count("/files?") == 3
+
+
+def test_page_that_is_refused_for_its_pace_is_asked_for_again() -> None:
+    refusals = iter([refusal(429, "rateLimitExceeded"), refusal(403, "userRateLimitExceeded")])
+    pauses: list[float] = []
+
+    def script(request: Seen) -> Answer:
+        if "/files/root" in request.path:
+            return as_json({"id": "root-id"})
+        if "/files?" not in request.path:
+            return as_json({})
+        return next(refusals, as_json({"files": [{"id": "a"}]}))
+
+    with scripted_google(script) as google:
+        assert [list(page.ids) for page in google.source(pauses).scan({})][1:] == [["a"]]
+    assert len(pauses) == 2
 
 
 def test_one_page_is_fetched_ahead_and_no_more() -> None:

@@ -163,6 +163,8 @@ def test_expired_token_is_renewed_on_the_way(private: RunningEmulator) -> None:
     private.control.expire_tokens()
     assert hashlib.md5(read(source, file)).hexdigest() == file.md5
     private.control.expire_tokens()
+    assert named(source, "addresses.csv") == file
+    private.control.expire_tokens()
     assert source.account().email == "ada.lovelace@example.com"
 
 
