@@ -273,9 +273,10 @@ VARIABLES = (
     ),
     Variable(
         "PUSH",
-        choice("auto", "off"),
+        choice("auto", "on", "off"),
         "auto",
-        "Let Google call PUBLIC_URL when something changes, where that is a public https address.",
+        "Let Google call PUBLIC_URL when something changes. auto: where that is a public https "
+        "address; on: whatever it is.",
     ),
     Variable("SPOOL_DIR", text, "", "Temporary folder for bytes in flight (DATA_DIR/spool)."),
     Variable("SPOOL_BUDGET", size(64 * 1024**2), "100G", "Most temporary disk, all workers."),

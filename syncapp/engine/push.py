@@ -44,14 +44,18 @@ LEAST_GAP = timedelta(seconds=2)  # between two looks, however many pushes come
 
 
 def address() -> str | None:
-    """Where Google is to call; None unless it is a public https address."""
-    if settings.PUSH == "off":
-        return None
-    try:
-        check_endpoint(settings.PUBLIC_URL, allow_private=False)
-    except ConfigurationError:
+    """Where Google is to call; None if it could not, or shall not."""
+    if settings.PUSH == "off" or (settings.PUSH == "auto" and not _is_public(settings.PUBLIC_URL)):
         return None
     return settings.PUBLIC_URL + reverse("google_drive_push")
+
+
+def _is_public(url: str) -> bool:
+    try:
+        check_endpoint(url, allow_private=False)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def scopes(cursor: JsonObject) -> set[str]:

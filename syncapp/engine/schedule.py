@@ -36,7 +36,7 @@ _RUNS_LOOKED_AT = 12  # doubling from a minute, more failures in a row change no
 
 
 class Schedule:
-    """One per supervisor: `tick` every second, the rarer care now and then."""
+    """One per supervisor: `tick` several times a second, the rarer care now and then."""
 
     def __init__(self) -> None:
         self._care_at = 0.0

@@ -27,7 +27,7 @@ from syncapp.models import Worker
 
 log = logging.getLogger(__name__)
 TICK_S = 1.0
-LOOK_S = 0.2  # how soon a new run is noticed
+LOOK_S = 0.2  # how soon a new run or a push is noticed
 _FORGET_AFTER = timedelta(days=1)
 
 
@@ -60,6 +60,7 @@ class Supervisor:
     def _look(self) -> None:
         for keeper in self.keepers:
             keeper.keep()
+        self._schedule.tick()
         if time.monotonic() >= self._next_tick:
             self._next_tick = time.monotonic() + TICK_S
             self._tick()
@@ -72,7 +73,6 @@ class Supervisor:
             host=self.host, pid=os.getpid(), defaults={"heartbeat_at": now}
         )
         Worker.objects.filter(heartbeat_at__lt=now - _FORGET_AFTER).delete()
-        self._schedule.tick()
         dispatch.tick()
         for keeper in self.keepers:
             keeper.replace_if_hung()

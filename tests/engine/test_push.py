@@ -66,6 +66,7 @@ def with_drives(
         ("https://backup.example.org", "auto", True),
         ("https://backup.example.org/under/here", "auto", True),
         ("https://backup.example.org", "off", False),
+        ("http://127.0.0.1:8000", "on", True),
         ("http://backup.example.org", "auto", False),
         ("https://localhost:8443", "auto", False),
         ("https://127.0.0.1", "auto", False),
@@ -74,7 +75,7 @@ def with_drives(
         ("https://10.1.2.3:8000", "auto", False),
     ],
 )
-def test_only_a_public_https_address_is_given_to_google(
+def test_google_is_given_a_public_https_address_or_what_a_person_insists_on(
     settings: Any, url: str, mode: str, public: bool
 ) -> None:
     settings.PUBLIC_URL, settings.PUSH = url, mode

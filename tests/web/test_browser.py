@@ -11,6 +11,7 @@ from django.conf import settings as django_settings
 from django.test import Client
 from django.urls import reverse
 from selenium.webdriver import Chrome
+from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from syncapp.engine import record
@@ -154,3 +155,24 @@ def test_progress_moves_without_loading_the_page_anew(
     assert text_of(page, "#active [data-field=bytes_per_s]") == "1.5 MB/s"
     assert text_of(page, "#active [data-field=files_per_s]") in {"7.2", "7.3"}
     assert page.execute_script("return document.querySelector('#active progress').value") == 79
+
+
+def test_a_schedule_is_chosen_with_the_keyboard_alone(
+    page: Chrome, web: RunningWeb, ana: Owned
+) -> None:
+    page.get(web.url + reverse("source_edit", args=[ana.source.pk]))
+    cron = page.find_element("name", "cron")
+    assert not cron.is_displayed(), "a real-time source has no schedule"
+    page.find_element("css selector", "[name=mode]:checked").send_keys(Keys.ARROW_DOWN)
+    assert page.execute_script("return document.querySelector('[name=mode]:checked').value") == (
+        "scheduled"
+    )
+    assert cron.is_displayed()
+    cron.clear()
+    cron.send_keys("15 4 * * *", Keys.TAB)
+    assert page.switch_to.active_element.get_attribute("name") == "time_zone"
+    page.switch_to.active_element.send_keys("Asia/Kath")
+    cron.send_keys(Keys.ENTER)
+    wait_for(page, lambda: "04:15 Asia/Kathmandu" in text_of(page, "main"))
+    ana.source.refresh_from_db()
+    assert (ana.source.mode, ana.source.time_zone) == ("scheduled", "Asia/Kathmandu")

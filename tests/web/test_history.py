@@ -123,3 +123,10 @@ def test_a_run_under_way_can_be_cancelled(owner: Owned, log_in: LogIn) -> None:
     run.refresh_from_db()
     assert run.outcome == Run.Outcome.CANCELLED
     assert address not in client.get(reverse("run", args=[run.pk])).content.decode()
+
+
+def test_a_run_tells_what_began_it_and_how_google_was_read(owner: Owned, log_in: LogIn) -> None:
+    Run.objects.filter(pk=owner.run.pk).update(trigger="change", scan="changes")
+    page = log_in(owner.user).get(reverse("run", args=[owner.run.pk])).content.decode()
+    assert "begun by: A change in Google" in page
+    assert "<dd>Change log</dd>" in page
