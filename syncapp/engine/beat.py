@@ -1,5 +1,8 @@
 """A lane's pulse: renews its leases and its heartbeat, and hears when it should stop.
 
+`halt` is set within a second of a pause, a cancellation, a drain or the loss of the lane: what is
+in flight then stops at its next part.
+
 A thread of its own, so that a slow page from Google or a long commit never looks like death. It
 stops renewing as soon as the lane's row says that somebody else has taken over.
 """
@@ -18,10 +21,12 @@ from django.db import connection
 from django.utils import timezone
 
 from syncapp.engine import drain, lease
+from syncapp.engine.sets import chunks
 from syncapp.errors import TransientError
-from syncapp.models import Lane, Run, Source
+from syncapp.models import Lane, Run
 
 log = logging.getLogger(__name__)
+EVERY_S = 1.0
 SHARE_S = 20.0  # a lane works at least this long before it makes room for another run
 
 
@@ -36,14 +41,14 @@ class Beat:
 
     def __init__(self, lane: Lane, run: Run) -> None:
         self._lane_id, self._owner = lane.pk, lane.owner
-        self._run_id, self._source_id = run.pk, run.source_id
-        self._held: set[int] = set()
+        self._run_id = run.pk
+        self.halt = threading.Event()
+        self._held: dict[int, float] = {}  # version → when it was leased or renewed (monotonic)
         self._to_give: list[tuple[int, datetime]] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._lost = False
         self._wanted = True
-        self._halted = False
         self._ends_at = time.monotonic() + settings.LANE_SECONDS
         self._share_until = time.monotonic() + SHARE_S
         self._thread = threading.Thread(target=self._loop, name="beat", daemon=True)
@@ -59,17 +64,18 @@ class Beat:
     def hold(self, ids: Iterable[int]) -> None:
         """Renew these leases from now on."""
         with self._lock:
-            self._held.update(ids)
+            self._held.update(dict.fromkeys(ids, time.monotonic()))
 
     def drop(self, ids: Iterable[int]) -> None:
         """They are settled: renew them no more."""
         with self._lock:
-            self._held.difference_update(ids)
+            for version_id in ids:
+                self._held.pop(version_id, None)
 
     def give_back(self, version_id: int, due_at: datetime) -> None:
         """Release a lease at the next beat (for threads without a database connection)."""
         with self._lock:
-            self._held.discard(version_id)
+            self._held.pop(version_id, None)
             self._to_give.append((version_id, due_at))
 
     def release_all(self) -> None:
@@ -83,11 +89,12 @@ class Beat:
 
     def may_take(self) -> bool:
         """Whether the lane should take up more work."""
-        return self._wanted and not drain.asked() and time.monotonic() < self._ends_at
+        running = self._wanted and not self.halt.is_set() and not drain.asked()
+        return running and time.monotonic() < self._ends_at
 
     def halted(self) -> bool:
         """Whether what is in flight should end as soon as it can: paused, cancelled, draining."""
-        return self._halted or drain.asked()
+        return self.halt.is_set() or drain.asked()
 
     def raise_if_lost(self) -> None:
         """LaneLost if another lane has this one's place."""
@@ -96,10 +103,9 @@ class Beat:
 
     def wait(self, seconds: float) -> None:
         """A pause that ends early when the lane is told to stop."""
-        self._stop.wait(seconds)
+        self.halt.wait(seconds)
 
     def _loop(self) -> None:
-        every = settings.LEASE_SECONDS / 4
         while not self._stop.is_set():
             try:
                 self._beat()
@@ -107,7 +113,7 @@ class Beat:
                 # Leases last for three more tries; a lasting fault shows in the lane's own writes.
                 log.warning("beat.database_unreachable lane=%d", self._lane_id, exc_info=True)
                 connection.close()
-            self._stop.wait(min(every, 1.0))
+            self._stop.wait(min(settings.LEASE_SECONDS / 4, EVERY_S))
         connection.close()
 
     def _beat(self) -> None:
@@ -115,18 +121,26 @@ class Beat:
             pk=self._lane_id, owner=self._owner, ended_at__isnull=True
         ).update(heartbeat_at=timezone.now())
         if not alive:
-            self._lost = self._halted = True
-            self._wanted = False
+            self._lost = True
+            self.halt.set()
             return
-        with self._lock:
-            ids = list(self._held)
-        if ids:
-            lease.renew(self._owner, ids, settings.LEASE_SECONDS)
+        self._renew()
         self._give()
-        run_on = Run.objects.filter(pk=self._run_id, ended_at__isnull=True).exists()
-        paused = Source.objects.filter(pk=self._source_id, paused=True).exists()
-        self._halted = paused or not run_on
-        self._wanted = not self._halted and not self._others_wait()
+        run_on = Run.objects.filter(
+            pk=self._run_id, ended_at__isnull=True, source__paused=False
+        ).exists()
+        if not run_on or drain.asked():
+            self.halt.set()
+        self._wanted = run_on and not self._others_wait()
+
+    def _renew(self) -> None:
+        """Leases that have lasted for a quarter of their time; most files take less."""
+        now = time.monotonic()
+        with self._lock:
+            due = [pk for pk, at in self._held.items() if now - at > settings.LEASE_SECONDS / 4]
+            self._held.update(dict.fromkeys(due, now))
+        for some in chunks(due, 500):
+            lease.renew(self._owner, some, settings.LEASE_SECONDS)
 
     def _others_wait(self) -> bool:
         """Another run asked for a lane and got none: after its share of time, make room."""

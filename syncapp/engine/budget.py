@@ -12,7 +12,7 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -118,7 +118,11 @@ def _is_dead(folder: Path) -> bool:
 
 
 class Budget:
-    """Memory first, disk when memory is used up, and a wait when both are.
+    """Memory first, disk where that keeps somebody at work, and a wait where neither is there.
+
+    It knows how many bytes each destination is behind the reads (`owe`, `paid`). While all have
+    enough to do, a reader waits for memory; disk is used only where a destination would otherwise
+    stand idle because another one is slow.
 
     `on_pressure` is called while somebody has to wait: it may free what is only kept in case
     (parked spools), and answers whether it freed anything.
@@ -128,21 +132,45 @@ class Budget:
         self.memory, self.disk = memory, disk
         self.freed = threading.Condition()
         self.on_pressure: Callable[[], bool] = lambda: False
+        self.times_freed = 0
+        self._owed: dict[int, int] = {}
+        self._lock = threading.Lock()
+
+    def owe(self, destinations: Collection[int], size: int) -> None:
+        """These have `size` more bytes to store."""
+        with self._lock:
+            for destination in destinations:
+                self._owed[destination] = self._owed.get(destination, 0) + size
+
+    def paid(self, destination: int, size: int) -> None:
+        """It has stored `size` bytes, or will not."""
+        with self._lock:
+            self._owed[destination] -= size
+
+    def may_use_disk(self) -> bool:
+        """Whether a destination has little left to do."""
+        with self._lock:
+            return min(self._owed.values(), default=0) < self.memory.limit // 4
 
     def give_memory(self, size: int) -> None:
         """Return bytes of memory and wake who waits."""
         self.memory.give(size)
-        with self.freed:
-            self.freed.notify_all()
+        self._tell()
 
     def give_disk(self, size: int) -> None:
         """Return bytes of disk and wake who waits."""
         self.disk.give(size)
-        with self.freed:
-            self.freed.notify_all()
+        self._tell()
 
-    def wait(self) -> None:
-        """Until something was freed here, or long enough that another process may have."""
-        if not self.on_pressure():
-            with self.freed:
+    def wait(self, times_freed: int) -> None:
+        """Until more was freed here than so far, or long enough that another process may have."""
+        if self.may_use_disk() and self.on_pressure():
+            return
+        with self.freed:
+            if self.times_freed == times_freed:
                 self.freed.wait(timeout=0.2)
+
+    def _tell(self) -> None:
+        with self.freed:
+            self.times_freed += 1
+            self.freed.notify_all()

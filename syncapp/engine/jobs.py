@@ -10,117 +10,170 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from datetime import datetime
 from functools import partial
+from typing import NamedTuple
 
 from django.db import connection
 
 from syncapp.destinations.base import Destination as Store
 from syncapp.engine import keys
+from syncapp.engine.feed import Target
 from syncapp.engine.folders import Folders
 from syncapp.engine.occupied import STORED, holders
 from syncapp.engine.sets import update_many
-from syncapp.engine.transfer import Job, Target
+from syncapp.engine.transfer import Job
 from syncapp.errors import NotFound
 from syncapp.models import Copy, Version
 from syncapp.sources.base import Download
-from syncapp.types import Content, Digest, RemoteFile
+from syncapp.types import Content, Digest, JsonObject, RemoteFile
 
 log = logging.getLogger(__name__)
 
 
-def remote_file(version: Version) -> RemoteFile:
-    """The version's file as its scan gave it."""
-    file = version.file
+class _Wanted(NamedTuple):
+    """A leased version with its file, as one row: models would cost more than the transfer."""
+
+    pk: int
+    file_id: int
+    attempts: int
+    size: int | None
+    md5: str
+    sha256: str
+    content_type: str
+    remote_id: str
+    parent_id: str
+    name: str
+    mime_type: str
+    content: str
+    revision: str
+    declared_size: int | None
+    declared_md5: str
+    declared_sha256: str
+    created_at: datetime | None
+    modified_at: datetime | None
+    drive_id: str
+    extension: str
+    extra: JsonObject
+    key_name: str
+
+
+_COLUMNS = [
+    *("pk", "file_id", "attempts", "size", "md5", "sha256", "content_type", "file__remote_id"),
+    *("file__parent_id", "file__name", "file__mime_type", "file__content", "revision"),
+    *("declared_size", "declared_md5", "declared_sha256", "file__remote_created_at"),
+    *("modified_at", "file__drive_id", "file__extension", "file__extra", "file__key_name"),
+]
+
+
+class _CopyRow(NamedTuple):
+    pk: int
+    version_id: int
+    destination_id: int
+    state: str
+    object_key: str
+    store_version: str
+
+
+def _remote_file(row: _Wanted) -> RemoteFile:
+    """The version's file as its scan gave it, but for what only people want to know."""
     return RemoteFile(
-        remote_id=file.remote_id,
-        parent_id=file.parent_id,
-        name=file.name,
-        mime_type=file.mime_type,
-        content=Content(file.content),
-        revision=version.revision,
-        size=version.declared_size,
-        md5=version.declared_md5 or None,
-        sha256=version.declared_sha256 or None,
-        created_at=file.remote_created_at,
-        modified_at=version.modified_at,
-        owner=file.owner_email,
-        drive_id=file.drive_id,
-        extension=file.extension,
-        extra=file.extra,
-        metadata=file.metadata,
+        remote_id=row.remote_id,
+        parent_id=row.parent_id,
+        name=row.name,
+        mime_type=row.mime_type,
+        content=Content(row.content),
+        revision=row.revision,
+        size=row.declared_size,
+        md5=row.declared_md5 or None,
+        sha256=row.declared_sha256 or None,
+        created_at=row.created_at,
+        modified_at=row.modified_at,
+        drive_id=row.drive_id,
+        extension=row.extension,
+        extra=row.extra,
     )
 
 
 def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Store]) -> list[Job]:
     """A job for each version that has a pending copy in one of `stores`; a few queries in all."""
-    versions = list(
-        Version.objects.filter(pk__in=ids).select_related("file").prefetch_related("copies")
-    )
-    folders.load({version.file.parent_id for version in versions})
-    jobs, intents = [], []
-    keys_of = {
-        v.pk: keys.file_key(
-            slug, folders.components(v.file.parent_id), v.file.key_name, v.file.remote_id
-        )
-        for v in versions
-    }
+    wanted = [_Wanted(*row) for row in Version.objects.filter(pk__in=ids).values_list(*_COLUMNS)]
+    copies: dict[int, list[_CopyRow]] = {row.pk: [] for row in wanted}
+    for fields in Copy.objects.filter(version_id__in=ids).values_list(*_CopyRow._fields):
+        copy = _CopyRow(*fields)
+        copies[copy.version_id].append(copy)
+    folders.load({row.parent_id for row in wanted})
+    keys_of = _keys(wanted, slug, folders)
     occupied = holders(set(keys_of.values()), set(stores))
-    for version in versions:
+    jobs, intents = [], []
+    for row in wanted:
         targets = []
-        for copy in version.copies.all():
+        for copy in copies[row.pk]:
             store = stores.get(copy.destination_id)
             if store is None or copy.state != Copy.State.PENDING:
                 continue
-            target = _target(version, copy, store, keys_of[version.pk], occupied)
-            intents.append((target.key, copy.pk))
+            target = _target(row, copy, store, keys_of[row.pk], occupied)
+            if target.key != copy.object_key:
+                intents.append((target.key, copy.pk))
             targets.append(target)
         if targets:
-            jobs.append(_job(version, targets, stores))
+            jobs.append(_job(row, targets, copies[row.pk], stores))
     update_many(Copy, ["object_key"], ["id"], intents)
     return jobs
 
 
-def _job(version: Version, targets: list[Target], stores: dict[int, Store]) -> Job:
-    file, last_read, origin = remote_file(version), None, None
-    if version.sha256 and version.size is not None:
+def _keys(wanted: Sequence[_Wanted], slug: str, folders: Folders) -> dict[int, str]:
+    """The object key of each version's file; folders are looked up once."""
+    components = {parent: folders.components(parent) for parent in {r.parent_id for r in wanted}}
+    return {
+        row.pk: keys.file_key(slug, components[row.parent_id], row.key_name, row.remote_id)
+        for row in wanted
+    }
+
+
+def _job(
+    row: _Wanted, targets: list[Target], copies: Sequence[_CopyRow], stores: dict[int, Store]
+) -> Job:
+    file, last_read, origin = _remote_file(row), None, None
+    if row.sha256 and row.size is not None:
         if file.content is Content.BLOB:
-            last_read = Digest(version.size, version.md5, version.sha256)
-        elif origin := _stored_elsewhere(version, stores):
+            last_read = Digest(row.size, row.md5, row.sha256)
+        elif origin := _stored_elsewhere(row, copies, stores):
             # A second export would have other bytes than the copy that is stored.
-            file = replace(file, size=version.size, md5=version.md5, sha256=version.sha256)
-    return Job(version.pk, file, targets, version.attempts + 1, last_read, origin)
+            file = replace(file, size=row.size, md5=row.md5, sha256=row.sha256)
+    return Job(row.pk, file, targets, row.attempts + 1, last_read, origin)
 
 
 def _stored_elsewhere(
-    version: Version, stores: dict[int, Store]
+    row: _Wanted, copies: Sequence[_CopyRow], stores: dict[int, Store]
 ) -> Callable[[], AbstractContextManager[Download]] | None:
-    for copy in version.copies.all():
+    for copy in copies:
         store = stores.get(copy.destination_id)
         if store is not None and copy.state in STORED:
-            return partial(_read_back, store, copy, version)
+            return partial(_read_back, store, copy, row)
     return None
 
 
 @contextmanager
-def _read_back(store: Store, copy: Copy, version: Version) -> Iterator[Download]:
+def _read_back(store: Store, copy: _CopyRow, row: _Wanted) -> Iterator[Download]:
     with store.read(copy.object_key, version_id=copy.store_version) as chunks:
-        yield Download(chunks, version.size, version.content_type)
+        yield Download(chunks, row.size, row.content_type)
 
 
 def _target(
-    version: Version,
-    copy: Copy,
+    row: _Wanted,
+    copy: _CopyRow,
     store: Store,
     key: str,
     occupied: dict[tuple[int, str], Copy],
 ) -> Target:
     there = occupied.get((copy.destination_id, key))
-    if there is not None and there.version.file_id != version.file_id:
-        key = keys.apart(key, version.file.remote_id)
+    if there is not None and there.version.file_id != row.file_id:
+        key = keys.apart(key, row.remote_id)
         there = holders([key], [copy.destination_id]).get((copy.destination_id, key))
-    if there is None or there.version_id == version.pk:
-        return Target(copy.destination_id, store, key)
-    return Target(copy.destination_id, store, key, make_room(store, there, key))
+    if there is None or there.version_id == row.pk:
+        return Target(copy.pk, copy.destination_id, store, key)
+    return Target(copy.pk, copy.destination_id, store, key, make_room(store, there, key))
 
 
 def make_room(store: Store, there: Copy, key: str) -> Callable[[], None]:

@@ -1,16 +1,16 @@
 """A transfer lane: one queue task that keeps many files in flight until nothing is left for it.
 
-The lane's thread leases, settles and beats; the files' threads read and write. Whatever kills
-the process at whatever instruction: leases end by themselves, the spool is swept by the next
-lane, and the catalog has only what was settled.
+The lane's thread leases, settles and beats; crews of threads read from the source and write to
+each destination. Whatever kills the process at whatever instruction: leases end by themselves,
+the spool is swept by the next lane, and the catalog has only what was settled.
 """
 
 from __future__ import annotations
 
 import logging
-import queue
+import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import deque
 from contextlib import ExitStack
 from datetime import timedelta
 
@@ -22,17 +22,22 @@ from syncapp.engine import jobs, lease, runs, settle
 from syncapp.engine.adapters import destination_for, source_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.budget import Budget, Disk, Memory
+from syncapp.engine.crew import Crew
 from syncapp.engine.folders import Folders
 from syncapp.engine.parking import Parked, Parking
 from syncapp.engine.rates import Rates
-from syncapp.engine.transfer import Result, Transfer
+from syncapp.engine.transfer import Hands, Job, Result, Transfer
 from syncapp.errors import ConfigurationError
 from syncapp.models import Lane, Run, Version
 
 log = logging.getLogger(__name__)
-BATCH = 32  # results per commit; more starves the files in flight (measured)
-COMMIT_S = 0.25
-LOOK_S = 0.2  # how long to wait for a result before looking around
+BATCH = 500  # results per commit
+COMMIT_S = 0.25  # how long results may wait for one
+LOOK_S = 0.1  # between looks at what is parked, when nothing else is in flight
+AHEAD = 4  # leases per file in flight: reads never wait for the database
+MOST_ACTIVE = 4000  # versions that wait for a slow destination, at most
+BIG = 32 * 1024**2
+BIG_FILES = 4  # read at once: more would only crowd each other out of memory
 LINGER = timedelta(seconds=20)  # a lane waits this long for a retry to come due
 POISON_LEASES = 10
 
@@ -44,21 +49,27 @@ class TransferLane:
         self.job_run, self.lane, self.beat = run, lane, beat
         self.owner = lane.owner
         self.folders = Folders(run.source_id)
-        self.reader = source_for(run.source, beat.halted)
         self.stores = self._open_stores()
         self.settlement = settle.Settlement(run, self.owner, self.folders)
-        self.budget = Budget(
+        self.rates = Rates(run)
+        self.most = settings.FILES_IN_FLIGHT
+        self.readers = Crew("reader", self.most)
+        crews = {pk: Crew(f"writer-{pk}", self.most) for pk in self.stores}
+        budget = Budget(
             Memory(settings.SPOOL_MEMORY), Disk(settings.SPOOL_DIR, settings.SPOOL_BUDGET)
         )
-        self.budget.on_pressure = self._release_oldest
-        self.files = ThreadPoolExecutor(settings.FILES_IN_FLIGHT, "file")
-        self.writers = ThreadPoolExecutor(
-            settings.FILES_IN_FLIGHT * max(len(self.stores), 1), "writer"
-        )
-        self.results: queue.SimpleQueue[tuple[Transfer, Future[Result]]] = queue.SimpleQueue()
+        budget.on_pressure = self._release_oldest
+        budget.owe(list(self.stores), 0)
+        reader = source_for(run.source, beat.halted)
+        self.hands = Hands(reader, budget, crews, self.rates.add, beat.halt)
         self.active: set[int] = set()
         self.parking = Parking()
-        self.rates = Rates(run)
+        self._big: deque[Job] = deque()
+        self._big_active = 0
+        self._ended: list[tuple[Transfer, Result]] = []
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._ask_at = 0.0
         self._source_error: ConfigurationError | None = None
 
     def _open_stores(self) -> dict[int, Store]:
@@ -88,20 +99,26 @@ class TransferLane:
         if taking:
             self._retry_parked()
             self._take()
+        self._wait()
         self._settle(self._collect())
         self.rates.tell(self.job_run)
-        if self.active or (taking and self.parking.ids()):
+        if self.active:
+            return True
+        if taking and len(self.parking):
+            self.beat.wait(LOOK_S)
             return True
         return taking and self._more_soon()
 
     def _take(self) -> None:
-        """Lease as many versions as there are free hands, and start on them."""
-        free = settings.FILES_IN_FLIGHT - len(self.active)
-        if free <= 0:
+        """Lease ahead of the readers, and give them what there is to read."""
+        self._start_big()
+        wanted = AHEAD * self.most - self.readers.waiting()
+        full = len(self.active) >= MOST_ACTIVE or len(self._big) > BIG_FILES
+        if wanted < AHEAD * self.most // 2 or full or time.monotonic() < self._ask_at:
             return
-        ids = lease.lease(
-            self.job_run.source_id, self.owner, min(free, BATCH), settings.LEASE_SECONDS
-        )
+        ids = lease.lease(self.job_run.source_id, self.owner, wanted, settings.LEASE_SECONDS)
+        if len(ids) < wanted:  # nothing more is due: ask again later
+            self._ask_at = time.monotonic() + COMMIT_S
         busy = self.active | self.parking.ids()
         ids = [pk for pk in ids if pk not in busy]
         if not ids:
@@ -110,7 +127,12 @@ class TransferLane:
         ids = self._without_poison(ids)
         built = jobs.build(ids, self.job_run.source.slug, self.folders, self.stores)
         for job in built:
-            self._start(Transfer(job, self.reader, self.budget, self.writers, self.rates.add))
+            self.active.add(job.version_id)
+            if (job.file.size or 0) >= BIG:
+                self._big.append(job)
+            else:
+                self._read(job)
+        self._start_big()
         idle = set(ids) - {job.version_id for job in built}
         if idle:
             settle.unserved(self.owner, sorted(idle))
@@ -128,32 +150,51 @@ class TransferLane:
             self.beat.drop(bad)
         return [pk for pk in ids if pk not in bad]
 
-    def _start(self, transfer: Transfer, earlier: Result | None = None) -> None:
-        """Give a file to a thread; the lane hears of its end whatever happens."""
-        self.active.add(transfer.job.version_id)
-        if earlier is None:
-            future = self.files.submit(transfer.read)
-        else:
-            future = self.files.submit(transfer.again, transfer.job.attempt + 1, earlier)
-        future.add_done_callback(lambda done: self.results.put((transfer, done)))
+    def _start_big(self) -> None:
+        while self._big and self._big_active < BIG_FILES:
+            self._big_active += 1
+            self._read(self._big.popleft())
+
+    def _read(self, job: Job) -> None:
+        self.readers.submit(Transfer(job, self.hands, self._on_end).read)
+
+    def _on_end(self, transfer: Transfer, result: Result) -> None:
+        """An attempt has ended; any thread. The lane wakes if there is enough to do for it."""
+        with self._lock:
+            self._ended.append((transfer, result))
+            ended = len(self._ended)
+        short = self.readers.waiting() < self.most and time.monotonic() >= self._ask_at
+        if short or ended >= BATCH or ended >= len(self.active) or self._is_big(transfer.job):
+            self._wake.set()
+
+    def _is_big(self, job: Job) -> bool:
+        return (job.file.size or 0) >= BIG
+
+    def _wait(self) -> None:
+        """Until there is enough to settle, or it has waited for long enough."""
+        if self.active:
+            self._wake.wait(COMMIT_S)
+            self._wake.clear()
 
     def _collect(self) -> list[tuple[Transfer, Result]]:
-        """Results that are there, at most a batch; waits a moment for the first."""
-        got: list[tuple[Transfer, Result]] = []
-        deadline = time.monotonic() + COMMIT_S
-        while len(got) < BATCH and self.active:
-            left = deadline - time.monotonic() if got else LOOK_S
-            try:
-                transfer, future = self.results.get(timeout=max(left, 0.001))
-            except queue.Empty:
-                break
+        with self._lock:
+            got, self._ended = self._ended[:BATCH], self._ended[BATCH:]
+        for transfer, _ in got:
             self.active.discard(transfer.job.version_id)
-            if future.exception() is not None:
-                transfer.close()
-            got.append((transfer, future.result()))
+            if self._is_big(transfer.job) and transfer.attempts == 1:
+                self._big_active -= 1
         return got
 
     def _settle(self, got: list[tuple[Transfer, Result]]) -> None:
+        faults = [transfer for transfer, _ in got if transfer.fault is not None]
+        for transfer in faults:
+            transfer.close()
+        self._settle_known([(t, result) for t, result in got if t.fault is None])
+        for transfer in faults:
+            if transfer.fault is not None:
+                raise transfer.fault
+
+    def _settle_known(self, got: list[tuple[Transfer, Result]]) -> None:
         if not got:
             return
         for transfer, result in got:
@@ -171,24 +212,25 @@ class TransferLane:
 
     def _park(self, transfer: Transfer, result: Result) -> bool:
         """Keep the spool for another try at what failed, if that is of use and there is room."""
-        if not result.failed:
+        if not result.failed or result.halted:
             return False
         outcome = settle.decide(result)
         hopeless = outcome.blocked or outcome.given_up
         if hopeless or not transfer.may_go_on() or not transfer.spool.spill():
             return False
-        self.parking.add(Parked(transfer, result, time.monotonic() + outcome.wait_s))
+        due = time.monotonic() + outcome.wait_s
+        self.parking.add(Parked(transfer, result.job.attempt + 1, due))
         return True
 
     def _retry_parked(self) -> None:
-        free = settings.FILES_IN_FLIGHT - len(self.active)
-        for parked in self.parking.take_due(time.monotonic(), free):
-            self._start(parked.transfer, parked.result)
+        for parked in self.parking.take_due(time.monotonic(), self.most):
+            self.active.add(parked.transfer.job.version_id)
+            parked.transfer.again(parked.attempt)
 
     def _release_oldest(self) -> bool:
         """The spool is full and a reader waits: give up the longest-kept spool.
 
-        Called from a file's thread; the beat gives the lease back.
+        Called from a reader's thread; the beat gives the lease back.
         """
         parked = self.parking.take_oldest()
         if parked is None:
@@ -207,22 +249,29 @@ class TransferLane:
         )
         if soonest is None or soonest > timezone.now() + LINGER:
             return False
-        self.beat.wait(LOOK_S)
+        due_in = (soonest - timezone.now()).total_seconds()
+        self.beat.wait(min(max(due_in, 0.0), COMMIT_S))
+        self._ask_at = 0.0
         return True
 
     def _close(self) -> None:
         """Settle what is in flight, then give back leases, threads and temporary space."""
         with ExitStack() as last_first:
-            last_first.callback(self.budget.disk.close)
-            last_first.callback(self.writers.shutdown)
+            last_first.callback(self.hands.budget.disk.close)
+            for crew in self.hands.crews.values():
+                last_first.callback(crew.close)
             last_first.callback(self.beat.release_all)
+            last_first.callback(self.readers.close)
             last_first.callback(self._drain)
-            last_first.callback(self.files.shutdown)
         self.rates.tell(self.job_run, last=True)
 
     def _drain(self) -> None:
-        """Settle what came in while the lane was ending; parked spools are given up."""
+        """Stop what is in flight and settle what came in; parked spools are given up."""
+        self.beat.halt.set()
+        self.active.difference_update(job.version_id for job in self._big)
+        self._big.clear()
         while self.active:
+            self._wait()
             self._settle(self._collect())
         for parked in self.parking.take_all():
             parked.transfer.close()

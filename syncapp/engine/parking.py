@@ -1,6 +1,6 @@
 """Transfers whose spool is kept for another try at the destinations that failed.
 
-Used by the lane's thread, and by a file's thread that needs the room of the longest-kept one.
+Used by the lane's thread, and by a reader's thread that needs the room of the longest-kept one.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass
 
-from syncapp.engine.transfer import Result, Transfer
+from syncapp.engine.transfer import Transfer
 
 
 @dataclass
 class Parked:
-    """A transfer, how its last attempt ended, and when (monotonic) the next is due."""
+    """A transfer, the number of its next attempt, and when (monotonic) that is due."""
 
     transfer: Transfer
-    result: Result
+    attempt: int
     due: float
 
 
@@ -26,6 +26,9 @@ class Parking:
     def __init__(self) -> None:
         self._parked: dict[int, Parked] = {}
         self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        return len(self._parked)
 
     def add(self, parked: Parked) -> None:
         """Keep it."""

@@ -41,22 +41,55 @@ def update_many(
 
     Names are attribute names ("version_id"). Call inside a transaction.
     """
+    rows = list(rows)
+    if not rows:
+        return
     fields = {f.attname: f for f in model._meta.concrete_fields}
-    quote = connection.ops.quote_name
     named = [fields[name] for name in (*columns, *match)]
-    placed = [f"{quote(str(f.column))} = %s" for f in named]
-    assignments, conditions = (
-        ", ".join(placed[: len(columns)]),
-        " AND ".join(placed[len(columns) :]),
-    )
-    sql = f"UPDATE {quote(model._meta.db_table)} SET {assignments} WHERE {conditions}"  # noqa: S608
-    prepared = [
-        [f.get_db_prep_save(value, connection) for f, value in zip(named, row, strict=True)]
-        for row in rows
-    ]
-    if prepared:
-        with connection.cursor() as cursor:
-            cursor.executemany(sql, prepared)
+    prepared = _prepared(named, rows)
+    quote = connection.ops.quote_name
+    table, names = quote(model._meta.db_table), [quote(str(f.column)) for f in named]
+    split = len(columns)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            sets = ", ".join(f"{name} = v.{name}" for name in names[:split])
+            where = " AND ".join(f"{table}.{name} = v.{name}" for name in names[split:])
+            arrays, values = _arrays(named, prepared)
+            source = f"unnest({arrays}) AS v ({', '.join(names)})"
+            cursor.execute(f"UPDATE {table} SET {sets} FROM {source} WHERE {where}", values)  # noqa: S608
+        else:
+            sets = ", ".join(f"{name} = %s" for name in names[:split])
+            where = " AND ".join(f"{name} = %s" for name in names[split:])
+            cursor.executemany(f"UPDATE {table} SET {sets} WHERE {where}", prepared)  # noqa: S608
+
+
+def insert_many(
+    model: type[models.Model], columns: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """INSERT these rows; `columns` are all but the key, by attribute name."""
+    if not rows:
+        return
+    fields = {f.attname: f for f in model._meta.concrete_fields}
+    named = [fields[name] for name in columns]
+    prepared = _prepared(named, rows)
+    quote = connection.ops.quote_name
+    names = ", ".join(quote(str(f.column)) for f in named)
+    head = f"INSERT INTO {quote(model._meta.db_table)} ({names}) "
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            arrays, values = _arrays(named, prepared)
+            cursor.execute(f"{head}SELECT * FROM unnest({arrays})", values)  # noqa: S608
+        else:
+            cursor.executemany(f"{head}VALUES ({', '.join(['%s'] * len(named))})", prepared)
+
+
+def _arrays(
+    fields: Sequence[models.Field[Any, Any]], rows: Sequence[Sequence[Any]]
+) -> tuple[str, list[list[Any]]]:
+    """PostgreSQL: placeholders of one array a column, and the columns. Planned once, whatever
+    the number of rows."""
+    arrays = ", ".join(f"%s::{f.db_type(connection)}[]" for f in fields)
+    return arrays, [list(column) for column in zip(*rows, strict=True)]
 
 
 def among(column: str, values: Iterable[Any]) -> tuple[str, list[Any]]:

@@ -11,7 +11,7 @@ import random
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -23,13 +23,11 @@ from syncapp.engine import lease, plan, record
 from syncapp.engine.absorb import absorb_one
 from syncapp.engine.folders import Folders
 from syncapp.engine.planning import DESTINATION_BLOCKED, forget_waiting, plan_versions
-from syncapp.engine.sets import update_many
+from syncapp.engine.sets import insert_many, update_many
 from syncapp.engine.transfer import Result
 from syncapp.errors import (
     BackupError,
     ConfigurationError,
-    IntegrityError,
-    Interrupted,
     NotFound,
     PermanentError,
     RateLimited,
@@ -59,6 +57,9 @@ def decide(result: Result) -> Outcome:
     """How the attempt is counted and when the next is due. Pure but for the jitter."""
     attempt = result.job.attempt
     outcome = Outcome(result.job.version_id, attempts=attempt, error=result.error)
+    if result.halted:
+        outcome.attempts = attempt - 1
+        return outcome
     if result.error is not None:
         targets = {target.destination_id for target in result.job.targets}
         _decide_source(outcome, result.error, attempt, targets)
@@ -77,10 +78,8 @@ def decide(result: Result) -> Outcome:
 
 
 def _decide_source(outcome: Outcome, error: BackupError, attempt: int, targets: set[int]) -> None:
-    if isinstance(error, ConfigurationError | RateLimited | Interrupted):
+    if isinstance(error, ConfigurationError | RateLimited):
         outcome.attempts = attempt - 1
-    if isinstance(error, Interrupted):
-        return
     if isinstance(error, PermanentError):
         outcome.refused = True
     elif _is_final(error, attempt):
@@ -102,7 +101,10 @@ class Settlement:
         self.run, self.owner, self.folders = run, owner, folders
 
     def write(self, results: Sequence[Result], parked: set[int]) -> None:
-        """Commit a batch; versions in `parked` stay leased for another try from the spool."""
+        """Commit a batch; versions in `parked` stay leased for another try from the spool.
+
+        Of a halted attempt only what is stored counts; its version is free again, not tried.
+        """
         outcomes = {result.job.version_id: decide(result) for result in results}
         with transaction.atomic():
             ours = set(lease.held(self.owner, list(outcomes)).values_list("pk", flat=True))
@@ -132,72 +134,64 @@ class Settlement:
         now = timezone.now()
         stored, failed = [], []
         for result in results:
-            version_id = result.job.version_id
-            keys_of = {t.destination_id: t.key for t in result.job.targets}
-            stored += [
-                (Copy.State.STORED, keys_of[d], info.version_id, info.etag[:128], now, None, "", "",
-                 version_id, d)
-                for d, info in result.stored.items()
-            ]  # fmt: skip
-            outcome = outcomes[version_id]
-            errors = dict(result.failed)
-            if result.error is not None:
-                errors = {d: result.error for d in keys_of if d not in result.stored}
-            failed += [
-                (Copy.State.FAILED if d in outcome.given_up else Copy.State.PENDING,
-                 error.code, error.message, version_id, d)
-                for d, error in errors.items()
-            ]  # fmt: skip
+            outcome = outcomes[result.job.version_id]
+            for target in result.job.targets:
+                destination = target.destination_id
+                info = result.stored.get(destination)
+                error = result.error or result.failed.get(destination)
+                if info is not None:
+                    stored.append(
+                        (Copy.State.STORED, target.key, info.version_id, info.etag[:128], now, None,
+                         "", "", target.copy_id)
+                    )  # fmt: skip
+                elif error is not None:
+                    final = destination in outcome.given_up
+                    state = Copy.State.FAILED if final else Copy.State.PENDING
+                    failed.append((state, error.code[:64], error.message, target.copy_id))
         columns = ["state", "object_key", "store_version", "etag", "stored_at", "verified_at",
                    "error_code", "error_message"]  # fmt: skip
-        update_many(Copy, columns, ["version_id", "destination_id"], stored)
-        columns = ["state", "error_code", "error_message"]
-        update_many(Copy, columns, ["version_id", "destination_id"], failed)
+        update_many(Copy, columns, ["id"], stored)
+        update_many(Copy, ["state", "error_code", "error_message"], ["id"], failed)
 
     def _versions(
         self, results: Sequence[Result], outcomes: dict[int, Outcome], parked: set[int]
     ) -> dict[int, str]:
-        copies = defaultdict(list)
-        ids = [result.job.version_id for result in results]
-        for version_id, state in Copy.objects.filter(version_id__in=ids).values_list(
+        """Write the versions; their new states by id."""
+        copies: dict[int, list[str]] = {ids_of(result): [] for result in results}
+        for version_id, state in Copy.objects.filter(version_id__in=list(copies)).values_list(
             "version_id", "state"
         ):
             copies[version_id].append(state)
         states: dict[int, str] = {}
-        read, free, held = [], [], []
+        rows: dict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
+        now = timezone.now()
         for result in results:
-            outcome = outcomes[result.job.version_id]
-            state = plan.REFUSED if outcome.refused else plan.version_state(copies[ids_of(result)])
-            states[ids_of(result)] = state
-            if ids_of(result) in parked and state == plan.PENDING:
-                held.append(_told(outcome))
+            version_id, outcome = ids_of(result), outcomes[ids_of(result)]
+            state = plan.REFUSED if outcome.refused else plan.version_state(copies[version_id])
+            states[version_id] = state
+            columns: tuple[str, ...] = _READ if result.digest else ()
+            values = _read(result)
+            if version_id in parked and state == plan.PENDING:
+                rows[(*columns, *_TOLD)].append((*values, *_told(outcome), version_id))
             else:
-                free.append(_version_row(outcome, state))
-            if result.digest is not None:
-                read.append(_read_row(result))
-        update_many(
-            Version, ["size", "md5", "sha256", "content_type", "checksum_disputed"], ["id"], read
-        )
-        told = ["attempts", "error_code", "error_message"]
-        update_many(Version, ["state", "due_at", "lease_owner", "leases", *told], ["id"], free)
-        update_many(Version, told, ["id"], held)
+                freed = _freed(outcome, state, now)
+                rows[(*columns, *_FREED, *_TOLD)].append((*values, *freed, version_id))
+        for named, some in rows.items():
+            update_many(Version, named, ["id"], some)
         return states
 
     def _attempts(self, results: Sequence[Result], outcomes: dict[int, Outcome]) -> None:
-        Attempt.objects.bulk_create(
-            Attempt(
-                version_id=ids_of(result),
-                run=self.run,
-                number=result.job.attempt,
-                started_at=result.started_at,
-                seconds=result.seconds,
-                bytes_read=result.bytes_read,
-                destination_id=outcomes[ids_of(result)].destination_id,
-                error_code=_code(outcomes[ids_of(result)].error),
-                error_message=_message(outcomes[ids_of(result)].error),
-            )
-            for result in results
-        )
+        rows = []
+        for result in results:
+            if result.halted:
+                continue
+            outcome = outcomes[ids_of(result)]
+            rows.append(
+                (ids_of(result), self.run.pk, result.job.attempt, result.started_at, result.seconds,
+                 result.bytes_read, outcome.destination_id, _code(outcome.error),
+                 _message(outcome.error))
+            )  # fmt: skip
+        insert_many(Attempt, _ATTEMPT, rows)
 
     def _count(self, results: Sequence[Result], states: dict[int, str]) -> None:
         done = [r for r in results if states[ids_of(r)] == plan.STORED]
@@ -264,27 +258,34 @@ def _message(error: BackupError | None) -> str:
     return error.message[:2000] if error else ""
 
 
-def _version_row(outcome: Outcome, state: str) -> tuple[Any, ...]:
+_ATTEMPT = ("version_id", "run_id", "number", "started_at", "seconds", "bytes_read",
+            "destination_id", "error_code", "error_message")  # fmt: skip
+_READ = ("size", "md5", "sha256", "content_type", "checksum_disputed")
+_FREED = ("state", "due_at", "lease_owner", "leases")
+_TOLD = ("attempts", "error_code", "error_message")
+
+
+def _freed(outcome: Outcome, state: str, now: datetime) -> tuple[Any, ...]:
     """Free again, or settled: state, when due, no lease, and what is told."""
     waits_for_person = state == plan.PENDING and bool(outcome.blocked) and not outcome.wait_s
     wait = _BLOCKED_WAIT if waits_for_person else timedelta(seconds=outcome.wait_s)
     code = DESTINATION_BLOCKED if waits_for_person else None
-    return (state, timezone.now() + wait, "", 0, *_told(outcome, code))
+    return (state, now + wait if wait else now, "", 0, *_told(outcome, code))
 
 
 def _told(outcome: Outcome, code: str | None = None) -> tuple[Any, ...]:
     """Attempts and the error, for the version's row."""
     shown = _code(outcome.error) if code is None else code
-    return (outcome.attempts, shown, _message(outcome.error), outcome.version_id)
+    return (outcome.attempts, shown, _message(outcome.error))
 
 
-def _read_row(result: Result) -> tuple[Any, ...]:
+def _read(result: Result) -> tuple[Any, ...]:
+    """What the read told of the version; nothing if it came to no end."""
     digest = result.digest
     if digest is None:
-        raise IntegrityError("A result without a digest has nothing to write down.")
+        return ()
     return (
         digest.size, digest.md5, digest.sha256, result.content_type[:255], result.disputed,
-        ids_of(result),
     )  # fmt: skip
 
 

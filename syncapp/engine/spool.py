@@ -1,179 +1,177 @@
-"""A file between its one reader and its several writers: parts, in order, each freed when done.
+"""A file between its one reader and its several destinations: parts, each freed when done.
 
 A part lives in memory while the process's window lasts, otherwise in a temporary file within the
-host's budget. A writer takes parts at its own pace; a part is freed once every writer that is
-still counted has confirmed it. A writer that failed for the moment stays counted (its parts are
+host's budget. Every destination still counted owes a confirmation of every part, in any order; a
+part is freed with the last. A destination that failed for the moment stays counted (its parts are
 held for another try) until the reader needs the room: then it is dropped and served later.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import threading
 import uuid
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from syncapp.engine.budget import Budget
-from syncapp.errors import BackupError, TransientError
+from syncapp.errors import BackupError, TransientError, Unavailable
 from syncapp.types import Digest, Part
 
 
 @dataclass
-class _Held:
+class Held:
     """A part and where its bytes are: in `memory_bytes`, or in a file, or already freed."""
 
     part: Part
     memory_bytes: int = 0
     path: Path | None = None
+    owed: set[int] = field(default_factory=set)  # destinations that have not confirmed it
 
 
 class Dropped(TransientError):
-    """The room was needed: this writer's parts are gone, it must be served by another read."""
+    """The room was needed: this destination's parts are gone, another read must serve it."""
 
     code = "dropped"
 
 
 class Spool:
-    """One file on its way. The reader appends and seals; writers take and confirm."""
+    """One file on its way. The reader appends and seals; destinations confirm."""
 
-    def __init__(self, budget: Budget, writers: list[int]) -> None:
+    def __init__(self, budget: Budget, destinations: list[int]) -> None:
         self._budget = budget
-        self._held: list[_Held] = []
-        self._confirmed = dict.fromkeys(writers, 0)  # parts confirmed, by writer
+        self._held: list[Held] = []
+        self._counted = set(destinations)
         self._stalled: set[int] = set()
-        self._freed = 0
-        self._several = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self.several = False
         self.digest: Digest | None = None
         self.error: BackupError | None = None
 
     # The reader's side
 
-    def append(self, held: _Held) -> None:
+    def append(self, held: Held) -> None:
         """The next part is complete."""
-        with self._changed:
+        with self._lock:
+            held.owed = set(self._counted)
             self._held.append(held)
-            self._free()
-            self._changed.notify_all()
+            self._budget.owe(held.owed - self._stalled, held.part.size)
+            if not held.owed:
+                _discard(held, self._budget)
 
     def expect_more(self) -> None:
         """The file does not end with its first part; said before room for a second is asked."""
-        with self._changed:
-            self._several = True
-            self._changed.notify_all()
+        self.several = True
 
     def seal(self, digest: Digest) -> None:
         """All parts are there, and they are what the source promised."""
-        with self._changed:
-            self.digest = digest
-            self._changed.notify_all()
+        self.digest = digest
 
     def fail(self, error: BackupError) -> None:
-        """There will be no more parts; writers must abort."""
-        with self._changed:
-            self.error = error
-            self._changed.notify_all()
+        """There will be no more parts, and what there is must not become an object."""
+        self.error = error
 
     def drop_stalled(self) -> bool:
-        """Give up the writers that failed for the moment, to make room; whether any was."""
-        with self._changed:
-            dropped = [writer for writer in self._stalled if writer in self._confirmed]
-            for writer in dropped:
-                del self._confirmed[writer]
-            self._free()
-            self._changed.notify_all()
+        """Give up the destinations that failed for the moment, to make room; whether any was."""
+        with self._lock:
+            dropped = self._stalled & self._counted
+            for destination in dropped:
+                self._forget(destination)
         return bool(dropped)
 
     @property
     def abandoned(self) -> bool:
         """Nobody takes parts any more."""
-        with self._changed:
-            return not self._confirmed
+        return not self._counted
 
-    # A writer's side
+    # A destination's side
 
-    def take(self, writer: int) -> tuple[Part | None, bool]:
-        """The writer's next part, and whether the file is whole in it alone.
+    def part(self, number: int) -> Held | None:
+        """The part of this number (from 1), None if it is not there yet."""
+        return self._held[number - 1] if number <= len(self._held) else None
 
-        Blocks until that is known. None when all parts are confirmed and the file is sealed.
-        Raises the reader's error, or Dropped.
-        """
-        with self._changed:
-            self._stalled.discard(writer)
-            while True:
-                self._check(writer)
-                at = self._confirmed[writer]
-                # A first part waits until it is known whether it is all.
-                if len(self._held) > at and (self._several or self.digest):
-                    return self._held[at].part, not self._several
-                if self.digest:
-                    return None, False
-                self._changed.wait()
+    def count(self) -> int:
+        """Parts that are there, or were."""
+        return len(self._held)
 
-    def confirm(self, writer: int) -> None:
-        """The writer's destination has its next part."""
-        with self._changed:
-            if writer in self._confirmed:
-                self._confirmed[writer] += 1
-                self._free()
+    def confirm(self, destination: int, number: int) -> None:
+        """The destination has this part."""
+        with self._lock:
+            self._paid(destination, self._held[number - 1])
 
-    def stall(self, writer: int) -> None:
-        """The writer failed for the moment; its parts are held while there is room."""
-        with self._changed:
-            self._stalled.add(writer)
+    def stall(self, destination: int) -> None:
+        """It failed for the moment; its parts are held while there is room."""
+        with self._lock:
+            if destination in self._counted and destination not in self._stalled:
+                self._stalled.add(destination)
+                self._budget.paid(destination, self._owed_by(destination))
 
-    def leave(self, writer: int) -> None:
-        """The writer is done, or will not come back."""
-        with self._changed:
-            self._confirmed.pop(writer, None)
-            self._free()
-            self._changed.notify_all()
+    def take_up(self, destination: int) -> None:
+        """It tries again. Raises Dropped if its parts are gone."""
+        with self._lock:
+            if destination not in self._counted:
+                raise Dropped("The temporary space was needed; a later read makes this copy.")
+            if destination in self._stalled:
+                self._stalled.discard(destination)
+                self._budget.owe({destination}, self._owed_by(destination))
 
-    def holds_for(self, writer: int) -> bool:
-        """Whether another try of this writer can be made without reading the source again."""
-        with self._changed:
-            return writer in self._confirmed and self.digest is not None
+    def leave(self, destination: int) -> None:
+        """It is done, or will not come back."""
+        with self._lock:
+            self._forget(destination)
+
+    def holds_for(self, destination: int) -> bool:
+        """Whether another try of this one can be made without reading the source again."""
+        return destination in self._counted and self.digest is not None
 
     def spill(self) -> bool:
         """Move what is in memory to disk, to be held for longer; False if there is no room."""
-        with self._changed:
-            for held in self._held[self._freed :]:
-                if held.memory_bytes and not _spill(held, self._budget):
-                    return False
-        return True
+        with self._lock:
+            return all(
+                _spill(held, self._budget) for held in self._held if held.owed and held.memory_bytes
+            )
 
     def close(self) -> None:
         """Free everything that is left."""
-        with self._changed:
-            self._confirmed.clear()
-            self._free()
+        with self._lock:
+            for destination in list(self._counted):
+                self._forget(destination)
 
-    def _check(self, writer: int) -> None:
-        if self.error:
-            raise self.error
-        if writer not in self._confirmed:
-            raise Dropped("The temporary space was needed; this copy is made by a later read.")
+    def _owed_by(self, destination: int) -> int:
+        return sum(held.part.size for held in self._held if destination in held.owed)
 
-    def _free(self) -> None:
-        needed = min(self._confirmed.values(), default=len(self._held))
-        for held in self._held[self._freed : needed]:
+    def _forget(self, destination: int) -> None:
+        if destination not in self._counted:
+            return
+        for held in self._held:
+            self._paid(destination, held)
+        self._counted.discard(destination)
+        self._stalled.discard(destination)
+
+    def _paid(self, destination: int, held: Held) -> None:
+        if destination not in held.owed:
+            return
+        held.owed.discard(destination)
+        if destination not in self._stalled:
+            self._budget.paid(destination, held.part.size)
+        if not held.owed:
             _discard(held, self._budget)
-        self._freed = max(self._freed, needed)
 
 
-def _discard(held: _Held, budget: Budget) -> None:
+def _discard(held: Held, budget: Budget) -> None:
+    held.part = replace(held.part, open=_gone)
     if held.path is not None:
         held.path.unlink()
         budget.give_disk(held.part.size)
     elif held.memory_bytes:
         budget.give_memory(held.memory_bytes)
-    held.part = replace(held.part, open=_gone)
 
 
-def _spill(held: _Held, budget: Budget) -> bool:
+def _spill(held: Held, budget: Budget) -> bool:
     if not budget.disk.take(held.part.size):
         return False
     path = budget.disk.folder / f"{uuid.uuid4().hex}.part"
@@ -191,55 +189,70 @@ def _gone() -> BinaryIO:
 
 
 class PartFiller:
-    """Collects bytes into one part of at most `size` bytes, and hashes them as they pass."""
+    """Collects bytes into one part of at most `size` bytes.
 
-    def __init__(self, budget: Budget, number: int, size: int, spool: Spool) -> None:
+    `make_room` is called while there is neither memory nor disk for it, with what was freed so
+    far (`Budget.times_freed`): it waits, or raises.
+    """
+
+    def __init__(
+        self, budget: Budget, number: int, size: int, make_room: Callable[[int], None]
+    ) -> None:
         self.number, self.size = number, size
         self._budget = budget
-        self._md5, self._sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
         self._path: Path | None = None
         self._file: BinaryIO | None = None
         self._chunks: list[bytes] = []
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
         self.filled = 0
-        self._claim(spool)
-
-    def _claim(self, spool: Spool) -> None:
-        """Memory, else disk, else wait: first for stalled writers' parts, then for others'."""
-        disk = self._budget.disk
-        while not self._budget.memory.take(self.size):
-            if disk.take(self.size):
-                self._path = disk.folder / f"{uuid.uuid4().hex}.part"
+        while True:
+            freed = budget.times_freed
+            if budget.memory.take(size):
+                return
+            if budget.may_use_disk() and budget.disk.take(size):
+                self._path = budget.disk.folder / f"{uuid.uuid4().hex}.part"
                 self._file = self._path.open("wb", buffering=0)
                 return
-            if not spool.drop_stalled():
-                self._budget.wait()
+            make_room(freed)
 
-    def write(self, data: memoryview) -> memoryview:
+    def write(self, data: bytes) -> bytes:
         """Take what fits; the rest comes back."""
-        fitting, rest = data[: self.size - self.filled], data[self.size - self.filled :]
-        self._md5.update(fitting)
-        self._sha256.update(fitting)
-        if self._file is not None:
-            self._file.write(fitting)
+        room = self.size - self.filled
+        fitting, rest = (data, b"") if len(data) <= room else (data[:room], data[room:])
+        if self._file is None:
+            self._chunks.append(fitting)
         else:
-            self._chunks.append(bytes(fitting))
+            self._to_file(self._file, fitting)
         self.filled += len(fitting)
         return rest
 
-    def close(self) -> _Held:
+    def _to_file(self, file: BinaryIO, data: bytes) -> None:
+        self._md5.update(data)
+        self._sha256.update(data)
+        try:
+            file.write(data)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            message = f"The temporary disk ({self._budget.disk.root}) is full."
+            raise Unavailable(message, code="temporary_disk_full") from error
+
+    def close(self) -> Held:
         """The finished part; claims that it did not need are returned."""
         spare = self.size - self.filled
-        digests = self._md5.digest(), self._sha256.digest()
         if self._file is not None and self._path is not None:
             self._file.close()
-            self._budget.give_disk(spare)
-            path = self._path
-            part = Part(self.number, self.filled, *digests, lambda: path.open("rb"))
-            return _Held(part, path=path)
-        self._budget.give_memory(spare)
-        part = Part.of(self.number, b"".join(self._chunks), *digests)
+            if spare:
+                self._budget.give_disk(spare)
+            path, digests = self._path, (self._md5.digest(), self._sha256.digest())
+            return Held(Part(self.number, self.filled, *digests, lambda: path.open("rb")), 0, path)
+        if spare:
+            self._budget.give_memory(spare)
+        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
-        return _Held(part, memory_bytes=self.filled)
+        digests = hashlib.md5(data, usedforsecurity=False).digest(), hashlib.sha256(data).digest()
+        return Held(Part.of(self.number, data, *digests), memory_bytes=self.filled)
 
     def discard(self) -> None:
         """Give everything back unused."""

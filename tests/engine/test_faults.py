@@ -149,7 +149,7 @@ def test_one_destination_down_is_served_later_from_the_spool(
         return real_put(self, *args, **more)
 
     monkeypatch.setattr(S3Destination, "put", put)
-    monkeypatch.setattr("syncapp.engine.transfer.CALLS", 1)
+    monkeypatch.setattr("syncapp.engine.feed.CALLS", 1)
     few.control.reset_counters()
     run, _ = runs.request_backup(few.source)
     dispatch.tick()

@@ -1,132 +1,354 @@
-"""Parts between one reader and several writers: order, bounds, waiting, letting go."""
+"""Parts between one reader and several destinations: bytes, bounds, waiting, letting go."""
 
 from __future__ import annotations
 
+import hashlib
 import os
+import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from syncapp.destinations.base import Upload
 from syncapp.engine.budget import Budget, Disk, Memory
-from syncapp.engine.spool import Dropped, Spool
-from syncapp.engine.transfer import fill, part_size
+from syncapp.engine.crew import Crew
+from syncapp.engine.feed import Target
+from syncapp.engine.transfer import Hands, Job, Result, Transfer, part_size
 from syncapp.errors import IntegrityError, Unavailable
-from syncapp.types import Limits
+from syncapp.sources.base import Download
+from syncapp.types import (
+    Content,
+    Digest,
+    Limits,
+    ObjectInfo,
+    ObjectMeta,
+    Part,
+    RemoteFile,
+    SentPart,
+)
 
 KIB = 1024
+PART = 32 * KIB
+_CHUNK = 10 * KIB
+
+
+class Shelf:
+    """A destination in memory. `before` is called before each request with its kind."""
+
+    limits = Limits()
+    keeps_versions = True
+
+    def __init__(self, before: Callable[[str], None] = lambda _: None) -> None:
+        self.before = before
+        self.objects: dict[str, bytes] = {}
+        self.requests: list[str] = []
+        self.aborted = self.suspended = 0
+
+    def ask(self, kind: str) -> None:
+        self.requests.append(kind)
+        self.before(kind)
+
+    def put(self, key: str, part: Part, meta: ObjectMeta) -> ObjectInfo:
+        self.ask("put")
+        with part.open() as body:
+            self.objects[key] = body.read()
+        return ObjectInfo(key, part.size)
+
+    def start_upload(self, key: str, meta: ObjectMeta, *, part_size: int) -> Upload:
+        self.ask("start")
+        return _Parts(self, key)
+
+
+class _Parts(Upload):
+    def __init__(self, shelf: Shelf, key: str) -> None:
+        self.shelf, self.key = shelf, key
+        self.parts: dict[int, bytes] = {}
+
+    @property
+    def sent(self) -> dict[int, SentPart]:
+        return {}
+
+    def send(self, part: Part) -> str:
+        self.shelf.ask("send")
+        with part.open() as body:
+            self.parts[part.number] = body.read()
+        assert hashlib.md5(self.parts[part.number]).digest() == part.md5
+        return "etag"
+
+    def finish(self, digest: Digest) -> ObjectInfo:
+        self.shelf.ask("finish")
+        whole = b"".join(data for _, data in sorted(self.parts.items()))
+        assert len(whole) == digest.size
+        assert hashlib.sha256(whole).hexdigest() == digest.sha256
+        self.shelf.objects[self.key] = whole
+        return ObjectInfo(self.key, digest.size)
+
+    def suspend(self) -> None:
+        self.shelf.suspended += 1
+
+    def abort(self) -> None:
+        self.shelf.aborted += 1
+
+
+class Book:
+    """A source with one file; `size` is what it promises, `fault` what it ends in."""
+
+    def __init__(self, data: bytes, size: int | None, fault: Exception | None = None) -> None:
+        self.data, self.size, self.fault = data, size, fault
+
+    @contextmanager
+    def download(self, file: RemoteFile) -> Iterator[Download]:
+        yield Download(self.chunks(), self.size, "text/plain")
+
+    def chunks(self) -> Iterator[bytes]:
+        for start in range(0, len(self.data), _CHUNK):
+            yield self.data[start : start + _CHUNK]
+        if self.fault is not None:
+            raise self.fault
+
+    def refresh(self, file: RemoteFile) -> RemoteFile:
+        return file
+
+
+class Bench:
+    """Transfers over small parts, crews and a budget of 64 KiB of memory, 256 KiB of disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.budget = Budget(Memory(64 * KIB), Disk(folder, 256 * KIB))
+        self.budget.owe([0, 1], 0)
+        self.crews = {0: Crew("a", 4), 1: Crew("b", 4)}
+        self.readers = Crew("reader", 2)
+        self.halt = threading.Event()
+        self.ends: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self.read = 0
+
+    def transfer(self, book: Book, *shelves: Shelf, promised: int | None = None) -> Transfer:
+        def count(size: int) -> None:
+            self.read += size
+
+        file = RemoteFile("id", "", "n", "t", Content.BLOB, "1", size=promised)
+        targets: list[Any] = [
+            Target(at, at, shelf, f"key-{id(book)}")  # type: ignore[arg-type]
+            for at, shelf in enumerate(shelves)
+        ]
+        hands = Hands(book, self.budget, self.crews, count, self.halt)  # type: ignore[arg-type]
+        return Transfer(Job(1, file, targets, 1), hands, lambda _, result: self.ends.put(result))
+
+    def begin(self, book: Book, *shelves: Shelf, promised: int | None = None) -> Transfer:
+        made = self.transfer(book, *shelves, promised=promised)
+        self.readers.submit(made.read)
+        return made
+
+    def end(self) -> Result:
+        return self.ends.get(timeout=10)
 
 
 @pytest.fixture
-def budget(tmp_path: Path) -> Iterator[Budget]:
-    made = Budget(Memory(64 * KIB), Disk(tmp_path / "spool", 256 * KIB))
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bench]:
+    monkeypatch.setattr("syncapp.engine.transfer.LEAST_PART", PART)
+    monkeypatch.setattr("syncapp.engine.transfer.MIB", KIB)
+    monkeypatch.setattr(Shelf, "limits", replace(Limits(), min_part=KIB))
+    monkeypatch.setattr("syncapp.pacing.call_delay_s", lambda *_: 0.01)
+    made = Bench(tmp_path / "spool")
     yield made
-    made.disk.close()
+    made.halt.set()
+    for crew in (made.readers, *made.crews.values()):
+        crew.close()
+    made.budget.disk.close()
 
 
-def chunks(data: bytes, size: int = 10 * KIB) -> Iterator[bytes]:
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
+def failing(*, kinds: tuple[str, ...] = ("put", "send"), while_: threading.Event) -> Shelf:
+    """A destination that is down while the event is set."""
+
+    def before(kind: str) -> None:
+        if kind in kinds and while_.is_set():
+            raise Unavailable("down")
+
+    return Shelf(before)
 
 
-def drain(spool: Spool, writer: int) -> bytes:
-    """A writer that confirms at once; what it got."""
-    got = b""
-    while True:
-        part, _ = spool.take(writer)
-        if part is None:
-            spool.leave(writer)
-            return got
-        with part.open() as body:
-            got += body.read()
-        spool.confirm(writer)
+def down() -> threading.Event:
+    event = threading.Event()
+    event.set()
+    return event
 
 
-def feed(spool: Spool, budget: Budget, data: bytes, part: int, size: int | None = None) -> None:
-    spool.seal(fill(spool, budget, chunks(data), size, part))
-
-
-@pytest.mark.parametrize("length", [0, 1, 32 * KIB, 32 * KIB + 1, 500 * KIB])
-def test_every_writer_gets_the_same_bytes(budget: Budget, length: int) -> None:
+@pytest.mark.parametrize("length", [0, 1, PART, PART + 1, 500 * KIB])
+@pytest.mark.parametrize("known", [True, False])
+def test_every_destination_gets_the_same_bytes(bench: Bench, length: int, known: bool) -> None:
     data = os.urandom(length)
-    spool = Spool(budget, [1, 2])
-    with ThreadPoolExecutor(2) as pool:
-        writers = [pool.submit(drain, spool, writer) for writer in (1, 2)]
-        feed(spool, budget, data, 32 * KIB, length)
-        assert [writer.result(10) for writer in writers] == [data, data]
-    assert budget.disk.used() == 0
-    assert not list(budget.disk.folder.glob("*.part"))
+    shelves = Shelf(), Shelf()
+    bench.begin(Book(data, length if known else None), *shelves)
+    result = bench.end()
+    assert result.error is None
+    assert len(result.stored) == 2
+    assert result.digest == Digest(
+        length, hashlib.md5(data).hexdigest(), hashlib.sha256(data).hexdigest()
+    )
+    assert [list(shelf.objects.values()) for shelf in shelves] == [[data], [data]]
+    assert bench.budget.disk.used() == 0
+    assert bench.budget.memory.take(64 * KIB), "memory was not given back"
+    assert not list(bench.budget.disk.folder.glob("*.part"))
+    assert shelves[0].requests[0] == ("put" if length <= PART else "start")
 
 
-def test_a_small_file_is_told_to_be_whole_in_its_first_part(budget: Budget) -> None:
-    spool = Spool(budget, [1])
-    feed(spool, budget, b"small", 32 * KIB, 5)
-    part, alone = spool.take(1)
-    assert part is not None
-    assert alone
-    assert part.size == 5
+def test_parts_go_to_a_destination_several_at_once_and_in_any_order(bench: Bench) -> None:
+    together = threading.Barrier(2, timeout=10)
+    shelf = Shelf(lambda kind: together.wait() and None if kind == "send" else None)
+    data = os.urandom(4 * PART)
+    bench.begin(Book(data, len(data)), shelf)
+    assert bench.end().stored
+    assert list(shelf.objects.values()) == [data]
 
 
-def test_a_slow_writer_holds_back_a_fast_one_only_when_the_room_is_used_up(
-    budget: Budget,
+def test_a_slow_destination_holds_back_a_fast_one_only_when_the_room_is_used_up(
+    bench: Bench,
 ) -> None:
+    free = threading.Event()
+    slow, fast = Shelf(lambda _: free.wait(30) and None), Shelf()
     data = os.urandom(1000 * KIB)
-    spool = Spool(budget, [1, 2])
-    with ThreadPoolExecutor(2) as pool:
-        fast = pool.submit(drain, spool, 1)
-        reader = pool.submit(feed, spool, budget, data, 32 * KIB, len(data))
-        with pytest.raises(TimeoutError):
-            fast.result(0.5)
-        assert budget.disk.used() <= budget.disk.limit
-        assert not reader.done()
-        assert drain(spool, 2) == data
-        assert fast.result(10) == data
+    bench.begin(Book(data, len(data)), slow, fast)
+    deadline = time.monotonic() + 10
+    while fast.requests.count("send") < 7 and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    threading.Event().wait(0.3)
+    assert 250 * KIB <= bench.read < 400 * KIB, "all the room was used, and no more"
+    assert bench.budget.disk.used() <= bench.budget.disk.limit
+    sent = fast.requests.count("send")
+    assert sent * PART > 200 * KIB, "the fast one has what was read"
+    free.set()
+    assert len(bench.end().stored) == 2
+    assert list(fast.objects.values()) == list(slow.objects.values()) == [data]
 
 
-def test_a_failed_writer_is_dropped_when_the_reader_needs_its_room(budget: Budget) -> None:
+def test_a_destination_that_is_behind_is_waited_for_in_memory_while_no_other_stands_idle(
+    bench: Bench,
+) -> None:
+    bench.budget = Budget(Memory(64 * KIB), bench.budget.disk)
+    most = 0
+
+    def before(_: str) -> None:
+        nonlocal most
+        most = max(most, bench.budget.disk.used())
+        threading.Event().wait(0.01)
+
+    data = os.urandom(500 * KIB)
+    bench.begin(Book(data, len(data)), Shelf(before))
+    assert bench.end().stored
+    assert most == 0
+
+
+def test_a_failed_destination_is_dropped_when_the_reader_needs_its_room(bench: Bench) -> None:
+    fast, failed = Shelf(), failing(while_=down())
     data = os.urandom(1000 * KIB)
-    spool = Spool(budget, [1, 2])
-    spool.stall(2)
-    with ThreadPoolExecutor(1) as pool:
-        fast = pool.submit(drain, spool, 1)
-        feed(spool, budget, data, 32 * KIB, len(data))
-        assert fast.result(10) == data
-    assert not spool.holds_for(2)
-    with pytest.raises(Dropped):
-        spool.take(2)
+    made = bench.begin(Book(data, len(data)), fast, failed)
+    result = bench.end()
+    assert (result.error, made.fault) == (None, None)
+    assert list(fast.objects.values()) == [data]
+    assert list(result.failed) == [1]
+    assert not made.may_go_on()
+    made.close()
+    assert bench.budget.disk.used() == 0
 
 
-def test_a_failed_writer_finds_everything_again_while_there_is_room(budget: Budget) -> None:
-    data = os.urandom(100 * KIB)
-    spool = Spool(budget, [1, 2])
-    spool.stall(2)
-    feed(spool, budget, data, 32 * KIB, len(data))
-    assert drain(spool, 1) == data
-    assert spool.spill()
-    assert spool.holds_for(2)
-    assert drain(spool, 2) == data
-    assert budget.disk.used() == 0
+@pytest.mark.parametrize("length", [PART - 1, 5 * PART])
+def test_a_failed_destination_is_served_again_without_another_read(
+    bench: Bench, length: int
+) -> None:
+    outage = down()
+    good, failed = Shelf(), failing(while_=outage)
+    data = os.urandom(length)
+    made = bench.begin(Book(data, length), good, failed)
+    assert list(bench.end().failed) == [1]
+    assert made.may_go_on()
+    assert made.spool.spill()
+    outage.clear()
+    made.again(2)
+    second = bench.end()
+    assert list(second.stored) == [1]
+    assert second.bytes_read == 0
+    assert second.job.attempt == 2
+    assert list(failed.objects.values()) == [data]
+    assert good.requests.count("put") + good.requests.count("finish") == 1
+    made.close()
+    assert bench.budget.disk.used() == 0
 
 
-def test_writers_hear_of_a_failed_read(budget: Budget) -> None:
-    spool = Spool(budget, [1])
-    with ThreadPoolExecutor(1) as pool:
-        writer = pool.submit(drain, spool, 1)
-        spool.fail(Unavailable("cut"))
-        with pytest.raises(Unavailable):
-            writer.result(10)
+def test_a_failed_read_leaves_no_object_and_aborts_the_uploads(bench: Bench) -> None:
+    shelf = Shelf()
+    bench.begin(Book(os.urandom(3 * PART), None, Unavailable("cut")), shelf)
+    result = bench.end()
+    assert isinstance(result.error, Unavailable)
+    assert shelf.objects == {}
+    assert shelf.aborted == 1
+    assert bench.budget.memory.take(64 * KIB)
 
 
-def test_more_bytes_than_announced_are_refused(budget: Budget) -> None:
-    spool = Spool(budget, [1])
-    with pytest.raises(IntegrityError):
-        fill(spool, budget, chunks(b"x" * 100), 50, 32 * KIB)
-    spool.close()
-    assert budget.disk.used() == 0
+def test_more_bytes_than_announced_are_refused(bench: Bench) -> None:
+    shelf = Shelf()
+    bench.begin(Book(b"x" * 100, 50), shelf)
+    assert isinstance(bench.end().error, IntegrityError)
+    assert shelf.objects == {}
+    assert bench.budget.memory.take(64 * KIB)
+
+
+def test_fewer_bytes_than_promised_are_refused(bench: Bench) -> None:
+    shelf = Shelf()
+    bench.begin(Book(b"x" * 100, 200), shelf, promised=200)
+    assert isinstance(bench.end().error, IntegrityError)
+    assert shelf.objects == {}
+
+
+def test_work_stops_at_the_next_part_when_it_is_halted(bench: Bench) -> None:
+    shelf = Shelf(lambda kind: bench.halt.set() if kind == "send" else None)
+    bench.begin(Book(os.urandom(100 * PART), 100 * PART), shelf)
+    result = bench.end()
+    assert result.halted
+    assert result.error is None
+    assert not result.failed
+    assert len(shelf.requests) < 10
+    assert shelf.objects == {}
+
+
+def test_a_bug_in_a_destination_is_handed_to_the_lane(bench: Bench) -> None:
+    def before(_: str) -> None:
+        raise RuntimeError("a bug")
+
+    made = bench.begin(Book(b"x", 1), Shelf(before), Shelf())
+    result = bench.end()
+    assert isinstance(made.fault, RuntimeError)
+    assert list(result.stored) == [1]
+
+
+def test_parked_spools_are_given_up_under_pressure(bench: Bench) -> None:
+    outage = down()
+    parked = bench.begin(Book(os.urandom(250 * KIB), 250 * KIB), failing(while_=outage))
+    bench.end()
+    assert parked.spool.spill()
+
+    def pressure() -> bool:
+        parked.close()
+        return True
+
+    bench.budget.on_pressure = pressure
+    other = threading.Event()
+    data = os.urandom(200 * KIB)
+    slow, fast = Shelf(lambda _: other.wait(30) and None), Shelf()
+    bench.begin(Book(data, len(data)), slow, fast)
+    deadline = time.monotonic() + 10
+    while fast.requests.count("send") < 6 and time.monotonic() < deadline:
+        threading.Event().wait(0.01)
+    assert fast.requests.count("send") >= 6
+    other.set()
+    assert len(bench.end().stored) == 2
 
 
 def test_two_processes_share_one_budget(tmp_path: Path) -> None:
@@ -149,24 +371,6 @@ def test_two_processes_share_one_budget(tmp_path: Path) -> None:
     assert ours.take(40), "a dead process's claim is swept"
     assert len([p for p in tmp_path.iterdir() if p.is_dir()]) == 1
     ours.close()
-
-
-def test_parked_spools_are_given_up_under_pressure(budget: Budget) -> None:
-    asked = threading.Event()
-
-    def pressure() -> bool:
-        asked.set()
-        return False
-
-    budget.on_pressure = pressure
-    held = Spool(budget, [1])
-    feed(held, budget, os.urandom(300 * KIB), 32 * KIB, 300 * KIB)
-    other = Spool(budget, [2])
-    with ThreadPoolExecutor(2) as pool:
-        reader = pool.submit(feed, other, budget, os.urandom(64 * KIB), 32 * KIB, 64 * KIB)
-        assert asked.wait(10)
-        held.close()
-        reader.result(10)
 
 
 def test_part_sizes_keep_to_every_store_s_limits() -> None:
