@@ -1,7 +1,7 @@
 """A fixed number of threads for the requests to one service; started when they are needed.
 
-Leaner than an executor: no future is made for a task, a task tells of its end itself. Must not be
-given a task that raises.
+Leaner than an executor: no future is made for a task, a task tells of its end itself. A task that
+raises ends its thread, which is logged as Python logs it; another takes that one's place.
 """
 
 from __future__ import annotations
@@ -30,10 +30,7 @@ class Crew:
             self._load += 1
             if self._load <= len(self._threads) or len(self._threads) >= self._most:
                 return
-            name = f"{self._name}-{len(self._threads)}"
-            thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.append(thread)
-        thread.start()
+            self._start()
 
     def waiting(self) -> int:
         """Tasks that no hand has taken up yet."""
@@ -48,8 +45,22 @@ class Crew:
         for thread in threads:
             thread.join()
 
+    def _start(self) -> None:
+        """One more thread; the lock is held."""
+        name = f"{self._name}-{len(self._threads)}"
+        thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
     def _work(self) -> None:
         while (task := self._tasks.get()) is not None:
-            task()
-            with self._lock:
-                self._load -= 1
+            try:
+                task()
+            except BaseException:
+                with self._lock:
+                    self._threads.remove(threading.current_thread())
+                    self._start()
+                raise
+            finally:
+                with self._lock:
+                    self._load -= 1

@@ -142,7 +142,7 @@ class Feed:
         return partial(self._run, step, args)
 
     def _run(self, step: Callable[..., None], args: tuple[Held, ...]) -> None:
-        """One request in a thread of the crew; failures are kept, never raised."""
+        """One request in a thread of the crew; failures are kept, not raised."""
         try:
             if self._halt.is_set():
                 raise Interrupted("Stopped before this was sent.")
@@ -150,11 +150,13 @@ class Feed:
         except BackupError as error:
             self._unsent += args
             self.error = self.error or error
-        except BaseException as fault:  # noqa: BLE001 - a bug: the lane raises it
+        except BaseException as fault:  # a bug: ends this thread, and the lane
             self.fault = fault
-        with self._lock:
-            self._running -= 1
-        self.push()
+            raise
+        finally:
+            with self._lock:
+                self._running -= 1
+            self.push()
 
     def _put(self) -> None:
         held, digest = self.spool.part(1), self.spool.digest

@@ -113,7 +113,7 @@ class Transfer:
         self._began = 0.0
 
     def read(self) -> None:
-        """The whole first attempt, in a thread of the source's crew; never raises."""
+        """The whole first attempt, in a thread of the source's crew; no BackupError leaves it."""
         result = self._start(len(self._feeds) + 1)
         try:
             self._read(result)
@@ -123,11 +123,13 @@ class Transfer:
             self.spool.fail(error)
             result.error = error
             self._look_again(result, error)
-        except BaseException as fault:  # noqa: BLE001 - a bug: the lane raises it
+        except BaseException as fault:  # a bug: ends this thread, and the lane
             self.fault = fault
-            self.spool.fail(TransientError("The read stopped unexpectedly.", code="interrupted"))
-        self._push()
-        self._one_ended()
+            self.spool.fail(TransientError("The read stopped unexpectedly."))
+            raise
+        finally:
+            self._push()
+            self._one_ended()
 
     def again(self, attempt: int) -> None:
         """Another attempt for the destinations that failed, without reading the source."""
