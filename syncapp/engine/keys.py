@@ -58,22 +58,28 @@ def decode(component: str) -> str:
 
 def fold(component: str) -> str:
     """The form in which two siblings count as equal: NFC, case-folded."""
+    if component.isascii():
+        return component.lower()
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", component).casefold())
 
 
 def component(name: str, extension: str, remote_id: str, taken: Container[str]) -> str:
     """The component of a new file or folder. `taken` holds the folds of its siblings."""
     full = encode(f"{name}.{extension}" if extension and not _ends(name, extension) else name)
-    mark = hashlib.sha256(remote_id.encode()).hexdigest()
     if len(full.encode()) > MAX_COMPONENT_BYTES:
-        full = _marked(full, mark[:8])
-    if fold(full) not in taken:
+        full = _marked(full, _mark(remote_id)[:8])
+    if not taken or fold(full) not in taken:
         return full
+    mark = _mark(remote_id)
     for length in (8, 16, 64):
         marked = _marked(full, mark[:length])
         if fold(marked) not in taken:
             return marked
     raise ValueError(f"no free name for {remote_id}: its own mark is taken")
+
+
+def _mark(remote_id: str) -> str:
+    return hashlib.sha256(remote_id.encode()).hexdigest()
 
 
 def _ends(name: str, extension: str) -> bool:

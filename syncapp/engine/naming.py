@@ -66,35 +66,37 @@ def free_old(known: Mapping[str, Known], names: Mapping[str, str]) -> None:
 
 def _made(source_id: int, fresh: Sequence[RemoteFile]) -> dict[str, str]:
     ordered = sorted(fresh, key=lambda f: (f.content is not Content.FOLDER, f.remote_id))
-    taken = _taken(source_id, ordered)
+    plain = [keys.component(f.name, f.extension, f.remote_id, ()) for f in ordered]
+    taken = _taken(source_id, ordered, plain)
     made: dict[str, str] = {}
-    for file in ordered:
+    for file, name in zip(ordered, plain, strict=True):
         siblings = taken.setdefault(file.parent_id, set())
-        name = keys.component(file.name, file.extension, file.remote_id, siblings)
-        siblings.add(keys.fold(name))
+        fold = keys.fold(name)
+        if fold in siblings:
+            name = keys.component(file.name, file.extension, file.remote_id, siblings)
+            fold = keys.fold(name)
+        siblings.add(fold)
         made[file.remote_id] = name
     return made
 
 
-def _taken(source_id: int, fresh: Sequence[RemoteFile]) -> dict[str, set[str]]:
+def _taken(
+    source_id: int, fresh: Sequence[RemoteFile], plain: Sequence[str]
+) -> dict[str, set[str]]:
     """Folds already used in the folders of these files, as far as they could be in the way."""
     leaving = {file.remote_id for file in fresh}
-    plain = [(f.parent_id, _fold(f, ())) for f in fresh]
-    times = Counter(plain)
+    wanted = [(f.parent_id, keys.fold(name)) for f, name in zip(fresh, plain, strict=True)]
+    times = Counter(wanted)
     taken: dict[str, set[str]] = {}
     _look(source_id, times, leaving, taken)
     # Those that need a mark: it may be taken too, by a file that bears it as its name.
-    marked = [
-        (file.parent_id, _fold(file, {fold}))
-        for file, (parent_id, fold) in zip(fresh, plain, strict=True)
-        if times[parent_id, fold] > 1 or fold in taken.get(parent_id, ())
-    ]
+    marked = []
+    for file, (parent_id, fold) in zip(fresh, wanted, strict=True):
+        if times[parent_id, fold] > 1 or fold in taken.get(parent_id, ()):
+            name = keys.component(file.name, file.extension, file.remote_id, {fold})
+            marked.append((parent_id, keys.fold(name)))
     _look(source_id, marked, leaving, taken)
     return taken
-
-
-def _fold(file: RemoteFile, taken: Container[str]) -> str:
-    return keys.fold(keys.component(file.name, file.extension, file.remote_id, taken))
 
 
 def _look(

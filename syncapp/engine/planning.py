@@ -49,8 +49,9 @@ def plan_copies(run: Run, wanted: list[int]) -> None:
         plan_lacking(source, set(wanted) - set(source.planned_for))
         Source.objects.filter(pk=source.pk).update(planned_for=list(wanted))
     _unblock(source, wanted)
-    for state in (Copy.State.DAMAGED, Copy.State.FAILED):
-        _make_again(source, wanted, state)
+    for destination_id in wanted:
+        for state in (Copy.State.DAMAGED, Copy.State.FAILED):
+            _make_again(source, destination_id, state)
     waiting = Version.objects.filter(source=source, state=Version.State.PENDING).aggregate(
         count=Count("pk"), bytes=Sum("declared_size")
     )
@@ -60,16 +61,16 @@ def plan_copies(run: Run, wanted: list[int]) -> None:
     )
 
 
-def _make_again(source: Source, wanted: Sequence[int], state: str) -> None:
-    """Copies in this state are pending again. One state a query: each has an index of its own."""
-    remake = Copy.objects.filter(
-        state=state, version__source=source, version__current=True, destination_id__in=wanted
-    )
-    for batch in chunks(list(remake.values_list("pk", "version_id")), 500):
-        Copy.objects.filter(pk__in=[pk for pk, _ in batch]).update(state=Copy.State.PENDING)
-        Version.objects.filter(pk__in=[version for _, version in batch]).update(
-            state=Version.State.PENDING, attempts=0, due_at=timezone.now()
-        )
+def _make_again(source: Source, destination_id: int, state: str) -> None:
+    """Copies in this state, which has an index of its own, are pending again."""
+    rows = Copy.objects.filter(destination_id=destination_id, state=state)
+    for batch in chunks(list(rows.values_list("version_id", flat=True)), 500):
+        versions = Version.objects.filter(pk__in=batch, source=source, current=True)
+        with transaction.atomic():
+            Copy.objects.filter(
+                destination_id=destination_id, state=state, version__in=versions.values("pk")
+            ).update(state=Copy.State.PENDING)
+            versions.update(state=Version.State.PENDING, attempts=0, due_at=timezone.now())
 
 
 def _unblock(source: Source, wanted: Sequence[int]) -> None:

@@ -6,7 +6,7 @@ moved by compare-and-set, so it does not matter how many lanes find one finished
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 
 from django.conf import settings
@@ -17,7 +17,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from syncapp.engine import breakers, record
-from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN, plan_lacking
+from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN, plan_versions
+from syncapp.engine.sets import by_pk
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Breaker, Copy, Event, File, Run, Source, Version, Worker
 
@@ -98,10 +99,18 @@ def retry_failed(
     versions = Version.objects.filter(source=source, current=True, state__in=states)
     if only is not None:
         versions = versions.filter(pk__in=only)
-    Copy.objects.filter(version__in=versions, state=Copy.State.FAILED).update(
+    wanted = list(source.destinations.filter(enabled=True).values_list("pk", flat=True))
+    count = 0
+    for batch in by_pk(versions, size=500):
+        count += _retry([pk for (pk,) in batch], wanted)
+    return count
+
+
+def _retry(ids: Sequence[int], destinations: Sequence[int]) -> int:
+    Copy.objects.filter(version__in=ids, state=Copy.State.FAILED).update(
         state=Copy.State.PENDING, error_code="", error_message=""
     )
-    count = versions.update(
+    count = Version.objects.filter(pk__in=ids).update(
         state=Version.State.PENDING,
         attempts=0,
         leases=0,
@@ -110,7 +119,8 @@ def retry_failed(
         error_message="",
     )
     # What Google refused has no copies; a run that is under way would find nothing to make.
-    plan_lacking(source, source.destinations.filter(enabled=True).values_list("pk", flat=True))
+    present = Version.objects.filter(pk__in=ids, file__vanished_at__isnull=True)
+    plan_versions(list(present.values_list("pk", flat=True)), destinations)
     return count
 
 
@@ -181,9 +191,9 @@ def _finish(run: Run, deferred: QuerySet[Version], held_up: int, outage: Breaker
 
 def refused_files(source_id: int) -> int:
     """Files of a source that Google does not let be read; trash aside, which is excluded."""
-    listed = File.objects.filter(source_id=source_id, vanished_at__isnull=True).exclude(
-        problem__in=["", "in_trash"]
-    )
+    # In the words of the indexes `file_refused` and `version_refused`.
+    here = File.objects.filter(source_id=source_id, vanished_at__isnull=True)
+    listed = here.exclude(problem="").exclude(problem="in_trash")
     read = Version.objects.filter(
         source_id=source_id, current=True, state=Version.State.REFUSED, file__problem="",
         file__vanished_at__isnull=True,

@@ -157,7 +157,8 @@ def _prepared(
 def _adapted(field: models.Field[Any, Any], values: Sequence[Any]) -> tuple[Any, ...]:
     plain = connections[DEFAULT_DB_ALIAS]  # not the proxy: it costs as much as the work
     if isinstance(field, models.JSONField):
-        return tuple(field.get_db_prep_save(value, plain) for value in values)
+        empty = field.get_db_prep_save({}, plain)
+        return tuple(field.get_db_prep_save(v, plain) if v != {} else empty for v in values)
     # Times and the like repeat.
     made = {
         value: None if value is None else field.get_db_prep_save(value, plain)

@@ -67,6 +67,11 @@ class File(models.Model):
                 fields=["source", "id"], condition=Q(key_name=""), name="file_without_key"
             ),
             models.Index(fields=["source", "id"], condition=~Q(problem=""), name="file_problem"),
+            models.Index(
+                fields=["source", "vanished_at"],
+                condition=~Q(problem="") & ~Q(problem="in_trash"),
+                name="file_refused",
+            ),
             models.Index(fields=["source", "id"], condition=Q(move_due=True), name="file_to_move"),
         ]
 
@@ -123,10 +128,12 @@ class Version(models.Model):
             models.Index(
                 fields=["source", "due_at"], condition=Q(state="pending"), name="version_due"
             ),
+            # One each: SQLite takes a partial index only for the very condition that it has.
             models.Index(
-                fields=["source", "id"],
-                condition=Q(state__in=["failed", "refused"]),
-                name="version_in_trouble",
+                fields=["source", "id"], condition=Q(state="failed"), name="version_failed"
+            ),
+            models.Index(
+                fields=["source", "id"], condition=Q(state="refused"), name="version_refused"
             ),
         ]
 
@@ -176,8 +183,14 @@ class Copy(models.Model):
             models.Index(
                 fields=["destination", "old_key"], condition=~Q(old_key=""), name="copy_by_old_key"
             ),
-            models.Index(fields=["version"], condition=Q(state="damaged"), name="copy_damaged"),
-            models.Index(fields=["version"], condition=Q(state="failed"), name="copy_failed"),
+            models.Index(
+                fields=["destination", "version"],
+                condition=Q(state="damaged"),
+                name="copy_damaged",
+            ),
+            models.Index(
+                fields=["destination", "version"], condition=Q(state="failed"), name="copy_failed"
+            ),
             # SQLite takes no NULLS FIRST in an index; there, NULL comes first anyway.
             models.Index(
                 fields=["destination", "verified_at"],
