@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from threading import Thread
 from typing import Any, TypeVar
 
 import msgspec
 import orjson
 import xxhash
 
-from syncapp.errors import Unavailable
+from syncapp.errors import BackupError, Unavailable
 from syncapp.sources.drive_formats import FOLDER
 from syncapp.sources.drive_items import Tree, clean_json, to_file
 from syncapp.sources.google_client import GoogleClient
@@ -102,11 +103,24 @@ def ahead(pages: Iterator[Page]) -> Iterator[Page]:
 
     When the caller stops early, a fetch under way ends by itself and its page is dropped.
     """
-    pool = ThreadPoolExecutor(1, thread_name_prefix="listing")
-    try:
-        following = pool.submit(next, pages, None)
-        while (page := following.result()) is not None:
-            following = pool.submit(next, pages, None)
-            yield page
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    following = _fetching(pages)
+    while (page := following.result()) is not None:
+        following = _fetching(pages)
+        yield page
+
+
+def _fetching(pages: Iterator[Page]) -> Future[Page | None]:
+    """The next page, None at the end. A thread of a pool would keep a process from ending."""
+    future: Future[Page | None] = Future()
+
+    def fetch_next() -> None:
+        try:
+            future.set_result(next(pages, None))
+        except BackupError as error:
+            future.set_exception(error)
+        except BaseException as error:
+            future.set_exception(error)  # whoever waits for the page must not do so for ever
+            raise
+
+    Thread(target=fetch_next, name="listing", daemon=True).start()
+    return future

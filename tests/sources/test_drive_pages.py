@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Iterator
@@ -201,6 +203,18 @@ def test_error_of_a_page_comes_after_the_pages_before_it() -> None:
         next(read)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_what_nobody_foresaw_ends_the_reading_too() -> None:
+    def pages() -> Iterator[int]:
+        yield 1
+        raise ZeroDivisionError
+
+    read = drive_pages.ahead(pages())
+    assert next(read) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(read)
+
+
 def test_reader_that_stops_early_does_not_wait_for_the_page_under_way() -> None:
     started, going, ended = threading.Event(), threading.Event(), threading.Event()
 
@@ -220,6 +234,23 @@ def test_reader_that_stops_early_does_not_wait_for_the_page_under_way() -> None:
     assert not ended.is_set()
     going.set()
     assert ended.wait(WAIT_S)
+
+
+def test_page_under_way_does_not_keep_a_process_from_ending() -> None:
+    script = """
+import threading
+from syncapp.sources.drive_pages import ahead
+
+def pages():
+    yield 1
+    threading.Event().wait()
+
+print(next(ahead(pages())))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert ended.stdout == "1\n"
 
 
 @pytest.mark.slow
