@@ -38,7 +38,10 @@ def next_after(expression: str, zone: str, moment: datetime) -> datetime:
         local = moment.astimezone(ZoneInfo(zone))
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise _no_zone(zone) from error
-    return next(_parsed(expression, local))
+    found = next(_parsed(expression, local), None)
+    if found is None:
+        raise ConfigurationError(f"The schedule “{expression}” never comes.", code=BAD_SCHEDULE)
+    return found
 
 
 def _no_zone(zone: str) -> ConfigurationError:

@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from syncapp.engine import breakers, runs
 from syncapp.engine.absorb import IN_TRASH
+from syncapp.engine.when import is_unread
 from syncapp.models import Breaker, Copy, Destination, Run, Source, Version, Worker
 from syncapp.types import Content
 
@@ -168,6 +169,9 @@ def _judge_source(state: SourceHealth) -> Iterator[Finding]:
     elif last is None and not state.active:
         message = f"{name} has never been backed up."
         yield Finding(Level.UNPROTECTED, "never_backed_up", message, source.pk)
+    if last and not state.active and is_unread(source, last, timezone.now()):
+        message = f"Google was not asked for changes of {name} for more than an hour."
+        yield Finding(Level.UNPROTECTED, "changes_unread", message, source.pk)
     if source.paused:
         yield Finding(Level.NOTE, "paused", f"{name} is paused.", source.pk)
     for run in state.active:

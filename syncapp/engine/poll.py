@@ -14,7 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.tokens import require_reconnect
-from syncapp.engine import dispatch, drain, push, runs
+from syncapp.engine import breakers, dispatch, drain, push, runs
 from syncapp.engine.adapters import source_for
 from syncapp.engine.sets import chunks
 from syncapp.errors import (
@@ -30,6 +30,7 @@ from syncapp.types import JsonObject
 
 log = logging.getLogger(__name__)
 QUOTA_PAUSE = timedelta(hours=1)
+LONGEST_WAIT = timedelta(minutes=10)  # between two looks while Google does not answer
 
 
 def poll(source_id: int) -> None:
@@ -53,14 +54,12 @@ def poll(source_id: int) -> None:
         runs.block(source, error)
     except TransientError as error:
         log.warning("poll.failed source=%d code=%s %s", source.pk, error.code, error.message)
-        if error.retry_after_s:
-            again = now + timedelta(seconds=error.retry_after_s)
-            Source.objects.filter(pk=source.pk, next_at__lt=again).update(next_at=again)
+        _put_off(source, error, now)
 
 
 def _wanted(source: Source) -> bool:
     """A source without a position in the log is read whole by its next backup."""
-    able = not source.paused and not source.blocked_code and source.cursor
+    able = not source.paused and not source.blocked_code and source.cursor and source.scanned_at
     return (
         source.mode == Source.Mode.REALTIME
         and bool(able)
@@ -82,6 +81,17 @@ def _ask(source: Source, now: datetime) -> None:
     else:
         _keep(source, position, now)
     push.keep(source, reader)
+    _google_answers(source)
+
+
+def _google_answers(source: Source) -> None:
+    """Google is let alone no longer, if it was."""
+    key = breakers.account_key(source.account_id)
+    last = (
+        source.runs.order_by("-pk").first() if breakers.open_of([], [source.account_id]) else None
+    )
+    if last is not None:
+        breakers.close(key, last)
 
 
 def _nothing_new(source: Source, reader: Reader) -> JsonObject | None:
@@ -107,6 +117,15 @@ def _keep(source: Source, position: JsonObject, now: datetime) -> None:
         if row.cursor == source.cursor:
             Source.objects.filter(pk=row.pk).update(cursor=position, polled_at=now)
             source.cursor = position
+
+
+def _put_off(source: Source, error: TransientError, now: datetime) -> None:
+    """The longer the log could not be read, the longer until the next look; or as Google asks."""
+    unread = now - max(source.polled_at or now, source.scanned_at or now)
+    wait = min(max(unread, timedelta(0)), LONGEST_WAIT)
+    if error.retry_after_s:
+        wait = max(wait, timedelta(seconds=error.retry_after_s))
+    Source.objects.filter(pk=source.pk, next_at__lt=now + wait).update(next_at=now + wait)
 
 
 def _look_again(source: Source, at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""When a source is looked at next, in words for a person. Reads nothing but the row it is given."""
+"""When a source was looked at, and is next, for a person. Reads only the rows it is given."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from zoneinfo import ZoneInfo
 
 from django.conf import settings
 
+from syncapp.engine import push
 from syncapp.engine.schedule import zone_of
-from syncapp.models import Source
+from syncapp.models import Run, Source
+
+UNREAD = timedelta(hours=1)
 
 
 def next_look(source: Source, now: datetime) -> str:
@@ -24,6 +27,22 @@ def next_look(source: Source, now: datetime) -> str:
     if source.next_at is None or source.next_at <= now:
         return "as soon as possible"
     return f"{moment(source.next_at, zone_of(source), now)}, in {span(source.next_at - now)}"
+
+
+def current_at(source: Source, last: Run, now: datetime) -> datetime:
+    """When it was last known that nothing was left to back up, after a good last backup."""
+    ended = last.ended_at or last.created_at
+    if source.mode == Source.Mode.REALTIME and source.polled_at:
+        return max(ended, source.polled_at)
+    in_time = source.mode == Source.Mode.SCHEDULED and source.next_at and source.next_at > now
+    return now if in_time else ended
+
+
+def is_unread(source: Source, last: Run, now: datetime) -> bool:
+    """Whether nobody looks for changes although somebody should, for whatever reason."""
+    longest = max(timedelta(seconds=settings.POLL_SECONDS * 3 * push.SLOWER), UNREAD)
+    watched = source.mode == Source.Mode.REALTIME and not source.paused and not source.blocked_code
+    return watched and now - current_at(source, last, now) > longest
 
 
 def moment(at: datetime, zone: str, now: datetime) -> str:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
-
-from django.conf import settings
+from datetime import datetime
 
 from accounts.models import GoogleAccount, User
-from syncapp.engine import breakers, health, push
+from syncapp.engine import breakers, health
 from syncapp.engine.absorb import IN_TRASH
-from syncapp.engine.when import next_look
+from syncapp.engine.when import current_at, is_unread, next_look
 from syncapp.models import Breaker, Copy, Destination, Run, Source
 from syncapp.web import queries
 from syncapp.web.progress import Progress, progress_of
 from syncapp.web.status import Named, Situation
 from syncapp.web.totals import Totals, totals_of
 
-UNREAD = timedelta(hours=1)
 PRESENT = (Copy.State.STORED, Copy.State.VERIFIED)
 
 
@@ -272,27 +269,9 @@ def _of_sources(seen: Overview, wanted: set[int], now: datetime) -> Situation:
         found_nothing=_named(
             (card, "") for card, run in last if run.outcome == Run.Outcome.OK and not run.files_seen
         ),
-        unread=_named((card, "") for card, run in last if _is_unread(card.source, run, now)),
-        last_backup_at=min(
-            (_current_at(card.source, run, now) for card, run in last), default=None
-        ),
+        unread=_named((card, "") for card, run in last if is_unread(card.source, run, now)),
+        last_backup_at=min((current_at(card.source, run, now) for card, run in last), default=None),
     )
-
-
-def _current_at(source: Source, last: Run, now: datetime) -> datetime:
-    """When it was last known that nothing was left to back up."""
-    ended = last.ended_at or last.created_at
-    if source.mode == Source.Mode.REALTIME and source.polled_at:
-        return max(ended, source.polled_at)
-    in_time = source.mode == Source.Mode.SCHEDULED and source.next_at and source.next_at > now
-    return now if in_time else ended
-
-
-def _is_unread(source: Source, last: Run, now: datetime) -> bool:
-    """Whether changes are not looked for although they should be, for whatever reason."""
-    longest = max(timedelta(seconds=settings.POLL_SECONDS * 3 * push.SLOWER), UNREAD)
-    watched = source.mode == Source.Mode.REALTIME and not source.blocked_code
-    return watched and now - _current_at(source, last, now) > longest
 
 
 def _named(cards: Iterable[tuple[SourceCard, str]]) -> list[Named]:

@@ -9,7 +9,8 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import GoogleAccount
-from syncapp.engine import poll, runs
+from syncapp.engine import breakers, poll, runs
+from syncapp.errors import Unavailable
 from syncapp.models import Event, File, Run, Source
 from tests.engine.conftest import Setting
 
@@ -156,3 +157,29 @@ def test_a_position_that_a_backup_has_moved_is_not_set_back(
     look(watched)
     watched.source.refresh_from_db()
     assert watched.source.cursor["user"] == "moved on"
+
+
+def test_the_longer_google_does_not_answer_the_rarer_it_is_asked(watched: Setting) -> None:
+    watched.control.add_fault("/drive/v3/changes", status=503)
+    for unread_s, wait_s in ((100, 100), (250, 250), (90_000, 600)):
+        now = timezone.now()
+        Source.objects.update(
+            polled_at=now - timedelta(seconds=unread_s),
+            scanned_at=now - timedelta(days=2),
+            next_at=now + timedelta(seconds=60),
+        )
+        poll.poll(watched.source.pk)
+        watched.source.refresh_from_db()
+        assert watched.source.next_at - now == pytest.approx(
+            timedelta(seconds=wait_s), abs=timedelta(seconds=5)
+        )
+
+
+def test_google_that_answers_again_is_told(watched: Setting) -> None:
+    key = breakers.account_key(watched.source.account_id)
+    run = watched.source.runs.get()
+    breakers.outage(key, Unavailable("Google did not answer."), run)
+    assert breakers.open_of([], [watched.source.account_id])
+    assert look(watched) == []
+    assert not breakers.open_of([], [watched.source.account_id])
+    assert Event.objects.filter(code="account_up").exists()

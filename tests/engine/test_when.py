@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from syncapp.engine.when import next_look, span
-from syncapp.models import Source
+from syncapp.engine.when import current_at, is_unread, next_look, span
+from syncapp.models import Run, Source
 
 NOW = datetime(2026, 6, 3, 12, 0, tzinfo=UTC)  # a Wednesday
 
@@ -49,3 +49,28 @@ def test_other_modes_and_states_are_told(source: Source, words: str) -> None:
 )
 def test_a_length_of_time_has_one_unit(seconds: int, words: str) -> None:
     assert span(timedelta(seconds=seconds)) == words
+
+
+@pytest.mark.parametrize(
+    ("source", "unread"),
+    [
+        (Source(mode="realtime", polled_at=NOW - timedelta(minutes=59)), False),
+        (Source(mode="realtime", polled_at=NOW - timedelta(minutes=61)), True),
+        (Source(mode="realtime"), True),
+        (Source(mode="realtime", paused=True), False),
+        (Source(mode="realtime", blocked_code="x"), False),
+        (Source(mode="scheduled"), False),
+        (Source(mode="manual"), False),
+    ],
+)
+def test_a_log_that_nobody_reads_is_noticed(source: Source, unread: bool) -> None:
+    last = Run(outcome="ok", ended_at=NOW - timedelta(days=2))
+    assert is_unread(source, last, NOW) is unread
+
+
+def test_a_schedule_that_is_kept_is_never_overdue() -> None:
+    last = Run(outcome="ok", ended_at=NOW - timedelta(days=25))
+    source = Source(mode="scheduled", next_at=NOW + timedelta(days=5))
+    assert current_at(source, last, NOW) == NOW
+    source.next_at = NOW - timedelta(days=1)
+    assert current_at(source, last, NOW) == last.ended_at
