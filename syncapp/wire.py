@@ -232,11 +232,11 @@ class _Line:
 def _headers(lines: list[bytes]) -> dict[str, str]:
     """Of the last answer: interim ones (1xx) and a proxy's come before it."""
     found: dict[str, str] = {}
-    for line in lines:
-        if line.startswith(b"HTTP/"):
+    for line in b"".join(lines).decode("latin-1").split("\r\n"):
+        if line.startswith("HTTP/"):
             found.clear()
             continue
-        name, colon, value = line.decode("latin-1").partition(":")
+        name, colon, value = line.partition(":")
         if colon:
             found[name.lower()] = value.strip()
     return found

@@ -121,7 +121,9 @@ class S3Destination(Destination):
             return str(self.client.get_bucket_versioning(Bucket=self.bucket).get("Status", ""))
 
     def put(self, key: str, part: Part, meta: ObjectMeta) -> ObjectInfo:
-        known = replace(meta, md5=part.md5.hex(), sha256=part.sha256.hex())
+        known = ObjectMeta(
+            meta.mtime, meta.remote_id, meta.content_type, part.md5.hex(), part.sha256.hex()
+        )
         request = self.write_request(key, known, in_parts=False)
         request["ContentMD5"] = base64_of(part.md5)
         if self.with_sha256:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -17,6 +17,7 @@ from syncapp.types import ObjectInfo, ObjectMeta
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}")
+_HARMLESS = re.compile(r"[A-Za-z0-9_-]*")
 _OF_PARTS = re.compile(r"[0-9a-f]{32}-\d+")
 # Printable ASCII without "%": what S3 takes in a header and gives back unchanged.
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
@@ -29,7 +30,8 @@ def base64_of(digest: bytes) -> str:
 
 def float_seconds(moment: datetime) -> str:
     """Seconds since 1970 as rclone writes them: exact, without trailing zeros."""
-    microseconds = (moment - _EPOCH) // timedelta(microseconds=1)
+    since = moment - _EPOCH
+    microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
     sign = "-" if microseconds < 0 else ""
     seconds, rest = divmod(abs(microseconds), 1_000_000)
     return f"{sign}{seconds}.{rest:06}".rstrip("0").removesuffix(".")
@@ -41,9 +43,14 @@ def metadata_of(meta: ObjectMeta, *, with_md5: bool) -> dict[str, str]:
         "mtime": float_seconds(meta.mtime),
         "sha256": meta.sha256 or "",
         "md5chksum": base64_of(bytes.fromhex(meta.md5)) if meta.md5 and with_md5 else "",
-        "remote-id": quote(meta.remote_id, safe=_SAFE),
+        "remote-id": _plain(meta.remote_id),
     }
     return {name: value for name, value in kept.items() if value}
+
+
+def _plain(text: str) -> str:
+    """Text as a header can hold it; nearly every id of Google's is so already."""
+    return text if _HARMLESS.fullmatch(text) else quote(text, safe=_SAFE)
 
 
 def info_of(key: str, answer: Mapping[str, Any], *, etag_is_md5: bool) -> ObjectInfo:

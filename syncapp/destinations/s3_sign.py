@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
+import time
 from collections.abc import Mapping
-from datetime import datetime
+from functools import lru_cache
 from urllib.parse import quote
 
-_SAFE = "/~"
+_UNCHANGED = re.compile(r"[A-Za-z0-9_.~/-]*")
 
 
 class Signer:
@@ -64,7 +66,7 @@ class Signer:
 
 def encoded_path(key: str) -> str:
     """A key as it stands in a URL."""
-    return quote(key, safe=_SAFE)
+    return key if _UNCHANGED.fullmatch(key) else quote(key, safe="/~")
 
 
 def canonical_query(query: Mapping[str, str]) -> str:
@@ -73,6 +75,7 @@ def canonical_query(query: Mapping[str, str]) -> str:
     return "&".join([f"{name}={value}" for name, value in pairs])
 
 
-def amz_date(now: datetime) -> str:
-    """A UTC moment as x-amz-date has it."""
-    return now.strftime("%Y%m%dT%H%M%SZ")
+@lru_cache(maxsize=8)
+def amz_date(seconds: int) -> str:
+    """A moment, in seconds since 1970, as x-amz-date has it."""
+    return time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(seconds))

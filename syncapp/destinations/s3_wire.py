@@ -10,9 +10,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -108,7 +106,10 @@ class S3Wire:
         return told
 
     def _send(self, request: JsonObject, part: Part) -> JsonObject:
-        with _body_of(part) as body:
+        data = _in_memory(part)
+        if data is not None:
+            return _told(self._exchange("PUT", request, data, part.sha256.hex()))
+        with PartBody(part) as body:
             return _told(self._exchange("PUT", request, body, part.sha256.hex()))
 
     def _exchange(
@@ -135,7 +136,7 @@ class S3Wire:
         headers = {
             "host": self._host,
             "x-amz-content-sha256": sha256,
-            "x-amz-date": amz_date(datetime.now(UTC)),
+            "x-amz-date": amz_date(int(time.time())),
         }
         for name, value in request.items():
             if name in _SENT:
@@ -163,19 +164,16 @@ class S3Wire:
         return self._errors.of_code(code, answer.status, answer.headers, full_key)
 
 
-@contextmanager
-def _body_of(part: Part) -> Iterator[bytes | Body]:
-    """What is in memory goes as it is, uncopied; a part in a file is read while it is sent."""
+def _in_memory(part: Part) -> bytes | None:
+    """The bytes of a part that is in memory, uncopied, or small; None: read it while it is sent."""
     with part.open() as reader:
         # Reading all of a BytesIO gives the very bytes that it was made of.
-        if part.size <= SMALL_BYTES or type(reader) is io.BytesIO:
-            data = reader.read(part.size + 1)
-            if len(data) != part.size:
-                raise wrong_length(part)
-            yield data
-            return
-    with PartBody(part) as body:
-        yield body
+        if part.size > SMALL_BYTES and type(reader) is not io.BytesIO:
+            return None
+        data = reader.read(part.size + 1)
+    if len(data) != part.size:
+        raise wrong_length(part)
+    return data
 
 
 def _told(answer: Answer) -> JsonObject:

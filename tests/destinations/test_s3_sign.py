@@ -23,7 +23,7 @@ SHA256 = "ab" * 32
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 values = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1, max_size=60)
 words = st.from_regex(r"[a-z0-9][a-z0-9-]{0,20}", fullmatch=True)
-moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+moments = st.integers(946684800, 4102444800).map(lambda s: datetime.fromtimestamp(s, UTC))
 queries = st.dictionaries(
     st.sampled_from(["uploadId", "partNumber", "versionId"]), names, max_size=3
 )
@@ -62,7 +62,7 @@ def by_us(
     signed = {
         **headers,
         "host": HOST,
-        "x-amz-date": amz_date(moment),
+        "x-amz-date": amz_date(int(moment.timestamp())),
         "x-amz-content-sha256": SHA256,
     }
     return Signer(*keys).sign(method, f"/bucket/{encoded_path(key)}", query, signed)
@@ -104,7 +104,7 @@ def test_the_key_of_a_day_is_not_used_on_another() -> None:
     signer = Signer("AKIA", "secret", "eu-central-1")
 
     def signed(day: int) -> str:
-        date = amz_date(datetime(2026, 11, day, tzinfo=UTC))
+        date = amz_date(int(datetime(2026, 11, day, tzinfo=UTC).timestamp()))
         return signer.sign(
             "PUT", "/k", {}, {"host": HOST, "x-amz-date": date, "x-amz-content-sha256": SHA256}
         )
