@@ -19,6 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 import pycurl
 
 from syncapp.errors import BackupError
+from syncapp.wire_trust import Trust, trust_in
 
 CONNECT_TIMEOUT_S = 10
 STALL_TIMEOUT_S = 60  # without a byte in either direction
@@ -86,7 +87,7 @@ class Wire:
 
     def __init__(self, *, authorities: str, permit: Callable[[str], None] | None = None) -> None:
         """`authorities` is the file of the certificate authorities to trust."""
-        self._authorities = authorities
+        self._trust = trust_in(authorities)
         self._permit = permit
         self._idle: deque[_Line] = deque()  # the last used is used first: the others may go cold
 
@@ -101,90 +102,141 @@ class Wire:
     ) -> Answer:
         """One exchange. `headers` as "Name: value". Raises WireError, or what `permit` or `body`
         raised; TooLong for an answer of more than `max_answer` bytes."""
+        asked = _Request(method, url, headers, body, max_answer)
         try:
             line = self._idle.pop()
         except IndexError:
-            line = _Line(self._authorities, self._permit)
+            return self._on_new_line(asked)
+        return self._on(line, asked)
+
+    def _on(self, line: _Line, asked: _Request) -> Answer:
         try:
-            answer = line.exchange(method, url, headers, body, max_answer)
+            answer = line.exchange(asked)
         except BaseException:
             line.close()
             raise
         self._idle.append(line)
         return answer
 
+    def _on_new_line(self, asked: _Request) -> Answer:
+        origin = asked.origin
+        if self._trust.worth_learning(origin):
+            # Whoever waits goes on with what was learned, or alone if the first one hangs.
+            waited = self._trust.learning.acquire(timeout=CONNECT_TIMEOUT_S)
+            try:
+                if self._trust.worth_learning(origin):
+                    return self._on(_Line(self._trust, self._permit, learning=True), asked)
+            finally:
+                if waited:
+                    self._trust.learning.release()
+        try:
+            return self._on(_Line(self._trust, self._permit), asked)
+        except NotTrusted:
+            if not self._trust.doubt(origin):
+                raise
+        # Nothing was sent yet, also of a body.
+        return self._on(_Line(self._trust, self._permit), asked)
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    headers: Sequence[str]
+    body: bytes | Body | None
+    max_answer: int
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return self.url[: self.url.find("/", 8)]
+
+    @property
+    def shape(self) -> tuple[str, str, str]:
+        """What stays the same over many requests of one sort."""
+        how = "bytes" if isinstance(self.body, bytes) else "none" if self.body is None else "stream"
+        return self.method, how, self.origin
+
 
 class _Line:
     """One handle of libcurl: a connection, and what came over it last. For one thread at a time."""
 
-    def __init__(self, authorities: str, permit: Callable[[str], None] | None) -> None:
+    def __init__(
+        self, trust: Trust, permit: Callable[[str], None] | None, *, learning: bool = False
+    ) -> None:
         self._curl: Any = pycurl.Curl()
-        self._authorities = authorities
+        self._trust = trust
         self._permit = permit
+        self._learning = learning
         self._head: list[bytes] = []
         self._body: list[bytes] = []
-        self._shape = ""
+        self._shape: tuple[str, str, str] | None = None
         self._refusal: Exception | None = None  # what one of our own functions raised
 
     def close(self) -> None:
         self._curl.close()
 
-    def exchange(
-        self,
-        method: str,
-        url: str,
-        headers: Sequence[str],
-        body: bytes | Body | None,
-        max_answer: int,
-    ) -> Answer:
-        curl = self._curl
-        self._shape_for(method, body, url)
-        curl.setopt(pycurl.URL, url)
-        curl.setopt(pycurl.HTTPHEADER, headers)
+    def exchange(self, asked: _Request) -> Answer:
+        curl, body = self._curl, asked.body
+        if asked.shape != self._shape:
+            self._reshape(asked)
+        curl.setopt(pycurl.URL, asked.url)
+        curl.setopt(pycurl.HTTPHEADER, asked.headers)
         # HEAD tells a length and sends nothing; 0 is no limit.
-        curl.setopt(pycurl.MAXFILESIZE, 0 if method == "HEAD" else max_answer)
+        curl.setopt(pycurl.MAXFILESIZE, 0 if asked.method == "HEAD" else asked.max_answer)
         if isinstance(body, bytes):
             curl.setopt(pycurl.POSTFIELDS, body)  # kept by reference, not copied
         elif body is not None:
             self._stream(body)
         self._head.clear()
         self._body.clear()
-        try:
-            curl.perform()
-        except pycurl.error as error:
-            if self._refusal is not None:
-                raise self._refusal from error
-            raise _KINDS.get(error.args[0], WireError)(str(error.args[1])) from error
+        self._perform()
         status = curl.getinfo(pycurl.RESPONSE_CODE)
+        if self._learning:
+            self._learn(asked.origin)
         if isinstance(body, bytes):
             curl.setopt(pycurl.POSTFIELDS, b"")  # a waiting connection must not hold a part
         elif body is not None:
             curl.reset()
-            self._shape = ""
+            self._shape = None
         return Answer(status, _headers(self._head), b"".join(self._body))
 
-    def _shape_for(self, method: str, body: bytes | Body | None, url: str) -> None:
-        """Set what stays the same over many requests of one sort."""
-        how = "bytes" if isinstance(body, bytes) else "none" if body is None else "stream"
-        shape = f"{method} {how} {url[: url.find('/', 8)]}"
-        if shape == self._shape:
-            return
+    def _perform(self) -> None:
+        try:
+            self._curl.perform()
+        except pycurl.error as error:
+            if self._refusal is not None:
+                raise self._refusal from error
+            raise _KINDS.get(error.args[0], WireError)(str(error.args[1])) from error
+
+    def _learn(self, origin: str) -> None:
+        chain = [dict(entry).get("Cert", "") for entry in self._curl.getinfo(pycurl.INFO_CERTINFO)]
+        self._trust.learn(origin, chain)
+        self._learning = False
+
+    def _reshape(self, asked: _Request) -> None:
         curl = self._curl
+        method, how, origin = asked.shape
         curl.reset()  # keeps the connection
-        self._configure(url)
+        self._configure(asked.url)
+        enough = self._trust.enough_for(origin)
+        curl.setopt(
+            *((pycurl.CAINFO_BLOB, enough) if enough else (pycurl.CAINFO, self._trust.path))
+        )
+        if self._learning:
+            curl.setopt(pycurl.OPT_CERTINFO, 1)
         if method == "HEAD":
             curl.setopt(pycurl.NOBODY, 1)
         elif how == "stream":
             curl.setopt(pycurl.UPLOAD, 1)
         elif method != "GET" or how != "none":
             curl.setopt(pycurl.CUSTOMREQUEST, method)
-        self._shape = shape
+        self._shape = asked.shape
 
     def _configure(self, url: str) -> None:
         curl, proxy = self._curl, _proxy_for(url)
         for option, value in (
             (pycurl.NOSIGNAL, 1),
-            (pycurl.CAINFO, self._authorities),
             (pycurl.PROXY, proxy),
             (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
             (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),

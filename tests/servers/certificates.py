@@ -21,14 +21,14 @@ class Certificates(NamedTuple):
     key: Path
 
 
-def make(folder: Path) -> Certificates:
+def make(folder: Path, *, expired: bool = False) -> Certificates:
     """Write the three files."""
     ca_key, key = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())
     ca_name, name = _name("Test authority"), _name("127.0.0.1")
     constraint = x509.BasicConstraints(ca=True, path_length=None)
     authority = _builder(ca_name, ca_name, ca_key).add_extension(constraint, critical=True)
     names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
-    certificate = _builder(name, ca_name, key).add_extension(
+    certificate = _builder(name, ca_name, key, expired=expired).add_extension(
         x509.SubjectAlternativeName(names), critical=False
     )
     made = Certificates(folder / "ca.pem", folder / "server.pem", folder / "server.key")
@@ -46,9 +46,13 @@ def _name(common: str) -> x509.Name:
 
 
 def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
+    subject: x509.Name,
+    issuer: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    *,
+    expired: bool = False,
 ) -> x509.CertificateBuilder:
-    now = datetime.now(UTC)
+    now = datetime.now(UTC) - timedelta(days=30) * expired
     return (
         x509.CertificateBuilder()
         .subject_name(subject)
