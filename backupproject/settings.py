@@ -90,6 +90,11 @@ _POSTGRESQL_OPTIONS = {
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
+    # The server's side: no lock of a host that was cut off stays longer.
+    "options": (
+        "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 "
+        "-c tcp_user_timeout=30000 -c idle_in_transaction_session_timeout=60000"
+    ),
 }
 _SQLITE_OPTIONS = {
     "transaction_mode": "IMMEDIATE",

@@ -19,6 +19,8 @@ need ceph-mon ceph-mon
 need ceph-osd ceph-osd
 need ceph ceph-common
 need nginx nginx
+need ip iproute2
+need unshare util-linux
 ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || missing="$missing postgresql"
 
 [ -n "$missing" ] || exit 0

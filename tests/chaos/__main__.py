@@ -24,7 +24,9 @@ def main() -> int:
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
     began, bad = time.monotonic(), []
-    for seed in [options.seed] if options.seed is not None else seeds:
+    if options.seed is not None:
+        seeds = range(options.seed, options.seed + 1)
+    for seed in seeds:
         if not _run(seed, options.files):
             bad.append(seed)
     spent = time.monotonic() - began

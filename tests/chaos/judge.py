@@ -8,13 +8,15 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from django.db import connection
 
-from tests.chaos.servers import Servers
+from emulator.control import Control
+from tests.chaos.servers import Store
 
 PREFIX = "chaos/"
 COPIES = """
@@ -45,8 +47,10 @@ class Verdict:
         self.examples.setdefault(what, example)
 
 
-def judge(servers: Servers, ever: dict[str, set[str]], spool: Path) -> Verdict:
-    """Compare everything."""
+def judge(
+    control: Control, stores: Mapping[str, Store], ever: dict[str, set[str]], spool: Path
+) -> Verdict:
+    """Compare everything; `stores` by the names of the destinations."""
     verdict = Verdict()
     with connection.cursor() as cursor:
         cursor.execute(COPIES)
@@ -56,7 +60,6 @@ def judge(servers: Servers, ever: dict[str, set[str]], spool: Path) -> Verdict:
             if number := cursor.fetchone()[0]:
                 verdict.say(f"stuck: {what}", str(number))
     claimed: dict[tuple[str, str], str] = {}
-    stores = {"disk": servers.disk, "sink": servers.sink}
     for remote_id, current, sha256, state, key, place in rows:
         if state not in ("stored", "verified"):
             continue
@@ -70,24 +73,24 @@ def judge(servers: Servers, ever: dict[str, set[str]], spool: Path) -> Verdict:
             verdict.say("a version that the file never was", f"{remote_id} {sha256}")
         if current:
             claimed[remote_id, place] = f"{sha256} {key}"
-    _hold_against_truth(servers, claimed, verdict)
+    _hold_against_truth(control, list(stores), claimed, verdict)
     if left := [path.name for path in spool.rglob("*.part")]:
         verdict.say("stuck: temporary files", left[0])
     return verdict
 
 
 def _hold_against_truth(
-    servers: Servers, claimed: dict[tuple[str, str], str], verdict: Verdict
+    control: Control, places: list[str], claimed: dict[tuple[str, str], str], verdict: Verdict
 ) -> None:
     """Every live file is in both stores, with the bytes it has now, under the path it has now."""
-    entries = {entry["id"]: entry for entry in servers.google.control.manifest()}
+    entries = {entry["id"]: entry for entry in control.manifest()}
     live = [entry for entry in entries.values() if _is_live(entry)]
     siblings = Counter((tuple(e["parents"]), _fold(e["name"])) for e in live)
     for entry in live:
         verdict.live += 1
         plain = siblings[tuple(entry["parents"]), _fold(entry["name"])] == 1
         expected = _path(entry, entries) if plain and "/" not in entry["name"] else ""
-        for place in ("disk", "sink"):
+        for place in places:
             sha256, _, key = claimed.get((entry["id"], place), "").partition(" ")
             if sha256 != entry["sha256"]:
                 what = "an older version" if sha256 else "nothing"

@@ -119,6 +119,7 @@ def trouble(source: Source, host: Host, editor: Editor, troubles: Troubles, dice
     began, wanted = time.monotonic(), editor.files * dice.uniform(0.5, 1.0)
     while (spent := time.monotonic() - began) < LONGEST_S:
         host.keep()
+        troubles.go_on()
         editor.edit()
         if dice.random() < TROUBLE:
             troubles.make(host.workers)
@@ -181,7 +182,8 @@ def run(seed: int, files: int, folder: Path) -> dict[str, Any]:
             failure = str(error)
         finally:
             host.stop()
-        verdict = judge(servers, editor.ever, folder / "spool")
+        stores = {"disk": servers.disk, "sink": servers.sink}
+        verdict = judge(servers.google.control, stores, editor.ever, folder / "spool")
         return {
             "seed": seed,
             "database": "postgresql" if on_postgres else "sqlite",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,8 +20,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, Protocol
+from urllib.parse import quote, unquote
 
 from tests.servers.emulator import ROOT, RunningEmulator, running_emulator
 from tests.servers.postgres import Postgres, running_postgres
@@ -29,6 +30,13 @@ from tests.servers.rclone_s3 import ACCESS_KEY, SECRET_KEY, binary
 
 BUCKET = "backup"
 BIG_BYTES = 24 * 1024**2
+
+
+class Store(Protocol):
+    """A place that can be read without the product."""
+
+    def read(self, key: str) -> bytes | None:
+        """An object's bytes; None if there is none."""
 
 
 class DiskStore:
@@ -66,10 +74,11 @@ class DiskStore:
 class SinkStore:
     """`bench.sink`, its data in its memory."""
 
-    def __init__(self, folder: Path) -> None:
-        ready = folder / "sink.ready"
+    def __init__(self, folder: Path, name: str = "sink", delay_ms: float = 0) -> None:
+        ready = folder / f"{name}.ready"
         command = [sys.executable, "-m", "bench.sink", "--port", str(free_port())]
-        with (folder / "sink.log").open("ab") as output:
+        command += ["--delay-ms", str(delay_ms)]
+        with (folder / f"{name}.log").open("ab") as output:
             self._process = subprocess.Popen(
                 [*command, "--ready-file", str(ready)], cwd=ROOT, stdout=output, stderr=output
             )
@@ -102,6 +111,18 @@ class SinkStore:
         with urllib.request.urlopen(f"{self.url}/_control", timeout=30) as answer:
             told: dict[str, int] = json.load(answer)["fired"]
             return told
+
+    def all_keys(self) -> list[str]:
+        """Every object's key."""
+        found: list[str] = []
+        while True:
+            after = f"&start-after={quote(found[-1])}" if found else ""
+            url = f"{self.url}/{BUCKET}?list-type=2&encoding-type=url{after}"
+            with urllib.request.urlopen(url, timeout=60) as answer:
+                page = re.findall(r"<Key>(.*?)</Key>", answer.read().decode())
+            if not page:
+                return found
+            found += map(unquote, page)
 
     def read(self, key: str) -> bytes | None:
         """An object's bytes; None if there is none."""

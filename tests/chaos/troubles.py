@@ -10,6 +10,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import closing, suppress
 from random import Random
 from threading import Thread
 
@@ -47,7 +48,8 @@ class Troubles:
 
     def __init__(self, servers: Servers, dice: Random) -> None:
         self._servers, self._dice = servers, dice
-        self._outages: list[Thread] = []
+        self._outage: tuple[float, Callable[[], object]] | None = None  # when and how it ends
+        self._lock: Thread | None = None
         self.made: Counter[str] = Counter()
         kinds: dict[Callable[[Workers], str], float] = {
             self._at_google: 6,
@@ -65,10 +67,20 @@ class Troubles:
         """One trouble of a random kind."""
         self.made[self._dice.choices(self._kinds, self._weights)[0](workers)] += 1
 
+    def go_on(self) -> None:
+        """End an outage whose time is over. To be called often, by the thread that makes trouble:
+        a server dies with the thread that started it."""
+        if self._outage is not None and time.monotonic() >= self._outage[0]:
+            self._outage[1]()
+            self._outage = None
+
     def over(self) -> None:
         """Nothing goes wrong from now on."""
-        for outage in self._outages:
-            outage.join()
+        while self._outage is not None:
+            self.go_on()
+            time.sleep(0.05)
+        if self._lock is not None:
+            self._lock.join()
         self._servers.google.control.clear_faults()
         self._servers.sink.faults()
 
@@ -90,42 +102,38 @@ class Troubles:
         names = ["corrupt_put", "rot", "corrupt_get", "errors", "cut"]
         wrong = {name: self._dice.choice([0, 0.01, 0.05]) for name in names}
         delay_s = self._dice.choice([0, 0, 0.1])
-        if not self._is_out():
+        if self._outage is None:  # else it may not be there to hear
             self._servers.sink.faults(**wrong, delay_s=delay_s, seed=self._dice.random())
         return "sink_misbehaves"
-
-    def _is_out(self) -> bool:
-        return any(outage.is_alive() for outage in self._outages)
 
     def _store_goes(self, _: Workers) -> str:
         disk = self._dice.random() < 0.5
         store = self._servers.disk if disk else self._servers.sink
-        return self._outage(store.stop, store.start, "disk_gone" if disk else "sink_gone")
+        return self._begin(store.stop, store.start, "disk_gone" if disk else "sink_gone")
 
     def _database(self, _: Workers) -> str:
         postgres = self._servers.postgres
         if postgres is not None:
-            return self._outage(postgres.stop, postgres.start, "database_restart")
-        lock = sqlite3.connect(self._servers.folder / "chaos.sqlite3", check_same_thread=False)
-        lock.isolation_level = None
-        return self._outage(lambda: lock.execute("BEGIN IMMEDIATE"), lock.close, "database_locked")
-
-    def _outage(self, begin: Callable[[], object], end: Callable[[], object], name: str) -> str:
-        """One at a time, so that it is ended by whoever began it."""
-        if self._is_out():
+            return self._begin(postgres.stop, postgres.start, "database_restart")
+        if self._lock is not None and self._lock.is_alive():
             return "none"
-        seconds = self._dice.uniform(*OUTAGE_S)
+        self._lock = Thread(target=self._hold_lock, args=[self._dice.uniform(*OUTAGE_S)])
+        self._lock.start()
+        return "database_locked"
 
-        def out() -> None:
-            try:
-                begin()
-            except sqlite3.OperationalError:
-                return  # the workers hold the lock at this moment
+    def _hold_lock(self, seconds: float) -> None:
+        """Have SQLite's write lock; a thread, because this process writes too."""
+        holder = sqlite3.connect(self._servers.folder / "chaos.sqlite3", isolation_level=None)
+        with closing(holder), suppress(sqlite3.OperationalError):  # the workers were quicker
+            holder.execute("BEGIN IMMEDIATE")
             time.sleep(seconds)
-            end()
 
-        self._outages.append(Thread(target=out))
-        self._outages[-1].start()
+    def _begin(self, begin: Callable[[], object], end: Callable[[], object], name: str) -> str:
+        """An outage; one at a time."""
+        if self._outage is not None:
+            return "none"
+        begin()
+        self._outage = (time.monotonic() + self._dice.uniform(*OUTAGE_S), end)
         return name
 
     def _kill_worker(self, workers: Workers) -> str:

@@ -22,6 +22,7 @@ TOOLS = {
     "redis": ("redis-server",),
     "ceph": ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin"),
     "nginx": ("nginx",),
+    "netns": ("ip", "unshare", "nsenter"),
 }
 
 
