@@ -1,4 +1,4 @@
-"""Worker hosts as network namespaces, joined by a bridge to the servers' one (inside `world.enter`).
+"""Worker hosts as network namespaces, joined by a bridge to the servers' one (see `world.enter`).
 
 A host has a name, a cable that can be pulled, and no loopback of its own: 127.0.0.1 leads over the
 cable to the servers. It is a private world: nothing of the machine changes, and when the processes
