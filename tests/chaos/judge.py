@@ -24,6 +24,12 @@ SELECT f.remote_id, v.current, v.sha256, c.state, c.object_key, d.name
 FROM syncapp_copy c JOIN syncapp_version v ON v.id = c.version_id
 JOIN syncapp_file f ON f.id = v.file_id JOIN syncapp_destination d ON d.id = c.destination_id
 """
+ABOUT = """
+SELECT f.parent_id, f.problem, f.vanished_at, f.trashed_at, f.key_name, v.current, v.state,
+v.error_code, v.due_at, c.destination_id, c.state, c.error_code, c.object_key
+FROM syncapp_file f LEFT JOIN syncapp_version v ON v.file_id = f.id
+LEFT JOIN syncapp_copy c ON c.version_id = v.id WHERE f.remote_id = %s
+"""
 STUCK = {
     "runs without an end": "SELECT count(*) FROM syncapp_run WHERE ended_at IS NULL",
     "open lanes": "SELECT count(*) FROM syncapp_lane WHERE ended_at IS NULL",
@@ -94,9 +100,17 @@ def _hold_against_truth(
             sha256, _, key = claimed.get((entry["id"], place), "").partition(" ")
             if sha256 != entry["sha256"]:
                 what = "an older version" if sha256 else "nothing"
-                verdict.say(f"lost: {what} of a live file", f"{place}: {entry['id']}")
+                about = f"{place}: {entry['name']} {_catalog_of(entry['id'])}"
+                verdict.say(f"lost: {what} of a live file", about)
             elif expected and key != expected and " ~" not in key:
                 verdict.say("under another path", f"{place}: {key}, not {expected}")
+
+
+def _catalog_of(remote_id: str) -> str:
+    """What the catalog says about a file, for whoever looks for the reason."""
+    with connection.cursor() as cursor:
+        cursor.execute(ABOUT, [remote_id])
+        return str(cursor.fetchall())
 
 
 def _is_live(entry: dict[str, Any]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 PACE_S = 0.12  # between edits, on average
 TROUBLE = 0.12  # chance of one with each edit
 LONGEST_S = 60.0  # of trouble, should the backup not get on
+IGNORED = shutil.ignore_patterns("spool", "disk", "postgres*")
 ROUNDS = 4  # a copy that rotted needs a second one
 CALM_S = 240.0  # for one run, once all faults are over
 
@@ -213,7 +215,7 @@ def main() -> int:
         bad = bool(told["failure"] or told["wrong"])
         if bad and options.keep:
             kept = Path(tempfile.mkdtemp(prefix=f"chaos-kept-{options.seed}-"))
-            (Path(folder) / "workers.log").rename(kept / "workers.log")
+            shutil.copytree(folder, kept, dirs_exist_ok=True, ignore=IGNORED)
             told["kept"] = str(kept)
     sys.stdout.write(json.dumps(told) + "\n")
     return int(bad)
