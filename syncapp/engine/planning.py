@@ -13,10 +13,11 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
-from syncapp.engine.sets import among, by_pk, chunks
+from syncapp.engine.sets import among, by_pk, chunks, gather_statistics
 from syncapp.errors import ConfigurationError
 from syncapp.models import Copy, Destination, Run, Source, Version
 
+MANY = 1000  # new files after which the database looks at its tables anew
 # Error code of versions that only wait for a destination that a person has to mend.
 DESTINATION_BLOCKED = "destination_blocked"
 # The same, for a destination that is let alone until it works again (`breakers`).
@@ -48,6 +49,8 @@ def plan_copies(run: Run, wanted: list[int]) -> None:
         _forget_unwanted(source)
         plan_lacking(source, set(wanted) - set(source.planned_for))
         Source.objects.filter(pk=source.pk).update(planned_for=list(wanted))
+    if run.files_new >= MANY:
+        gather_statistics()
     _unblock(source, wanted)
     for destination_id in wanted:
         for state in (Copy.State.DAMAGED, Copy.State.FAILED):

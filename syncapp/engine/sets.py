@@ -92,6 +92,18 @@ def _arrays(
     return arrays, [list(column) for column in zip(*rows, strict=True)]
 
 
+def gather_statistics() -> None:
+    """Tell SQLite how its tables have grown, which it never notices by itself; milliseconds.
+
+    Without, it takes an index on a common column where a partial one has all there is to find.
+    PostgreSQL does this in the background.
+    """
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA analysis_limit = 1000")  # rows looked at in each index
+            cursor.execute("ANALYZE")
+
+
 def among(column: str, values: Iterable[Any]) -> tuple[str, list[Any]]:
     """The condition "column is one of these" and its parameter: one, whatever their number."""
     if connection.vendor == "postgresql":
