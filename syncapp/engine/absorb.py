@@ -119,26 +119,19 @@ class Absorber:
         marks: dict[str, int],
     ) -> None:
         names = naming.components(self.source.pk, stale, known)
-        naming.free_old(known, names)
-        rows = [
-            (self.source.pk, *_row(file, names[i], prints[i], marks[i], known.get(i)))
-            for file in stale
-            if (i := file.remote_id)
-        ]
+        leaving = naming.leaving(stale, known, names)
+        naming.free(leaving)
+        rows = []
+        for file in stale:
+            i = file.remote_id
+            row = _row(file, names[i], prints[i], marks[i], known.get(i))
+            rows.append((self.source.pk, *row))
         unique = ["source_id", "remote_id"]
         upsert_many(File, _COLUMNS, rows, unique=unique, update=_UPDATED)
         pks = {row.remote_id: row.pk for row in known.values()}
         pks |= _pks(self.source.pk, [f.remote_id for f in stale if f.remote_id not in pks])
         self.seen.add(pks.values())
-        moved.note(
-            self.source.pk,
-            [
-                row
-                for file in stale
-                if (row := known.get(file.remote_id))
-                and row.place != (file.parent_id, names[file.remote_id])
-            ],
-        )
+        moved.note(self.source.pk, leaving)
         fresh = versions.write(self.source.pk, stale, pks, set(known), self.destinations)
         self.differs(
             file.remote_id

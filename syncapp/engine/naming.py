@@ -57,10 +57,21 @@ def components(
     return kept | _made(source_id, fresh)
 
 
-def free_old(known: Mapping[str, Known], names: Mapping[str, str]) -> None:
-    """Let siblings swap names within a page: clear those that change before writing anew."""
-    moved = [row.pk for remote_id, row in known.items() if names[remote_id] != row.key_name]
-    for batch in chunks(moved, 500):
+def leaving(
+    files: Iterable[RemoteFile], known: Mapping[str, Known], names: Mapping[str, str]
+) -> list[Known]:
+    """Those of the known that get another name or folder."""
+    return [
+        row
+        for file in files
+        if (row := known.get(file.remote_id))
+        and row.place != (file.parent_id, names[file.remote_id])
+    ]
+
+
+def free(rows: Iterable[Known]) -> None:
+    """Let others in the same page have the names of these, in whatever order they are written."""
+    for batch in chunks([row.pk for row in rows], 500):
         File.objects.filter(pk__in=batch).update(key_fold="")
 
 

@@ -52,10 +52,12 @@ def update_many(
     split = len(columns)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            sets = ", ".join(f"{name} = v.{name}" for name in names[:split])
-            where = " AND ".join(f"{table}.{name} = v.{name}" for name in names[split:])
+            given = [f"c{i}" for i in range(len(named))]  # a column may be set and matched
+            pairs = list(zip(names, given, strict=True))
+            sets = ", ".join(f"{name} = v.{c}" for name, c in pairs[:split])
+            where = " AND ".join(f"{table}.{name} = v.{c}" for name, c in pairs[split:])
             arrays, values = _arrays(named, prepared)
-            source = f"unnest({arrays}) AS v ({', '.join(names)})"
+            source = f"unnest({arrays}) AS v ({', '.join(given)})"
             cursor.execute(f"UPDATE {table} SET {sets} FROM {source} WHERE {where}", values)  # noqa: S608
         else:
             sets = ", ".join(f"{name} = %s" for name in names[:split])

@@ -51,6 +51,7 @@ class Scale:
             scan(run, absorber, reader, lambda: None, drift if known else None)
         else:
             replay(absorber, reader, lambda: None)
+        run.files_new = absorber.counts.new
         planning.plan_copies(run, wanted)
         run.refresh_from_db()
         run.delete()

@@ -244,6 +244,19 @@ def test_siblings_may_swap_their_names(source: Source) -> None:
     assert (row(source, "a").key_name, row(source, "b").key_name) == ("two", "one")
 
 
+@pytest.mark.parametrize("newcomer", ["a-new", "z-new"])
+def test_a_newcomer_may_have_the_name_of_a_file_that_moves_away_in_the_same_page(
+    source: Source, newcomer: str
+) -> None:
+    reader = PagedReader.of(ROOT, folder("f"), blob("m", name="name"), page_size=10)
+    listed(source, reader)
+    away = replace(reader.items.pop("m"), parent_id="f")
+    both = sorted([blob(newcomer, name="name"), away], key=lambda file: file.remote_id)
+    reader.put(*both)
+    listed(source, reader)
+    assert (row(source, newcomer).key_name, row(source, "m").key_name) == ("name", "name")
+
+
 def test_a_file_whose_folder_is_not_listed_lies_below_the_orphans(source: Source) -> None:
     reader = PagedReader.of(ROOT, folder("~orphans", "", "Orphans"), blob("a", parent="lost"))
     assert listed(source, reader).vanished == 0
