@@ -20,19 +20,76 @@ from syncapp.destinations.base import Destination as Store
 from syncapp.destinations.base import Upload
 from syncapp.engine.crew import Crew, Task
 from syncapp.engine.spool import Dropped, Held, Spool
-from syncapp.errors import BackupError, IntegrityError, Interrupted, TransientError
-from syncapp.types import Digest, ObjectInfo, ObjectMeta
+from syncapp.errors import (
+    BackupError,
+    ConfigurationError,
+    IntegrityError,
+    Interrupted,
+    PermanentError,
+    TransientError,
+)
+from syncapp.types import Digest, ObjectInfo, ObjectMeta, SentPart
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 CALLS = 3  # tries of one request inside one attempt
 MOST_WAIT_S = 30.0  # inside an attempt; whoever asks for more is tried again by a later one
+RECORDED = 64 * 1024**2  # bytes from which an upload is worth writing down
 SENDERS = 4  # parts of one file under way at once to one destination
 _chance = random.Random()
 
 
 def _nothing() -> None:
     """Nothing lies under the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An upload that an earlier worker began, and the parts that it wrote down."""
+
+    key: str
+    upload_id: str
+    part_bytes: int
+    parts: tuple[SentPart, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """An upload is worth writing down: it was begun."""
+
+    copy_id: int
+    key: str
+    upload_id: str
+    part_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The destination has confirmed a part."""
+
+    copy_id: int
+    upload_id: str
+    part: SentPart
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The upload was completed or aborted."""
+
+    copy_id: int
+    upload_id: str
+
+
+Note = Begun | Sent | Gone
+
+
+@dataclass(slots=True)
+class Opened:
+    """What feeds have to know of a file once it is open. `size` is None if not known."""
+
+    meta: ObjectMeta
+    part_bytes: int
+    size: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +102,7 @@ class Target:
     key: str
     # Moves what a previous version left under the key out of the way, where that is needed.
     make_room: Callable[[], None] = _nothing
+    recorded: Recorded | None = None
 
 
 class Feed:
@@ -60,15 +118,16 @@ class Feed:
         target: Target,
         crew: Crew,
         halt: threading.Event,
+        *,
+        note: Callable[[Note], None],
         on_end: Callable[[], None],
     ) -> None:
         self.spool, self.target = spool, target
-        self._crew, self._halt, self._on_end = crew, halt, on_end
+        self._crew, self._halt, self._note, self._on_end = crew, halt, note, on_end
         self.info: ObjectInfo | None = None
         self.error: BackupError | None = None
         self.fault: BaseException | None = None
-        self.meta: ObjectMeta | None = None
-        self.part_bytes = 0
+        self.file: Opened | None = None
         self._upload: Upload | None = None
         self._lock = threading.Lock()
         self._running = self._next = 0
@@ -97,19 +156,35 @@ class Feed:
         self.error, self._ended, self._completing = None, False, False
 
     def let_go(self) -> None:
-        """There will be no other try: forget a half-made upload."""
+        """There will be no other try from this spool."""
         if self._upload is not None and self.info is None:
-            self._crew.submit(self._abort)
+            self._crew.submit(self._leave_upload)
 
-    def _abort(self) -> None:
-        """What can't be aborted now is swept later."""
+    def _leave_upload(self) -> None:
+        """Keep what was sent for the next worker where that is of use, or forget it."""
         upload, self._upload = self._upload, None
         if upload is None:
             return
+        if self._is_kept(upload):
+            upload.suspend()
+            return
+        self._note(Gone(self.target.copy_id, upload.id))
         try:
             upload.abort()
-        except BackupError as error:
+        except BackupError as error:  # swept later
             log.warning("upload.not_aborted key=%r code=%s", self.target.key, error.code)
+
+    def _is_kept(self, upload: Upload) -> bool:
+        """Whether the upload is written down and what stopped it says nothing against it."""
+        if not self._is_big() or not upload.id:
+            return False
+        if self.error is None or self.error is self.spool.error:
+            return not isinstance(self.spool.error, PermanentError)
+        lost = self.error.code == "upload_lost"
+        return isinstance(self.error, TransientError | ConfigurationError) and not lost
+
+    def _is_big(self) -> bool:
+        return self.file is not None and (self.file.size or 0) >= RECORDED
 
     def _stopped(self) -> bool:
         return bool(self.info or self.error or self.fault or self.spool.error)
@@ -159,26 +234,50 @@ class Feed:
             self.push()
 
     def _put(self) -> None:
-        held, digest = self.spool.part(1), self.spool.digest
-        if held is None or digest is None or self.meta is None:
+        held, digest, file = self.spool.part(1), self.spool.digest, self.file
+        if held is None or digest is None or file is None:
             raise IntegrityError("A file without bytes that were checked is not stored.")
         self.target.make_room()
-        meta = replace(self.meta, md5=digest.md5, sha256=digest.sha256)
+        meta = replace(file.meta, md5=digest.md5, sha256=digest.sha256)
         store, key, part = self.target.store, self.target.key, held.part
         self.info = retrying(lambda: store.put(key, part, meta), self._halt)
 
     def _begin(self) -> None:
-        meta, store, size = self.meta, self.target.store, self.part_bytes
-        if meta is None:
+        file, target, store = self.file, self.target, self.target.store
+        if file is None:
             raise IntegrityError("An upload was begun before its file was opened.")
-        self._upload = retrying(
-            lambda: store.start_upload(self.target.key, meta, part_size=size), self._halt
+        self._upload = self._resumed(file)
+        if self._upload is not None:
+            return
+        size = file.part_bytes
+        self._upload = upload = retrying(
+            lambda: store.start_upload(target.key, file.meta, part_size=size), self._halt
         )
+        if self._is_big() and upload.id:
+            self._note(Begun(target.copy_id, target.key, upload.id, size))
+
+    def _resumed(self, file: Opened) -> Upload | None:
+        """The upload that an earlier worker began, if it still fits and the store still has it."""
+        target, store, old = self.target, self.target.store, self.target.recorded
+        if old is None or (old.key, old.part_bytes) != (target.key, file.part_bytes):
+            return None
+        return retrying(
+            lambda: store.resume_upload(
+                target.key, file.meta, upload_id=old.upload_id, part_size=old.part_bytes,
+                parts=old.parts,
+            ),
+            self._halt,
+        )  # fmt: skip
 
     def _send(self, held: Held) -> None:
-        upload = self._known_upload()
-        retrying(lambda: upload.send(held.part), self._halt)
-        self.spool.confirm(self.target.destination_id, held.part.number)
+        upload, part = self._known_upload(), held.part
+        there = upload.sent.get(part.number)
+        if there is None or (there.size, there.md5) != (part.size, part.md5):
+            etag = retrying(lambda: upload.send(part), self._halt)
+            if self._is_big():
+                sent = SentPart(part.number, part.size, part.md5, part.sha256, etag)
+                self._note(Sent(self.target.copy_id, upload.id, sent))
+        self.spool.confirm(self.target.destination_id, part.number)
 
     def _finish(self) -> None:
         upload, digest = self._known_upload(), self.spool.digest
@@ -187,6 +286,8 @@ class Feed:
         self.target.make_room()
         whole: Digest = digest
         self.info = retrying(lambda: upload.finish(whole), self._halt)
+        if self._is_big():
+            self._note(Gone(self.target.copy_id, upload.id))
 
     def _known_upload(self) -> Upload:
         if self._upload is None:
@@ -201,7 +302,7 @@ class Feed:
         else:
             self.spool.leave(self.target.destination_id)
         if self._upload is not None and self.info is None and not again:
-            self._crew.submit(self._abort_and_tell)
+            self._crew.submit(self._leave_and_tell)
         else:
             self._on_end()
 
@@ -212,8 +313,8 @@ class Feed:
             return False
         return isinstance(error, TransientError)
 
-    def _abort_and_tell(self) -> None:
-        self._abort()
+    def _leave_and_tell(self) -> None:
+        self._leave_upload()
         self._on_end()
 
 

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from django.db import connection
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import keys
-from syncapp.engine.feed import Target
+from syncapp.engine import keys, uploads
+from syncapp.engine.feed import RECORDED, Recorded, Target
 from syncapp.engine.folders import Folders
 from syncapp.engine.occupied import STORED, holders
 from syncapp.engine.sets import update_many
@@ -105,6 +105,7 @@ def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Sto
     folders.load({row.parent_id for row in wanted})
     keys_of = _keys(wanted, slug, folders)
     occupied = holders(set(keys_of.values()), set(stores))
+    begun = _recorded(wanted, copies)
     jobs, intents = [], []
     for row in wanted:
         targets = []
@@ -113,6 +114,8 @@ def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Sto
             if store is None or copy.state != Copy.State.PENDING:
                 continue
             target = _target(row, copy, store, keys_of[row.pk], occupied)
+            if copy.pk in begun:
+                target = replace(target, recorded=begun[copy.pk])
             if target.key != copy.object_key:
                 intents.append((target.key, copy.pk))
             targets.append(target)
@@ -120,6 +123,12 @@ def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Sto
             jobs.append(_job(row, targets, copies[row.pk], stores))
     update_many(Copy, ["object_key"], ["id"], intents)
     return jobs
+
+
+def _recorded(wanted: Sequence[_Wanted], copies: dict[int, list[_CopyRow]]) -> dict[int, Recorded]:
+    """Unfinished uploads of the big ones, by copy."""
+    big = [row.pk for row in wanted if (row.declared_size or 0) >= RECORDED]
+    return uploads.recorded([copy.pk for pk in big for copy in copies[pk]]) if big else {}
 
 
 def _keys(wanted: Sequence[_Wanted], slug: str, folders: Folders) -> dict[int, str]:

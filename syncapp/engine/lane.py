@@ -18,11 +18,12 @@ from django.conf import settings
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import jobs, lease, runs, settle
+from syncapp.engine import jobs, lease, runs, settle, uploads
 from syncapp.engine.adapters import destination_for, source_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.budget import Budget, Disk, Memory
 from syncapp.engine.crew import Crew
+from syncapp.engine.feed import Note
 from syncapp.engine.folders import Folders
 from syncapp.engine.parking import Parked, Parking
 from syncapp.engine.rates import Rates
@@ -60,8 +61,9 @@ class TransferLane:
         )
         budget.on_pressure = self._release_oldest
         budget.owe(list(self.stores), 0)
+        self._notes: deque[Note] = deque()
         reader = source_for(run.source, beat.halted)
-        self.hands = Hands(reader, budget, crews, self.rates.add, beat.halt)
+        self.hands = Hands(reader, budget, crews, self.rates.add, self._notes.append, beat.halt)
         self.active: set[int] = set()
         self.parking = Parking()
         self._big: deque[Job] = deque()
@@ -101,6 +103,7 @@ class TransferLane:
             self._take()
         self._wait()
         self._settle(self._collect())
+        self._write_notes()
         self.rates.tell(self.job_run)
         if self.active:
             return True
@@ -185,6 +188,9 @@ class TransferLane:
                 self._big_active -= 1
         return got
 
+    def _write_notes(self) -> None:
+        uploads.write([self._notes.popleft() for _ in range(len(self._notes))])
+
     def _settle(self, got: list[tuple[Transfer, Result]]) -> None:
         faults = [transfer for transfer, _ in got if transfer.fault is not None]
         for transfer in faults:
@@ -258,6 +264,7 @@ class TransferLane:
         """Settle what is in flight, then give back leases, threads and temporary space."""
         with ExitStack() as last_first:
             last_first.callback(self.hands.budget.disk.close)
+            last_first.callback(self._write_notes)
             for crew in self.hands.crews.values():
                 last_first.callback(crew.close)
             last_first.callback(self.beat.release_all)

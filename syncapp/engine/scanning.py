@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from syncapp.engine import moving, planning, record, runs
+from syncapp.engine import moving, planning, record, runs, uploads
 from syncapp.engine.absorb import Absorber, Counts
 from syncapp.engine.adapters import destination_for, source_for
 from syncapp.engine.beat import Beat
@@ -118,7 +118,8 @@ class _Told:
 def _sweep(run: Run) -> None:
     """Abort what earlier, killed workers left half-made at the destinations.
 
-    Only uploads from before this run: no lane has begun one since. Another source's run may be
+    Only uploads from before this run: no lane has begun one since. Those that the next lane goes on
+    with are kept. Another source's run may be
     uploading to the same destination, so then the sweep is left to a later run.
     """
     others = Run.objects.filter(ended_at__isnull=True, kind=Run.Kind.BACKUP).exclude(pk=run.pk)
@@ -126,7 +127,8 @@ def _sweep(run: Run) -> None:
         if others.filter(source__destinations=destination).exists():
             continue
         try:
-            destination_for(destination).sweep_uploads(run.created_at)
+            keep = uploads.worth_keeping(destination)
+            destination_for(destination).sweep_uploads(run.created_at, keep)
         except BackupError as error:
             record.event(
                 run.source.owner,

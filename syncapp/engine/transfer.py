@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 
 from syncapp.engine.budget import Budget
 from syncapp.engine.crew import Crew
-from syncapp.engine.feed import Feed, Target
+from syncapp.engine.feed import Feed, Note, Opened, Target
 from syncapp.engine.spool import PartFiller, Spool
 from syncapp.errors import BackupError, IntegrityError, Interrupted, TransientError
 from syncapp.sources.base import Download
@@ -70,12 +70,16 @@ class Result:
 
 @dataclass(slots=True)
 class Hands:
-    """What all transfers of a lane share. `read` counts bytes as they come."""
+    """What all transfers of a lane share.
+
+    `read` counts bytes as they come, `note` hears what is to be written down of big uploads.
+    """
 
     reader: Reader
     budget: Budget
     crews: Mapping[int, Crew]  # by destination
     read: Callable[[int], None]
+    note: Callable[[Note], None]
     halt: threading.Event
 
 
@@ -103,9 +107,12 @@ class Transfer:
         self.fault: BaseException | None = None
         self.spool = Spool(hands.budget, [t.destination_id for t in job.targets])
         self._feeds = [
-            Feed(self.spool, t, hands.crews[t.destination_id], hands.halt, self._one_ended)
+            Feed(
+                self.spool, t, hands.crews[t.destination_id], hands.halt,
+                note=hands.note, on_end=self._one_ended,
+            )
             for t in job.targets
-        ]
+        ]  # fmt: skip
         self._lock = threading.Lock()
         self.attempts = 0
         self._open = 0  # the reader and the feeds that have not ended
@@ -172,9 +179,9 @@ class Transfer:
             result.content_type = download.content_type
             size = download.size
             bytes_a_part = part_size(size, [t.store.limits for t in self.job.targets])
-            meta = self._meta(download.content_type)
+            opened = Opened(self._meta(download.content_type), bytes_a_part, size)
             for feed in self._feeds:
-                feed.meta, feed.part_bytes = meta, bytes_a_part
+                feed.file = opened
             digest = self._fill(self._counted(download.chunks, result), size, bytes_a_part)
         result.digest = digest
         result.disputed = check(self.job, digest)

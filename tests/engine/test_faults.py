@@ -250,6 +250,7 @@ def test_a_source_without_destination_fails_with_what_to_do(few: Setting) -> Non
     assert "choose" in run.error_message
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_lane_that_fails_unexpectedly_is_recorded_and_tried_again(
     few: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

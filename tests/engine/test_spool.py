@@ -20,7 +20,7 @@ import pytest
 from syncapp.destinations.base import Upload
 from syncapp.engine.budget import Budget, Disk, Memory
 from syncapp.engine.crew import Crew
-from syncapp.engine.feed import Target
+from syncapp.engine.feed import Note, Target
 from syncapp.engine.transfer import Hands, Job, Result, Transfer, part_size
 from syncapp.errors import IntegrityError, Unavailable
 from syncapp.sources.base import Download
@@ -129,6 +129,7 @@ class Bench:
         self.halt = threading.Event()
         self.ends: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self.read = 0
+        self.notes: list[Note] = []
 
     def transfer(self, book: Book, *shelves: Shelf, promised: int | None = None) -> Transfer:
         def count(size: int) -> None:
@@ -139,7 +140,7 @@ class Bench:
             Target(at, at, shelf, f"key-{id(book)}")  # type: ignore[arg-type]
             for at, shelf in enumerate(shelves)
         ]
-        hands = Hands(book, self.budget, self.crews, count, self.halt)  # type: ignore[arg-type]
+        hands = Hands(book, self.budget, self.crews, count, self.notes.append, self.halt)  # type: ignore[arg-type]
         return Transfer(Job(1, file, targets, 1), hands, lambda _, result: self.ends.put(result))
 
     def begin(self, book: Book, *shelves: Shelf, promised: int | None = None) -> Transfer:
@@ -318,6 +319,7 @@ def test_work_stops_at_the_next_part_when_it_is_halted(bench: Bench) -> None:
     assert shelf.objects == {}
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_bug_in_a_destination_is_handed_to_the_lane(bench: Bench) -> None:
     def before(_: str) -> None:
         raise RuntimeError("a bug")
