@@ -1,4 +1,7 @@
-"""Answers that no server here gives: by botocore's own stub, through the real client."""
+"""Answers that no server here gives: by botocore's own stub, through the real client.
+
+The lean plane's are held against the same table in test_s3_wire.py.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,37 @@ from syncapp.errors import (
     Unavailable,
 )
 from tests.destinations.samples import put
+
+REFUSALS = [
+    ("SlowDown", 503, RateLimited, "rate_limited"),
+    ("SlowDown", 429, RateLimited, "rate_limited"),
+    ("TooManyRequests", 429, RateLimited, "rate_limited"),
+    ("503", 503, RateLimited, "rate_limited"),
+    ("ServiceUnavailable", 503, Unavailable, "unavailable"),
+    ("InternalError", 500, Unavailable, "unavailable"),
+    ("502", 502, Unavailable, "unavailable"),
+    ("RequestTimeout", 400, Unavailable, "unavailable"),
+    ("OperationAborted", 409, Unavailable, "unavailable"),
+    ("SomethingBusy", 409, TransientError, "transient"),
+    ("QuotaExceeded", 403, ConfigurationError, "destination_full"),
+    ("InsufficientStorage", 507, ConfigurationError, "destination_full"),
+    ("AccessDenied", 403, ConfigurationError, "access_denied"),
+    ("SomethingForbidden", 403, ConfigurationError, "access_denied"),
+    ("RequestTimeTooSkewed", 403, ConfigurationError, "clock_skew"),
+    ("PermanentRedirect", 301, ConfigurationError, "wrong_region"),
+    ("AuthorizationHeaderMalformed", 400, ConfigurationError, "wrong_region"),
+    ("ExpiredToken", 400, ConfigurationError, "bad_key"),
+    ("InvalidStorageClass", 400, ConfigurationError, "bad_option"),
+    ("KMS.DisabledException", 400, ConfigurationError, "bad_option"),
+    ("BadDigest", 400, IntegrityError, "checksum_mismatch"),
+    ("InvalidDigest", 400, IntegrityError, "checksum_mismatch"),
+    ("XAmzContentSHA256Mismatch", 400, IntegrityError, "checksum_mismatch"),
+    ("KeyTooLongError", 400, PermanentError, "name_too_long"),
+    ("EntityTooLarge", 400, PermanentError, "too_big"),
+    ("NotImplemented", 501, PermanentError, "not_supported"),
+    ("NoSuchKey", 404, NotFound, "not_found"),
+    ("SomethingOdd", 418, PermanentError, "refused"),
+]
 
 
 def store_answering(code: str, status: int, headers: dict[str, str] | None = None) -> S3Destination:
@@ -43,39 +77,7 @@ def store_answering(code: str, status: int, headers: dict[str, str] | None = Non
     return store
 
 
-@pytest.mark.parametrize(
-    ("code", "status", "kind", "ours"),
-    [
-        ("SlowDown", 503, RateLimited, "rate_limited"),
-        ("SlowDown", 429, RateLimited, "rate_limited"),
-        ("TooManyRequests", 429, RateLimited, "rate_limited"),
-        ("503", 503, RateLimited, "rate_limited"),
-        ("ServiceUnavailable", 503, Unavailable, "unavailable"),
-        ("InternalError", 500, Unavailable, "unavailable"),
-        ("502", 502, Unavailable, "unavailable"),
-        ("RequestTimeout", 400, Unavailable, "unavailable"),
-        ("OperationAborted", 409, Unavailable, "unavailable"),
-        ("SomethingBusy", 409, TransientError, "transient"),
-        ("QuotaExceeded", 403, ConfigurationError, "destination_full"),
-        ("InsufficientStorage", 507, ConfigurationError, "destination_full"),
-        ("AccessDenied", 403, ConfigurationError, "access_denied"),
-        ("SomethingForbidden", 403, ConfigurationError, "access_denied"),
-        ("RequestTimeTooSkewed", 403, ConfigurationError, "clock_skew"),
-        ("PermanentRedirect", 301, ConfigurationError, "wrong_region"),
-        ("AuthorizationHeaderMalformed", 400, ConfigurationError, "wrong_region"),
-        ("ExpiredToken", 400, ConfigurationError, "bad_key"),
-        ("InvalidStorageClass", 400, ConfigurationError, "bad_option"),
-        ("KMS.DisabledException", 400, ConfigurationError, "bad_option"),
-        ("BadDigest", 400, IntegrityError, "checksum_mismatch"),
-        ("InvalidDigest", 400, IntegrityError, "checksum_mismatch"),
-        ("XAmzContentSHA256Mismatch", 400, IntegrityError, "checksum_mismatch"),
-        ("KeyTooLongError", 400, PermanentError, "name_too_long"),
-        ("EntityTooLarge", 400, PermanentError, "too_big"),
-        ("NotImplemented", 501, PermanentError, "not_supported"),
-        ("NoSuchKey", 404, NotFound, "not_found"),
-        ("SomethingOdd", 418, PermanentError, "refused"),
-    ],
-)
+@pytest.mark.parametrize(("code", "status", "kind", "ours"), REFUSALS)
 def test_a_refusal_tells_who_must_act(
     code: str, status: int, kind: type[BackupError], ours: str
 ) -> None:
