@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, cast
 from zoneinfo import available_timezones
 
@@ -12,6 +13,7 @@ from django.conf import settings
 from accounts.models import User
 from syncapp.engine import cron
 from syncapp.engine.source_setup import Plan
+from syncapp.engine.when import span
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Source
 from syncapp.option_forms import BandwidthForm, OptionsForm
@@ -26,11 +28,6 @@ class DestinationForm(OptionsForm):
         _style(self)
 
 
-MODES = (
-    (Source.Mode.REALTIME, "Real-time: what changes in Google is backed up within a minute."),
-    (Source.Mode.SCHEDULED, "On a schedule: what has changed is backed up at fixed times."),
-    (Source.Mode.MANUAL, "Only when asked: nothing happens until you press “Sync now”."),
-)
 PLAN = ("mode", "cron", "time_zone", "reconcile_days")
 
 
@@ -59,7 +56,7 @@ class SourceForm(BandwidthForm):
         field.error_messages["required"] = "Choose at least one destination."
         self.fields["mode"] = forms.ChoiceField(
             label="When",
-            choices=MODES,
+            choices=_modes(),
             required=False,
             initial=Source.Mode.REALTIME,
             widget=forms.RadioSelect,
@@ -95,6 +92,16 @@ class SourceForm(BandwidthForm):
             return f"{fields} “{expression}” means: {cron.explain(expression)}."
         except ConfigurationError:
             return f"{fields} “{cron.DAILY}” means: {cron.explain(cron.DAILY)}."
+
+
+def _modes() -> list[tuple[str, str]]:
+    """One sentence each."""
+    soon = span(timedelta(seconds=settings.POLL_SECONDS))
+    return [
+        (Source.Mode.REALTIME, f"Real-time: what changes in Google is backed up within {soon}."),
+        (Source.Mode.SCHEDULED, "On a schedule: what has changed is backed up at fixed times."),
+        (Source.Mode.MANUAL, "Only when asked: nothing happens until you press “Sync now”."),
+    ]
 
 
 def _zones() -> list[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""How long after a change in Google both destinations hold it, with real worker processes."""
+"""Modes with real workers: how soon a change is held twice, and that two hosts act once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from django.utils import timezone
 
 from syncapp.engine import push
-from syncapp.models import Copy, Source
+from syncapp.models import Copy, Run, Source
 from tests.engine.conftest import Setting, make_setting
 from tests.servers.emulator import running_emulator
 from tests.servers.shared import Info
@@ -100,3 +100,22 @@ def test_a_polled_change_is_stored_three_seconds_after_the_next_look(
         seconds = latencies(live, workers, 5 + 3)
     record_testsuite_property("polled_s", seconds)
     assert max(seconds) <= 5 + 3, seconds
+
+
+def test_two_hosts_begin_each_scheduled_backup_once(live: Setting, tmp_path: Path) -> None:
+    Source.objects.update(mode="scheduled", cron="0 0 1 1 *", reconcile_days=0)
+    second = tmp_path / "second"
+    second.mkdir()
+    with running_workers(tmp_path) as workers, running_workers(second):
+        wait_for_first_backup(live, workers)
+        for number in range(2, 12):
+            Source.objects.update(next_at=timezone.now())
+            wait_until(
+                lambda number=number: live.source.runs.filter(outcome="ok").count() >= number,
+                30,
+                f"backup {number}\n{workers.log[-3000:]}",
+            )
+        time.sleep(2)  # for one too many to come
+    assert live.source.runs.count() == 11
+    assert set(live.source.runs.values_list("trigger", flat=True)) == {Run.Trigger.SCHEDULE}
+    assert set(live.source.runs.values_list("scan", flat=True)) == {"full", "changes"}
