@@ -19,14 +19,15 @@ from datetime import UTC, datetime
 from syncapp.engine.budget import Budget
 from syncapp.engine.crew import Crew
 from syncapp.engine.feed import Feed, Note, Opened, Target
-from syncapp.engine.spool import PartFiller, Spool
+from syncapp.engine.spool import Held, PartFiller, Spool
 from syncapp.errors import BackupError, IntegrityError, Interrupted, TransientError
 from syncapp.sources.base import Download
 from syncapp.sources.base import Source as Reader
-from syncapp.types import Digest, Limits, ObjectInfo, ObjectMeta, RemoteFile
+from syncapp.types import Digest, Limits, ObjectInfo, ObjectMeta, Part, RemoteFile
 
 MIB = 1024**2
 LEAST_PART = 8 * MIB
+SMALL = MIB  # bytes up to which a file is read in one call
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -174,18 +175,49 @@ class Transfer:
     def _read(self, result: Result) -> None:
         if self.hands.halt.is_set():
             raise Interrupted("Stopped before this file was read.")
+        if self._read_whole(result):
+            return
         origin = self.job.origin
         with origin() if origin else self.hands.reader.download(self.job.file) as download:
             result.content_type = download.content_type
             size = download.size
             bytes_a_part = part_size(size, [t.store.limits for t in self.job.targets])
-            opened = Opened(self._meta(download.content_type), bytes_a_part, size)
-            for feed in self._feeds:
-                feed.file = opened
+            self._open_feeds(download.content_type, size, bytes_a_part)
             digest = self._fill(self._counted(download.chunks, result), size, bytes_a_part)
         result.digest = digest
         result.disputed = check(self.job, digest)
         self.spool.seal(digest)
+
+    def _read_whole(self, result: Result) -> bool:
+        """A small file in one lean call, if there is memory for it; whether that was possible."""
+        file, budget = self.job.file, self.hands.budget
+        size = file.size
+        if self.job.origin or size is None or size > SMALL or not budget.memory.take(size):
+            return False
+        try:
+            got = self.hands.reader.read_small(file)
+        except BaseException:
+            budget.give_memory(size)
+            raise
+        if got is None:
+            budget.give_memory(size)
+            return False
+        data, result.content_type = got
+        result.bytes_read = len(data)
+        self.hands.read(len(data))
+        md5, sha256 = hashlib.md5(data, usedforsecurity=False), hashlib.sha256(data)
+        part = Part.of(1, data, md5.digest(), sha256.digest())
+        self._open_feeds(result.content_type, size, LEAST_PART)
+        self.spool.append(Held(part, memory_bytes=size))
+        result.digest = Digest(len(data), md5.hexdigest(), sha256.hexdigest())
+        result.disputed = check(self.job, result.digest)
+        self.spool.seal(result.digest)
+        return True
+
+    def _open_feeds(self, content_type: str, size: int | None, bytes_a_part: int) -> None:
+        opened = Opened(self._meta(content_type), bytes_a_part, size)
+        for feed in self._feeds:
+            feed.file = opened
 
     def _fill(self, chunks: Iterator[bytes], size: int | None, bytes_a_part: int) -> Digest:
         return fill(

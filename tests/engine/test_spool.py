@@ -114,6 +114,9 @@ class Book:
         if self.fault is not None:
             raise self.fault
 
+    def read_small(self, file: RemoteFile) -> tuple[bytes, str] | None:
+        return None
+
     def refresh(self, file: RemoteFile) -> RemoteFile:
         return file
 
