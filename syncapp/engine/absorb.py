@@ -8,7 +8,8 @@ that are wanted of them. Idempotent: the same page twice writes nothing the seco
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,8 +48,10 @@ class Counts:
 class Absorber:
     """Writes the pages of one run. `destinations` get Copies planned as Versions are made.
 
-    `differing`, if it is given, collects ids of what is new, gone, or has another content, name
-    or place than the catalog had: what a change log tells of; at most MOST_DIFFERING.
+    `fence` is called in each transaction: it raises if another has taken this one's place, and
+    else keeps others out until the commit. `differing`, if it is set, collects ids of what is
+    new, gone, or has another content, name or place than the catalog had: what a change log tells
+    of; at most MOST_DIFFERING.
     """
 
     def __init__(
@@ -56,11 +59,18 @@ class Absorber:
         source: Source,
         destinations: Sequence[int] = (),
         counts: Counts | None = None,
-        differing: set[str] | None = None,
+        fence: Callable[[], None] = lambda: None,
     ) -> None:
         self.source, self.destinations = source, destinations
-        self.counts, self.seen = counts or Counts(), Seen()
-        self.differing = differing
+        self.counts, self.seen, self._fence = counts or Counts(), Seen(), fence
+        self.differing: set[str] | None = None
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """A transaction, behind the fence."""
+        with transaction.atomic():
+            self._fence()
+            yield
 
     def differs(self, remote_ids: Iterable[str]) -> None:
         """These are not as the catalog had them."""
@@ -84,7 +94,7 @@ class Absorber:
             return
         marks = {remote_id: page.marks[i] for remote_id, i in place.items()}
         files = [page.file(i) for i in place.values()]
-        with transaction.atomic():
+        with self.writing():
             if files:
                 self._compare(files, marks, known)
             if then is not None:

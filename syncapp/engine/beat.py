@@ -101,6 +101,17 @@ class Beat:
         if self._lost:
             raise LaneLost("This lane was silent for too long and was replaced.")
 
+    def fence(self) -> None:
+        """In a transaction: LaneLost unless the lane's row is ours, and then it stays ours.
+
+        For writes that no lease guards. A worker that stood still (a stopped machine) may come
+        back in the middle of its work, before its pulse has noticed anything.
+        """
+        ours = Lane.objects.filter(pk=self._lane_id, owner=self._owner, ended_at__isnull=True)
+        if not ours.select_for_update().values_list("pk", flat=True):
+            self._lost = True
+            self.raise_if_lost()
+
     def wait(self, seconds: float) -> None:
         """A pause that ends early when the lane is told to stop."""
         self.halt.wait(seconds)

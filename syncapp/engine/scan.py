@@ -16,8 +16,9 @@ from syncapp.engine.absorb import Absorber
 from syncapp.engine.beat import LaneLost
 from syncapp.engine.progress import Progress
 from syncapp.engine.replay import replay
+from syncapp.engine.seen import Seen
 from syncapp.engine.sets import chunks
-from syncapp.errors import RateLimited, Unavailable
+from syncapp.errors import RateLimited, TransientError, Unavailable
 from syncapp.models import Run
 from syncapp.sources.base import Source as Reader
 
@@ -43,18 +44,20 @@ def scan(
     source, counts = absorber.source, absorber.counts
     if drift is not None:
         replay(absorber, reader, on_page)
-    counts.seen = 0
-    absorber.differing = drift
+    counts.seen, absorber.seen, absorber.differing = 0, Seen(), drift
     _list(progress, absorber, reader, on_page)
-    orphans.adopt(source)
+    with absorber.writing():
+        orphans.adopt(source)
     if progress.cursor:
         _catch_up(progress, absorber, reader, on_page)
     for gone in chunks(vanish.unseen(source, absorber.seen), 500):
-        counts.vanished += vanish.mark([(pk, content) for _, pk, content in gone])
+        with absorber.writing():
+            counts.vanished += vanish.mark([(pk, content) for _, pk, content in gone])
         absorber.differs(remote_id for remote_id, _, _ in gone)
-    source.scanned_at = timezone.now()
-    source.save(update_fields=["cursor", "scanned_at"])
-    progress.drop()
+    with absorber.writing():
+        source.scanned_at = timezone.now()
+        source.save(update_fields=["cursor", "scanned_at"])
+        progress.drop()
 
 
 def _catch_up(progress: Progress, absorber: Absorber, reader: Reader, on_page: OnPage) -> None:
@@ -82,7 +85,7 @@ def _list(progress: Progress, absorber: Absorber, reader: Reader, on_page: OnPag
         raise
     except LaneLost:  # another lane is at work: what it keeps is its own
         raise
-    except Exception:
+    except TransientError:
         # A listing that is no longer whole can't be gone on with.
         progress.drop()
         raise

@@ -35,7 +35,7 @@ def _read(run: Run, wanted: list[int], beat: Beat) -> None:
     """The change logs where they tell all, the whole listing otherwise."""
     reader = source_for(run.source, beat.halted)
     counts = Counts(run.files_seen, run.files_new, run.files_changed, run.files_vanished)
-    absorber = Absorber(run.source, wanted, counts)
+    absorber = Absorber(run.source, wanted, counts, beat.fence)
     told = _Told(run, beat, counts)
     known = bool(run.source.cursor) and run.source.scanned_at is not None
     if not run.scan:

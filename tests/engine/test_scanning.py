@@ -6,10 +6,14 @@ from collections.abc import Iterator
 from itertools import cycle
 
 import pytest
+from django.utils import timezone
 
+from syncapp.engine import dispatch, runs
 from syncapp.engine.beat import Beat
-from syncapp.models import Event, File, Run, ScanProgress, Source, Version
+from syncapp.models import Event, File, Lane, Run, ScanProgress, Source, Version
 from syncapp.sources import drive_listing
+from syncapp.sources.google_drive import GoogleDriveSource
+from syncapp.types import ChangePage, JsonObject
 from tests.engine.conftest import Setting
 
 
@@ -78,3 +82,28 @@ def test_a_listing_longer_than_its_lane_is_gone_on_with_by_the_next(
     assert run.files_seen == run.files_new == 40
     assert not ScanProgress.objects.exists()
     assert File.objects.filter(vanished_at=None, content="blob").count() == 40
+
+
+def test_a_worker_that_comes_back_after_it_was_replaced_writes_nothing(
+    few: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few.back_up()
+    few.control.edit(File.objects.filter(content="blob")[0].remote_id, b"new content")
+    run, _ = runs.request_backup(few.source)
+    dispatch.tick()
+    lane = Lane.objects.get(run=run)
+    cursor = Source.objects.get().cursor
+    real = GoogleDriveSource.changes
+
+    def standing_still(self: GoogleDriveSource, at: JsonObject) -> Iterator[ChangePage]:
+        for page in real(self, at):
+            Lane.objects.filter(pk=lane.pk).update(ended_at=timezone.now())  # taken for dead
+            yield page
+
+    with monkeypatch.context() as patch:
+        patch.setattr(GoogleDriveSource, "changes", standing_still)
+        dispatch.work(lane.pk)
+    assert Source.objects.get().cursor == cursor
+    assert Version.objects.count() == 40
+    assert few.work(run).outcome == Run.Outcome.OK
+    assert Version.objects.count() == 41
