@@ -17,8 +17,9 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import connection
+from django.utils import timezone
 
-from syncapp.engine import record, runs, wishes
+from syncapp.engine import breakers, record, runs, wishes
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.folders import Folders
@@ -57,6 +58,7 @@ class MoveLane:
         self.folders = Folders(run.source_id)
         self.sites: list[Site] = []
         self._absent: set[int] = set()  # destinations that are not asked
+        self._tried: set[int] = set()  # let alone before: whether they answer is seen now
         self._undone: Counter[int] = Counter()  # files by destination, in the last pass
         self._given_up: Counter[int] = Counter()
         self._lost = 0
@@ -78,6 +80,10 @@ class MoveLane:
     def _open(self, stack: ExitStack) -> None:
         rows = self.of_run.source.destinations.filter(enabled=True).select_related("owner")
         for row in rows:
+            retry_at = breakers.down_until(row)
+            if retry_at is not None and retry_at > timezone.now():
+                self._absent.add(row.pk)
+                continue
             try:
                 store = destination_for(row)
             except ConfigurationError as error:
@@ -87,7 +93,10 @@ class MoveLane:
             site = Site(row.pk, store, self.beat, settings.FILES_IN_FLIGHT)
             stack.callback(site.close)
             self.sites.append(site)
-        self._each(Site.reach)
+            self._tried |= {row.pk} if retry_at is not None else set()
+        for site, answers in self._each(Site.reach):
+            if answers and site.destination_id in self._tried:
+                breakers.close(breakers.destination_key(site.destination_id), self.of_run)
 
     def _at(self, site: Site) -> Relocation:
         return Relocation(site, self.ledger, self.beat)
@@ -156,13 +165,22 @@ class MoveLane:
         if run.files_moved:
             message = f"{run.files_moved} files of {name} moved, no byte read from Google."
             self._event("files_moved", message, Event.Level.INFO)
+        if any(self._undone.values()) or self._absent:
+            Run.objects.filter(pk=run.pk).update(error_code=runs.NOT_MOVED)
         if self._lost:
             message = f"{self._lost} files of {name} were not where they had been stored"
             self._event("moved_objects_missing", f"{message}; they are stored anew.")
         for site in self.sites:
-            if isinstance(site.error, ConfigurationError):
-                block_destination(site.destination_id, site.error, run)
+            self._stop(site)
             self._tell_of(site)
+
+    def _stop(self, site: Site) -> None:
+        """Let the transfers know at once that a destination does not work."""
+        key, error = breakers.destination_key(site.destination_id), site.error
+        if error is not None and breakers.is_outage(error):
+            breakers.outage(key, error, self.of_run)
+        elif isinstance(error, ConfigurationError):
+            block_destination(site.destination_id, error, self.of_run)
 
     def _tell_of(self, site: Site) -> None:
         """What did not follow at one destination."""

@@ -16,12 +16,14 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from syncapp.engine import breakers, record
+from syncapp.engine import breakers, record, wishes
 from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN, plan_versions
 from syncapp.engine.sets import by_pk
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Breaker, Copy, Event, File, Run, Source, Version, Worker
 
+# Stands in a run whose moves were put off; it does not end well.
+NOT_MOVED = "files_not_moved"
 WORKER_SILENT_S = 15
 LONGEST_REST = timedelta(hours=1)  # of a run after a failure
 LONGEST_WAIT = timedelta(hours=8)  # of a file, whatever went wrong
@@ -177,16 +179,20 @@ def _finish(run: Run, deferred: QuerySet[Version], held_up: int, outage: Breaker
         until = timezone.localtime(wait["until"])
         what = f"{wait['files']} files wait for Google's download quota"
         parts.append(f"{what} until {until:%Y-%m-%d %H:%M}; the next run takes them then")
+    unmoved = wishes.due(run.source_id).count() if run.error_code == NOT_MOVED else 0
+    if unmoved:
+        parts.append(f"{unmoved} files stay under their old names at a destination")
     told = f"{' and '.join(parts)}." if parts else ""
-    if failed or held_up:
-        code = outage.error_code if outage else "files_failed"
+    if failed or held_up or unmoved:
+        code = outage.error_code if outage else "files_failed" if failed or held_up else NOT_MOVED
         return _end(run, Run.Outcome.FAILED, code, told)
     if refused:
         but = f"All stored but {refused} files that Google does not give; each has its reason."
         told = f"{but} {told}".rstrip()
     if told:
         return _end(run, Run.Outcome.WARNINGS, "", told)
-    return _end(run, Run.Outcome.OK, "", f"{run.files_done} files stored.")
+    moved = f", {run.files_moved} moved" if run.files_moved else ""
+    return _end(run, Run.Outcome.OK, "", f"{run.files_done} files stored{moved}.")
 
 
 def refused_files(source_id: int) -> int:

@@ -10,7 +10,7 @@ import hashlib
 import logging
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db import transaction
 from django.db.models import F, Q, QuerySet, Sum
@@ -88,7 +88,8 @@ def verify(run: Run, lane: Lane, beat: Beat) -> None:
                 beat.raise_if_lost()
                 if not beat.may_take():
                     return
-                findings = list(pool.map(lambda copy: _inspect_one(stores, copy, rates), batch))
+                found = list(pool.map(lambda copy: _inspect_one(stores, copy, rates), batch))
+                findings = _where_they_were(batch, found)
                 unread += [finding for finding in findings if finding.unread]
                 _settle(run, [finding for finding in findings if not finding.unread])
                 rates.tell(run)
@@ -103,6 +104,19 @@ def _inspect_one(stores: dict[int, Store], copy: Copy, rates: Rates) -> Finding:
         message = "Its destination is not one of this source's any more."
         return Finding(copy.pk, 0, "detached", message, unread=True)
     return inspect(store, copy, rates)
+
+
+def _where_they_were(batch: list[Copy], findings: list[Finding]) -> list[Finding]:
+    """A copy that was moved while it was read may look missing: it is read again."""
+    read = {copy.pk: copy.object_key for copy in batch}
+    now = dict(Copy.objects.filter(pk__in=read).values_list("pk", "object_key"))
+    message = "It was moved while it was read."
+    return [
+        finding
+        if now.get(finding.copy_id) == read[finding.copy_id]
+        else replace(finding, code="moved", message=message, unread=True)
+        for finding in findings
+    ]
 
 
 def _batches(run: Run) -> Iterator[list[Copy]]:

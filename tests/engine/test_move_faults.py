@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from django.utils import timezone
 
 from syncapp.destinations.local import LocalDestination
 from syncapp.destinations.s3 import S3Destination
@@ -13,9 +17,12 @@ from syncapp.engine import dispatch, runs
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.ledger import Ledger
 from syncapp.errors import Unavailable
-from syncapp.models import Copy, Event, File, Lane, Run, Version
-from tests.engine.conftest import Setting
+from syncapp.models import Breaker, Copy, Event, File, Lane, Run, Version
+from tests.engine.conftest import Setting, make_setting
 from tests.engine.tree import blobs, check_all, move_and_check, path_key, shown
+from tests.servers import moto
+from tests.servers.emulator import running_emulator
+from tests.servers.shared import Info, run_folder, shared
 
 
 def down(monkeypatch: pytest.MonkeyPatch, *methods: str) -> dict[str, bool]:
@@ -43,7 +50,8 @@ def test_one_destination_down_does_not_hold_up_the_other(
     lay = shown(few.bucket)
     switch = down(monkeypatch, "copy")
     run = few.back_up()
-    assert run.files_moved == 0
+    assert (run.files_moved, run.outcome) == (0, Run.Outcome.FAILED)
+    assert run.error_message == "40 files stay under their old names at a destination."
     assert shown(few.folder) == {path_key(file) for file in blobs(few)}
     assert shown(few.bucket) == lay
     warned = Event.objects.get(code="move_put_off")
@@ -51,7 +59,10 @@ def test_one_destination_down_does_not_hold_up_the_other(
     assert "40 files stay under their old names" in warned.message
     assert File.objects.filter(move_due=True).count() == 40
     switch["down"] = False
+    assert few.back_up().files_moved == 0, "the bucket is let alone for a while"
+    Breaker.objects.update(retry_at=timezone.now())
     move_and_check(few, 40)
+    assert Breaker.objects.get().state == Breaker.State.CLOSED
 
 
 def test_new_content_is_stored_even_where_the_move_was_put_off(
@@ -122,6 +133,27 @@ def test_a_paused_move_goes_on_when_resumed(few: Setting) -> None:
     check_all(few)
 
 
+@pytest.fixture(scope="session")
+def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Info]:
+    with shared("moto", run_folder(tmp_path_factory.getbasetemp()), moto.start) as info:
+        yield info
+
+
+@pytest.fixture
+def handful(
+    kind: str,
+    transactional_db: None,
+    s3_server: Info,
+    moto_server: Info,
+    tmp_path: Path,
+    settings: Any,
+) -> Iterator[Setting]:
+    """A few files; a bucket that keeps `versions` or a `plain` one."""
+    info = s3_server if kind == "plain" else {**moto_server, "bucket": moto_server["versioned"]}
+    with running_emulator("synthetic", files=4, file_size=2000) as google:
+        yield make_setting(google, info, tmp_path, settings)
+
+
 class Killed(BaseException):
     """The worker dies here."""
 
@@ -158,10 +190,13 @@ class Reaper:
                 raise Killed
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["plain", "versions"])
 def test_whatever_step_a_worker_dies_at_the_next_one_carries_on(
-    few: Setting, monkeypatch: pytest.MonkeyPatch
+    handful: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A rename, a swap of two names, and new content under a new name, each time from anew."""
+    few = handful
     few.back_up()
     files = blobs(few)[:4]
     reaper = Reaper(monkeypatch)
@@ -191,5 +226,9 @@ def test_whatever_step_a_worker_dies_at_the_next_one_carries_on(
         assert run.outcome == Run.Outcome.OK, run.error_message
         for file in files:
             file.refresh_from_db()
-        check_all(few)
+        check_all(few, read_back=False)
+        for copy in Copy.objects.filter(version__file__in=files, version__current=True):
+            data = few.stored_bytes(copy)
+            assert hashlib.sha256(data).hexdigest() == copy.version.sha256
+    assert few.verify().outcome == Run.Outcome.OK
     assert step > 20, "each step of a move was died at"

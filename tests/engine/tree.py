@@ -36,7 +36,7 @@ def move_and_check(setting: Setting, moved: int) -> Run:
     return run
 
 
-def check_all(setting: Setting) -> None:
+def check_all(setting: Setting, *, read_back: bool = True) -> None:
     """Every copy lies under its path with the right bytes, and nothing else is shown."""
     truth = setting.truth()
     files = File.objects.filter(source=setting.source).exclude(content="folder")
@@ -51,8 +51,8 @@ def check_all(setting: Setting) -> None:
             assert (copy.object_key, copy.old_key) == (path_key(version.file), "")
     assert not File.objects.filter(source=setting.source, move_due=True).exists()
     assert not Copy.objects.exclude(old_key="").exists()
-    verified = setting.verify()
-    assert verified.outcome == Run.Outcome.OK, verified.error_message
+    verified = setting.verify() if read_back else None
+    assert verified is None or verified.outcome == Run.Outcome.OK
 
 
 def blobs_parent(setting: Setting) -> str:
