@@ -17,7 +17,7 @@ from pathlib import Path
 
 import psutil
 
-from bench.stand import ROOT
+from bench.stand import ROOT, die_with_parent
 
 BRIDGE = "servers"
 START_S = 10.0
@@ -43,7 +43,9 @@ class Host:
         self._folder.mkdir()
         places = {"DATA_DIR": str(self._folder), "SPOOL_DIR": str(self._folder / "spool")}
         self._env = {**os.environ, **env, **places}
-        self._holder = subprocess.Popen(["unshare", "--net", "--uts", "sleep", "infinity"])
+        self._holder = subprocess.Popen(
+            ["unshare", "--net", "--uts", "sleep", "infinity"], preexec_fn=die_with_parent
+        )
         self._workers: subprocess.Popen[bytes] | None = None
         self._wait_for_namespace()
         self._plug_in(number)
@@ -58,7 +60,12 @@ class Host:
         command = [*self._inside(), sys.executable, "manage.py", "runworkers", "--grace", "10"]
         with (self._folder / "workers.log").open("ab") as log:
             self._workers = subprocess.Popen(
-                command, cwd=ROOT, env=self._env, stdout=log, stderr=log
+                command,
+                cwd=ROOT,
+                env=self._env,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent,
             )
 
     def pids(self) -> list[int]:

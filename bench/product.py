@@ -22,7 +22,7 @@ from cryptography.fernet import Fernet
 from django.core.management import call_command
 
 from bench import measure
-from bench.stand import ROOT, Stand
+from bench.stand import ROOT, Stand, die_with_parent
 from emulator.control import Control
 from emulator.tokens import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 
@@ -153,6 +153,7 @@ def running_workers(folder: Path, **changes: str) -> Iterator[Workers]:
             env={**os.environ, **changes},
             stdout=log,
             stderr=log,
+            preexec_fn=die_with_parent,
         )
     try:
         while not runs.worker_alive() or not _ready(process.pid):

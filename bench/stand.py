@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -23,6 +25,13 @@ from tests.servers.process import free_port
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 60.0
 GOOGLE = "https://www.googleapis.com"
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec nothing may be locked
+
+
+def die_with_parent() -> None:
+    """For a child between fork and exec: it must not outlive the thread that started it."""
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -132,6 +141,7 @@ def started(name: str, command: list[str], folder: Path) -> Iterator[Server]:
             stdout=log,
             stderr=log,
             env={k: v for k, v in os.environ.items() if not k.startswith("DJANGO")},
+            preexec_fn=die_with_parent,
         )
     try:
         deadline = time.monotonic() + START_S

@@ -23,6 +23,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from bench import product
+from bench.stand import die_with_parent
 from tests.chaos.edits import Editor
 from tests.chaos.servers import ACCESS_KEY, BUCKET, ROOT, SECRET_KEY, Servers, running_servers
 from tests.chaos.troubles import Troubles
@@ -49,7 +50,9 @@ class Host:
     def _start(self) -> Workers:
         command = [sys.executable, "manage.py", "runworkers", "--grace", "5"]
         with self._log.open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+            process = subprocess.Popen(
+                command, cwd=ROOT, stdout=log, stderr=log, preexec_fn=die_with_parent
+            )
         return Workers(process, self._log)
 
     def keep(self) -> None:
@@ -210,6 +213,7 @@ def main() -> int:
     parser.add_argument("--keep", action="store_true", help="keep the folder of a bad seed")
     options = parser.parse_args()
     os.environ.pop("DJANGO_SETTINGS_MODULE", None)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stop the servers on the way out
     with tempfile.TemporaryDirectory(prefix=f"chaos-{options.seed}-") as folder:
         told = run(options.seed, options.files, Path(folder))
         bad = bool(told["failure"] or told["wrong"])

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, unquote
 
+from bench.stand import die_with_parent
 from tests.servers.emulator import ROOT, RunningEmulator, running_emulator
 from tests.servers.postgres import Postgres, running_postgres
 from tests.servers.process import free_port, wait_for_port
@@ -55,7 +56,9 @@ class DiskStore:
         command += ["--config", str(self.folder / "none"), str(self.folder / "data")]
         log = self.folder / "log"
         with log.open("ab") as output:
-            self._process = subprocess.Popen(command, stdout=output, stderr=output)
+            self._process = subprocess.Popen(
+                command, stdout=output, stderr=output, preexec_fn=die_with_parent
+            )
         wait_for_port(self._process.pid, log, self.port)
 
     def stop(self) -> None:
@@ -80,7 +83,11 @@ class SinkStore:
         command += ["--delay-ms", str(delay_ms)]
         with (folder / f"{name}.log").open("ab") as output:
             self._process = subprocess.Popen(
-                [*command, "--ready-file", str(ready)], cwd=ROOT, stdout=output, stderr=output
+                [*command, "--ready-file", str(ready)],
+                cwd=ROOT,
+                stdout=output,
+                stderr=output,
+                preexec_fn=die_with_parent,
             )
         deadline = time.monotonic() + 30
         while not ready.exists():
