@@ -96,11 +96,68 @@ def _row(name: str, spent: Result, files: int, size: int, asked: int) -> str:
     )
 
 
+def _scans(result: Result) -> Iterator[str]:
+    """Discovery, change log, whole listing; rclone's listing."""
+    found = result["discovery"]
+    yield f"{result['files']:,} files on {result['database']}.\n"
+    yield "| | seconds | CPU s | peak MB | requests to Google |"
+    yield "|---|---|---|---|---|"
+    yield (
+        f"| first discovery (scan and plan, two destinations) | {found['wall_s']:.1f} "
+        f"| {found['cpu_s']:.1f} | {found['peak_mb']:.0f} | |"
+    )
+    yield (
+        f"| no-change run, from request to end | {result['no_change_s']:.2f} "
+        f"| {result['no_change_cpu_s']:.2f} | {result['worker_peak_mb']:.0f} "
+        f"| {result['no_change_requests']:.1f} |"
+    )
+    yield (
+        f"| whole listing, nothing changed | {result['rescan_s']:.1f} "
+        f"| {result['rescan_cpu_s']:.1f} | {result['worker_peak_mb']:.0f} | |"
+    )
+    for peer in result["peers"]:
+        yield (
+            f"| {peer['name']} `copy --checksum`, one destination | {peer['wall_s']:.1f} "
+            f"| {peer['cpu_s']:.1f} | {peer['peak_mb']:.0f} | {peer['google_requests']} |"
+        )
+        share, cpu = result["rescan_s"] / peer["wall_s"], result["rescan_cpu_s"] / peer["cpu_s"]
+        note = f"\nThe whole listing takes **{share:.2f} × rclone's time**, {cpu:.2f} × its CPU."
+    yield note if result["peers"] else ""
+    yield f"\nThe database has {result['database_mb']:.0f} MB."
+
+
+def _pages(result: Result) -> Iterator[str]:
+    yield f"{result['files']:,} files on {result['database']}; one person, one request at a time.\n"
+    yield "| page | p50 ms | p95 ms |"
+    yield "|---|---|---|"
+    for name, spent in result["pages"].items():
+        yield f"| {name} | {spent['p50']:.0f} | {spent['p95']:.0f} |"
+
+
+def _hosts(result: Result) -> Iterator[str]:
+    one, three = result["rates"]["1"], result["rates"]["3"]
+    yield (
+        f"{result['files']:,} files, {result['delay_ms']} ms a request, one worker with "
+        f"{result['in_flight']} files in flight on each host (network namespaces).\n"
+    )
+    yield f"One host {one['files_per_s']:.1f} files/s, three {three['files_per_s']:.1f} files/s: "
+    yield f"**{three['files_per_s'] / one['files_per_s']:.2f} ×**."
+
+
 Rows = Callable[[Result], Iterator[str]]
 SECTIONS: dict[str, tuple[str, Rows]] = {
     "small-0ms": ("1a. Small files, no latency", _transfers),
     "small-30ms": ("1b. Small files, 30 ms a request", _transfers),
     "big": ("2. Big files", _transfers),
     "mixed": ("3. Sizes as in real life", _transfers),
+    "scans-1k": ("4, 5, 7. Scans of 1,000 files", _scans),
+    "scans-10k": ("4, 5, 7. Scans of 10,000 files", _scans),
+    "scans-100k": ("4, 5, 7. Scans of 100,000 files", _scans),
+    "scans-1M": ("4, 5, 7. Scans of 1,000,000 files", _scans),
+    "scans-100k-postgres": ("4, 5. Scans of 100,000 files on PostgreSQL", _scans),
+    "scans-1M-postgres": ("4, 5. Scans of 1,000,000 files on PostgreSQL", _scans),
+    "pages": ("6. Pages", _pages),
+    "pages-postgres": ("6. Pages on PostgreSQL", _pages),
+    "hosts": ("8. Three hosts against one", _hosts),
 }
 ORDER = list(SECTIONS)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.cases import transfers
+from bench.cases import pages, scaleout, scans, transfers
 
 Result = dict[str, Any]
 CASES: dict[str, Callable[[Path, float], Result]] = {
@@ -14,4 +14,13 @@ CASES: dict[str, Callable[[Path, float], Result]] = {
     "small-30ms": transfers.small_with_latency,
     "big": transfers.big,
     "mixed": transfers.mixed,
+    "scans-1k": scans.case(1_000),
+    "scans-10k": scans.case(10_000),
+    "scans-100k": scans.case(100_000, against=True),
+    "scans-1M": scans.case(1_000_000, against=True),
+    "scans-100k-postgres": scans.case(100_000, on_postgres=True),
+    "scans-1M-postgres": scans.case(1_000_000, on_postgres=True),
+    "pages": pages.case(),
+    "pages-postgres": pages.case(on_postgres=True),
+    "hosts": scaleout.hosts,
 }

@@ -12,25 +12,22 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench import product
 from emulator.control import Control
+
+if TYPE_CHECKING:
+    from syncapp.models import Source
 
 STEP = 250  # new, edited, renamed, moved and deleted files each
 
 
 class Scale:
-    """One source and two destinations that nothing is sent to; call after `configure`."""
+    """A source and its destinations, to which nothing is sent."""
 
-    def __init__(self, control: Control) -> None:
-        from syncapp.models import Source
-
-        self.control = control
-        product.link_source(control)
-        self.source = Source.objects.get()
-        for name in ("one", "two"):
-            self.source.destinations.create(owner=self.source.owner, name=name, kind="local")
+    def __init__(self, control: Control, source: Source) -> None:
+        self.control, self.source = control, source
 
     def run(self, *, full: bool = False) -> dict[str, Any]:
         """Read and plan, as a run's first stage does."""
@@ -119,7 +116,11 @@ def main(folder: str, emulator: str, database: str, files: str) -> None:
         GOOGLE_FORMS_URL=f"{emulator}/",
         **({"DATABASE_URL": database} if database else {}),
     )
-    scale = Scale(Control(emulator))
+    control = Control(emulator)
+    source = product.link_source(control)
+    for name in ("one", "two"):
+        source.destinations.create(owner=source.owner, name=name, kind="local")
+    scale = Scale(control, source)
     _step("discovery", lambda: scale.run(full=True))
     _step("store", scale.store)
     _step("unchanged listing", lambda: scale.run(full=True))

@@ -101,7 +101,7 @@ def _wait_until_healthy(process: subprocess.Popen[bytes], url: str, log_path: Pa
         try:
             if requests.get(f"{url}/healthz", timeout=5).ok:
                 return
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             pass
         time.sleep(POLL_S)
     raise DidNotStart(f"web server: {log_path.read_text(errors='replace')[-2000:]}")
