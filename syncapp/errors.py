@@ -4,6 +4,7 @@
     ├── TransientError       wait: the same call may succeed later
     │   ├── RateLimited      the service asks for a slower pace (`retry_after_s`)
     │   ├── Unavailable      5xx, connection lost, time-out, short read
+    │   │   └── LetAlone     it failed again and again: not asked before its next try
     │   ├── Deferred         this one file must wait for hours (download quota)
     │   ├── CursorRejected   the change log can't be read on from there: list everything again
     │   └── Interrupted      the worker itself was told to stop: nothing has failed
@@ -53,6 +54,12 @@ class Unavailable(TransientError):
     """The service did not answer, or answered with a fault of its own."""
 
     code = "unavailable"
+
+
+class LetAlone(Unavailable):
+    """Nothing was asked of the service: others have just found that it does not work."""
+
+    code = "let_alone"
 
 
 class Deferred(TransientError):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 from django.conf import settings
 
 from accounts.tokens import credentials, granted
 from syncapp import destinations
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine.limits import Stopped, google_pace, never, wait
+from syncapp.engine.limits import GooglePace, Stopped, never, wait
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Source
 from syncapp.sources.base import Source as Reader
@@ -17,10 +18,13 @@ from syncapp.sources.google_client import GoogleEndpoints
 from syncapp.sources.google_drive import GoogleDriveSource
 
 
-def source_for(source: Source, stopped: Stopped = never) -> Reader:
+def source_for(
+    source: Source, stopped: Stopped = never, check: Callable[[], None] | None = None
+) -> Reader:
     """The reader of a source, at the pace that all workers share; makes no request.
 
-    Its calls raise Interrupted where they would wait although `stopped` says that they must not.
+    Its calls raise Interrupted where they would wait although `stopped` says that they must not,
+    and what `check` raises before each request.
     """
     if source.kind != GoogleDriveSource.kind:
         raise ConfigurationError(f"{source.name}: there is no reader of kind “{source.kind}”.")
@@ -32,7 +36,7 @@ def source_for(source: Source, stopped: Stopped = never) -> Reader:
         endpoints,
         scopes=granted(source.account),
         pause=lambda seconds: wait(seconds, stopped),
-        pace=google_pace(source.account_id, stopped),
+        pace=GooglePace(source.account_id, stopped, check),
     )
 
 

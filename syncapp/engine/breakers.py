@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from django.db.models import F
 from django.utils import timezone
@@ -18,7 +19,7 @@ from django.utils import timezone
 from syncapp.engine import record
 from syncapp.engine.planning import DESTINATION_DOWN
 from syncapp.engine.sets import by_pk
-from syncapp.errors import BackupError, ConfigurationError, Unavailable
+from syncapp.errors import BackupError, ConfigurationError, LetAlone, Unavailable
 from syncapp.models import Breaker, Copy, Destination, Event, Run, Source, Version
 
 OPENS_AFTER = 5
@@ -43,7 +44,7 @@ def account_key(account_id: int) -> str:
 
 def pause_s(opened: int) -> float:
     """How long it is let alone when it has opened for the `opened`-th time in a row."""
-    return float(min(FIRST_PAUSE_S * 2 ** (opened - 1), MOST_PAUSE_S))
+    return min(FIRST_PAUSE_S * 2.0 ** min(opened - 1, 30), MOST_PAUSE_S)
 
 
 def passes(error: BackupError) -> bool:
@@ -56,6 +57,14 @@ def is_outage(error: BackupError) -> bool:
     return isinstance(error, Unavailable) or passes(error)
 
 
+class End(NamedTuple):
+    """How the requests for one version ended, at its `attempt`-th try."""
+
+    version_id: int
+    attempt: int
+    error: BackupError | None
+
+
 class Breakers:
     """What one lane knows of the breakers of its run. Used by the lane's thread only."""
 
@@ -64,8 +73,7 @@ class Breakers:
         self.account = account_key(run.source.account_id)
         self._keys = [self.account, *map(destination_key, destinations)]
         self._rows: dict[str, Breaker] = {}
-        self._tries: set[str] = set()
-        self._failed: dict[str, set[int]] = {key: set() for key in self._keys}
+        self._tries: dict[str, float] = {}  # one's own, and when (monotonic) each was begun
         self._looked_at = 0.0
 
     def look(self) -> None:
@@ -87,42 +95,60 @@ class Breakers:
             int(k.removeprefix(kind)) for k in self._rows if k.startswith(kind) and self.is_open(k)
         }
 
+    def check(self, key: str) -> None:
+        """LetAlone if nothing is to be asked of it now; any thread."""
+        row = self._rows.get(key)
+        if row is not None and row.state != _State.CLOSED and not self._is_trying(key):
+            raise LetAlone(row.error_message)
+
+    def may_try(self, key: str) -> bool:
+        """Whether the next try is due, as far as this lane knows."""
+        row = self._rows.get(key)
+        return row is not None and _is_due(row) and not self._is_trying(key)
+
+    def _is_trying(self, key: str) -> bool:
+        begun = self._tries.get(key)
+        return begun is not None and time.monotonic() - begun < TRY_S
+
+    def has_lasted(self, key: str) -> Breaker | None:
+        """The breaker, if it has been open for so long that a run should end."""
+        row = self._rows.get(key)
+        since = timezone.now() - GIVE_UP_AFTER
+        return row if row and row.opened_at and row.opened_at < since else None
+
     def claim_try(self, key: str) -> bool:
         """Become the one who makes the next try, if it is due."""
         row = self._rows.get(key)
-        if row is None or not _is_due(row) or key in self._tries:
+        if row is None or not self.may_try(key):
             return False
         claimed = Breaker.objects.filter(pk=row.pk, state=row.state, retry_at=row.retry_at).update(
             state=_State.HALF_OPEN, retry_at=timezone.now() + timedelta(seconds=TRY_S)
         )
         self._again(key)
         if claimed:
-            self._tries.add(key)
+            self._tries[key] = time.monotonic()
             _tell(key, "tried", "is tried again.", self._run)
         return bool(claimed)
 
-    def count(self, key: str, ends: Sequence[tuple[int, BackupError | None]]) -> None:
-        """How requests ended, in their order: the version they were for, and the error if any."""
-        if key not in self._failed:
+    def count(self, key: str, ends: Sequence[End]) -> None:
+        """How requests ended, in their order. A file that fails again tells of itself only."""
+        ends = [end for end in ends if not isinstance(end.error, LetAlone)]
+        if key not in self._keys or not ends:
             return
-        last = max((n for n, (_, error) in enumerate(ends) if error is None), default=-1)
+        last = max((n for n, end in enumerate(ends) if end.error is None), default=-1)
         if last >= 0:
             self._succeeded(key)
-        outages = [(pk, e) for pk, e in ends[last + 1 :] if e is not None and is_outage(e)]
-        fresh = [(pk, error) for pk, error in outages if pk not in self._failed[key]]
-        tried = key in self._tries
-        self._tries.discard(key)
-        if outages and (fresh or tried):
-            self._failed[key].update(pk for pk, _ in fresh)
-            self._fail(key, len(fresh), outages[-1][1], tried=tried)
+        outages = [end.error for end in ends[last + 1 :] if end.error and is_outage(end.error)]
+        firsts = sum(end.error in outages and end.attempt == 1 for end in ends[last + 1 :])
+        tried = self._tries.pop(key, None) is not None
+        if outages and (firsts or tried):
+            self._fail(key, firsts, outages[-1], tried=tried)
 
     def _succeeded(self, key: str) -> None:
-        self._failed[key].clear()
         row = self._rows.get(key)
         if row is None or (row.state == _State.CLOSED and not row.failures):
             return
-        if close(key, self._run):
-            self._tries.discard(key)
+        close(key, self._run)
         self._again(key)
 
     def _fail(self, key: str, failures: int, error: BackupError, *, tried: bool) -> None:

@@ -25,6 +25,7 @@ from syncapp.errors import (
     ConfigurationError,
     IntegrityError,
     Interrupted,
+    LetAlone,
     PermanentError,
     TransientError,
 )
@@ -326,6 +327,8 @@ def retrying(call: Callable[[], T], halt: threading.Event) -> T:
     for failures in range(1, CALLS):
         try:
             return call()
+        except (LetAlone, Interrupted):
+            raise
         except TransientError as error:
             wait = max(pacing.call_delay_s(failures, _chance), error.retry_after_s or 0.0)
             if wait > MOST_WAIT_S:

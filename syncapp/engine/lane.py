@@ -13,22 +13,26 @@ import time
 from collections import deque
 from contextlib import ExitStack
 from datetime import timedelta
+from functools import partial
 
 from django.conf import settings
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import jobs, lease, runs, settle, uploads
+from syncapp.engine import jobs, lease, limits, runs, settle, uploads
 from syncapp.engine.adapters import destination_for, source_for
 from syncapp.engine.beat import Beat
+from syncapp.engine.breakers import Breakers, End, destination_key, passes
 from syncapp.engine.budget import Budget, Disk, Memory
 from syncapp.engine.crew import Crew
 from syncapp.engine.feed import Note
 from syncapp.engine.folders import Folders
+from syncapp.engine.gate import gated
+from syncapp.engine.outcome import Down, decide
 from syncapp.engine.parking import Parked, Parking
 from syncapp.engine.rates import Rates
 from syncapp.engine.transfer import Hands, Job, Result, Transfer
-from syncapp.errors import ConfigurationError
+from syncapp.errors import ConfigurationError, Unavailable
 from syncapp.models import Lane, Run, Version
 
 log = logging.getLogger(__name__)
@@ -50,6 +54,7 @@ class TransferLane:
         self.job_run, self.lane, self.beat = run, lane, beat
         self.owner = lane.owner
         self.folders = Folders(run.source_id)
+        self.breakers = Breakers(run, run.source.destinations.values_list("pk", flat=True))
         self.stores = self._open_stores()
         self.settlement = settle.Settlement(run, self.owner, self.folders)
         self.rates = Rates(run)
@@ -62,8 +67,10 @@ class TransferLane:
         budget.on_pressure = self._release_oldest
         budget.owe(list(self.stores), 0)
         self._notes: deque[Note] = deque()
-        reader = source_for(run.source, beat.halted)
-        self.hands = Hands(reader, budget, crews, self.rates.add, self._notes.append, beat.halt)
+        check = partial(self.breakers.check, self.breakers.account)
+        reader = source_for(run.source, beat.halted, check)
+        self._download = limits.reading(run.source_id, beat.halted)
+        self.hands = Hands(reader, budget, crews, self._on_bytes, self._notes.append, beat.halt)
         self.active: set[int] = set()
         self.parking = Parking()
         self._big: deque[Job] = deque()
@@ -72,6 +79,7 @@ class TransferLane:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._ask_at = 0.0
+        self._resting = False  # nobody could be served: what is due waits
         self._source_error: ConfigurationError | None = None
 
     def _open_stores(self) -> dict[int, Store]:
@@ -79,10 +87,18 @@ class TransferLane:
         stores: dict[int, Store] = {}
         for row in rows.select_related("owner"):
             try:
-                stores[row.pk] = destination_for(row)
+                stores[row.pk] = gated(
+                    destination_for(row),
+                    partial(self.breakers.check, destination_key(row.pk)),
+                    limits.writing(row.pk, self.beat.halted),
+                )
             except ConfigurationError as error:
                 settle.block_destination(row.pk, error, self.job_run)
         return stores
+
+    def _on_bytes(self, size: int) -> None:
+        self._download.take(size)
+        self.rates.add(size)
 
     def run(self) -> None:
         """Work; returns with every lease settled or given back and the spool empty."""
@@ -98,7 +114,9 @@ class TransferLane:
         """One look around; False when the lane is done."""
         self.beat.raise_if_lost()
         taking = self.beat.may_take() and self._source_error is None
+        self.breakers.look()
         if taking:
+            self._try_down()
             self._retry_parked()
             self._take()
         self._wait()
@@ -119,6 +137,10 @@ class TransferLane:
         full = len(self.active) >= MOST_ACTIVE or len(self._big) > BIG_FILES
         if wanted < AHEAD * self.most // 2 or full or time.monotonic() < self._ask_at:
             return
+        if not self._may_lease():
+            return
+        if self.breakers.is_open(self.breakers.account):
+            wanted = 1  # the try
         ids = lease.lease(self.job_run.source_id, self.owner, wanted, settings.LEASE_SECONDS)
         if len(ids) < wanted:  # nothing more is due: ask again later
             self._ask_at = time.monotonic() + COMMIT_S
@@ -126,9 +148,13 @@ class TransferLane:
         ids = [pk for pk in ids if pk not in busy]
         if not ids:
             return
+        self._begin(ids, self._stores_up())
+
+    def _begin(self, ids: list[int], stores: dict[int, Store]) -> None:
+        """Start on leased versions, for these destinations."""
         self.beat.hold(ids)
         ids = self._without_poison(ids)
-        built = jobs.build(ids, self.job_run.source.slug, self.folders, self.stores)
+        built = jobs.build(ids, self.job_run.source.slug, self.folders, stores)
         for job in built:
             self.active.add(job.version_id)
             if (job.file.size or 0) >= BIG:
@@ -138,8 +164,43 @@ class TransferLane:
         self._start_big()
         idle = set(ids) - {job.version_id for job in built}
         if idle:
-            settle.unserved(self.owner, sorted(idle))
+            settle.unserved(self.owner, sorted(idle), self._down())
             self.beat.drop(idle)
+
+    def _down(self) -> Down:
+        """What is let alone now."""
+        return Down(self.breakers.down(), self.breakers.is_open(self.breakers.account))
+
+    def _stores_up(self) -> dict[int, Store]:
+        down = self.breakers.down()
+        return {pk: store for pk, store in self.stores.items() if pk not in down}
+
+    def _may_lease(self) -> bool:
+        """Not while nobody could be served; if the account is open, only to try it."""
+        self._resting = bool(self.stores) and not self._stores_up()
+        account = self.breakers.account
+        if not self._resting and self.breakers.is_open(account):
+            self._resting = not self.breakers.claim_try(account)
+        return not self._resting
+
+    def _try_down(self) -> None:
+        """Make the tries that are due: from a spool that is kept, or with one more file."""
+        for pk in self.breakers.down() & self.stores.keys():
+            key = destination_key(pk)
+            if not self.breakers.may_try(key):
+                continue
+            if parked := self.parking.take_for(pk):
+                if self.breakers.claim_try(key):
+                    self._again(parked)
+                else:
+                    self.parking.add(parked)
+            elif ids := lease.lease_for(
+                self.job_run.source_id, pk, self.owner, settings.LEASE_SECONDS
+            ):
+                if self.breakers.claim_try(key):
+                    self._begin(ids, {**self._stores_up(), pk: self.stores[pk]})
+                else:
+                    lease.release(self.owner, ids)
 
     def _without_poison(self, ids: list[int]) -> list[int]:
         """Give up versions that took their worker down again and again."""
@@ -203,35 +264,51 @@ class TransferLane:
     def _settle_known(self, got: list[tuple[Transfer, Result]]) -> None:
         if not got:
             return
+        results = [result for _, result in got]
+        self._count(results)
+        down = self._down()
         for transfer, result in got:
             if isinstance(result.error, ConfigurationError):
                 self._source_error = result.error
-            if not self._park(transfer, result):
+            if not self._park(transfer, result, down):
                 transfer.close()
         parked = self.parking.ids()
-        self.settlement.write([result for _, result in got], parked)
+        self.settlement.write(results, parked, down)
         self.beat.drop({transfer.job.version_id for transfer, _ in got} - parked)
         for _, result in got:
             for destination_id, error in result.failed.items():
-                if isinstance(error, ConfigurationError):
+                if isinstance(error, ConfigurationError) and not passes(error):
                     self.stores.pop(destination_id, None)
 
-    def _park(self, transfer: Transfer, result: Result) -> bool:
+    def _count(self, results: list[Result]) -> None:
+        """Tell the breakers how requests ended."""
+        read = [r for r in results if not r.halted and r.job.origin is None]
+        self.breakers.count(
+            self.breakers.account, [End(r.job.version_id, r.job.attempt, r.error) for r in read]
+        )
+        for pk in self.stores:
+            sent = [r for r in results if pk in r.stored or pk in r.failed]
+            ends = [End(r.job.version_id, r.job.attempt, r.failed.get(pk)) for r in sent]
+            self.breakers.count(destination_key(pk), ends)
+
+    def _park(self, transfer: Transfer, result: Result, down: Down) -> bool:
         """Keep the spool for another try at what failed, if that is of use and there is room."""
         if not result.failed or result.halted:
             return False
-        outcome = settle.decide(result)
-        hopeless = outcome.blocked or outcome.given_up
-        if hopeless or not transfer.may_go_on() or not transfer.spool.spill():
+        outcome = decide(result, down)
+        if outcome.hopeless or not transfer.may_go_on() or not transfer.spool.spill():
             return False
         due = time.monotonic() + outcome.wait_s
-        self.parking.add(Parked(transfer, result.job.attempt + 1, due))
+        self.parking.add(Parked(transfer, outcome.attempts + 1, due, set(result.failed)))
         return True
 
     def _retry_parked(self) -> None:
-        for parked in self.parking.take_due(time.monotonic(), self.most):
-            self.active.add(parked.transfer.job.version_id)
-            parked.transfer.again(parked.attempt)
+        for parked in self.parking.take_due(time.monotonic(), self.most, self.breakers.down()):
+            self._again(parked)
+
+    def _again(self, parked: Parked) -> None:
+        self.active.add(parked.transfer.job.version_id)
+        parked.transfer.again(parked.attempt)
 
     def _release_oldest(self) -> bool:
         """The spool is full and a reader waits: give up the longest-kept spool.
@@ -247,6 +324,10 @@ class TransferLane:
 
     def _more_soon(self) -> bool:
         """Whether something of this source comes due while it is worth waiting for."""
+        if self._resting:
+            self._end_if_lasting()
+            self.beat.wait(LOOK_S)
+            return True
         soonest = (
             Version.objects.filter(source_id=self.job_run.source_id, state=Version.State.PENDING)
             .order_by("due_at")
@@ -259,6 +340,14 @@ class TransferLane:
         self.beat.wait(min(max(due_in, 0.0), COMMIT_S))
         self._ask_at = 0.0
         return True
+
+    def _end_if_lasting(self) -> None:
+        """Nothing can be done, and has not been for long: the run ends, the next one goes on."""
+        keys = [self.breakers.account, *map(destination_key, self.breakers.down())]
+        lasting = next(filter(None, map(self.breakers.has_lasted, keys)), None)
+        if lasting is not None:
+            told = Unavailable(lasting.error_message, code=lasting.error_code)
+            runs.fail(self.job_run, told)
 
     def _close(self) -> None:
         """Settle what is in flight, then give back leases, threads and temporary space."""

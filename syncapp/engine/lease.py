@@ -16,7 +16,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
-from syncapp.models import Version
+from syncapp.models import Copy, Version
 
 
 def lease(source_id: int, owner: str, limit: int, ttl_s: float) -> list[int]:
@@ -34,6 +34,23 @@ def lease(source_id: int, owner: str, limit: int, ttl_s: float) -> list[int]:
                 lease_owner=owner, due_at=now + timedelta(seconds=ttl_s), leases=F("leases") + 1
             )
     return ids
+
+
+def lease_for(source_id: int, destination_id: int, owner: str, ttl_s: float) -> list[int]:
+    """One version that lacks its copy there, due or not: to try that destination with it."""
+    now = timezone.now()
+    lacking = Copy.objects.filter(destination_id=destination_id, state=Copy.State.PENDING)
+    free = Version.objects.filter(
+        source_id=source_id,
+        state=Version.State.PENDING,
+        lease_owner="",
+        pk__in=lacking.values("version_id"),
+    )
+    ids = list(free.values_list("pk", flat=True)[:1])
+    taken = Version.objects.filter(pk__in=ids, state=Version.State.PENDING, lease_owner="").update(
+        lease_owner=owner, due_at=now + timedelta(seconds=ttl_s), leases=F("leases") + 1
+    )
+    return ids if taken else []
 
 
 def held(owner: str, ids: Collection[int]) -> QuerySet[Version]:

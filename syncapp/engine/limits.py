@@ -23,7 +23,6 @@ from syncapp.engine import bandwidth
 from syncapp.errors import ConfigurationError, Interrupted
 from syncapp.models import Destination, Pace, Source
 from syncapp.pacing import BURST_S, Bucket
-from syncapp.pacing import Pace as SourcePace
 
 log = logging.getLogger(__name__)
 LUMP_S = 1.0  # a lump is at most what flows in in this time
@@ -131,23 +130,24 @@ def wait(seconds: float, stopped: Stopped) -> None:
 class GooglePace:
     """Google's quota units: each request counts for its account and for the project."""
 
-    def __init__(self, account_id: int, stopped: Stopped = never) -> None:
+    def __init__(
+        self, account_id: int, stopped: Stopped = never, check: Callable[[], None] | None = None
+    ) -> None:
+        """`check` raises LetAlone while nothing is to be asked of Google."""
+        self._check = check
         self._account = Limit(f"google:account:{account_id}", _per_account, stopped)
         self._project = Limit("google:project", _per_project, stopped)
 
     def take(self, units: float) -> None:
         """Return once a request of so many units may be made."""
+        if self._check is not None:
+            self._check()
         self._account.take(units)
         self._project.take(units)
 
     def refused(self, retry_after_s: float | None) -> None:
         """It is the account that slows down: of a project's quota it has the smaller share."""
         self._account.refused(retry_after_s)
-
-
-def google_pace(account_id: int, stopped: Stopped = never) -> SourcePace:
-    """The pace of an account's requests."""
-    return GooglePace(account_id, stopped)
 
 
 def reading(source_id: int, stopped: Stopped = never) -> Limit:

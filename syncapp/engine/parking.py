@@ -6,6 +6,7 @@ Used by the lane's thread, and by a reader's thread that needs the room of the l
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from syncapp.engine.transfer import Transfer
@@ -13,11 +14,12 @@ from syncapp.engine.transfer import Transfer
 
 @dataclass
 class Parked:
-    """A transfer, the number of its next attempt, and when (monotonic) that is due."""
+    """A transfer, the number of its next attempt, when (monotonic) that is due, and for whom."""
 
     transfer: Transfer
     attempt: int
     due: float
+    destinations: Collection[int]
 
 
 class Parking:
@@ -35,11 +37,25 @@ class Parking:
         with self._lock:
             self._parked[parked.transfer.job.version_id] = parked
 
-    def take_due(self, now: float, most: int) -> list[Parked]:
-        """Those whose next try is due, at most `most`; they are parked no more."""
+    def take_due(self, now: float, most: int, down: Collection[int] = ()) -> list[Parked]:
+        """Those whose next try is due, at most `most`; they are parked no more.
+
+        None that is only for destinations that are `down`.
+        """
         with self._lock:
-            due = [pk for pk, parked in self._parked.items() if parked.due <= now][: max(most, 0)]
-            return [self._parked.pop(pk) for pk in due]
+            due = [
+                pk
+                for pk, parked in self._parked.items()
+                if parked.due <= now and not all(d in down for d in parked.destinations)
+            ]
+            return [self._parked.pop(pk) for pk in due[: max(most, 0)]]
+
+    def take_for(self, destination_id: int) -> Parked | None:
+        """One that is for this destination."""
+        with self._lock:
+            found = (pk for pk, p in self._parked.items() if destination_id in p.destinations)
+            pk = next(found, None)
+            return self._parked.pop(pk) if pk is not None else None
 
     def take_oldest(self) -> Parked | None:
         """The one that was parked first."""

@@ -7,10 +7,8 @@ gives after its store has confirmed the checksum.
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,80 +16,27 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from syncapp import pacing
 from syncapp.engine import lease, plan, record
 from syncapp.engine.absorb import absorb_one
 from syncapp.engine.folders import Folders
-from syncapp.engine.planning import DESTINATION_BLOCKED, forget_waiting, plan_versions
+from syncapp.engine.outcome import ALL_UP, Down, Outcome, decide
+from syncapp.engine.planning import (
+    DESTINATION_BLOCKED,
+    DESTINATION_DOWN,
+    forget_waiting,
+    plan_versions,
+)
 from syncapp.engine.sets import insert_many, update_many
 from syncapp.engine.transfer import Result
-from syncapp.errors import (
-    BackupError,
-    ConfigurationError,
-    NotFound,
-    PermanentError,
-    RateLimited,
-)
+from syncapp.errors import BackupError, ConfigurationError, LetAlone
 from syncapp.models import Attempt, Copy, Destination, Event, File, Run, Version
 
 MOST_OPEN_ALERTS = 20  # of single files, per source; the run's own alert tells the number
-_BLOCKED_WAIT = timedelta(hours=1)
-_chance = random.Random()
-
-
-@dataclass
-class Outcome:
-    """What becomes of one version, decided without the database."""
-
-    version_id: int
-    attempts: int
-    error: BackupError | None = None
-    destination_id: int | None = None
-    wait_s: float = 0.0
-    refused: bool = False
-    given_up: set[int] = field(default_factory=set)  # destinations, or all of them
-    blocked: dict[int, ConfigurationError] = field(default_factory=dict)
-
-
-def decide(result: Result) -> Outcome:
-    """How the attempt is counted and when the next is due. Pure but for the jitter."""
-    attempt = result.job.attempt
-    outcome = Outcome(result.job.version_id, attempts=attempt, error=result.error)
-    if result.halted:
-        outcome.attempts = attempt - 1
-        return outcome
-    if result.error is not None:
-        targets = {target.destination_id for target in result.job.targets}
-        _decide_source(outcome, result.error, attempt, targets)
-        return outcome
-    for destination_id, error in result.failed.items():
-        outcome.error, outcome.destination_id = error, destination_id
-        if isinstance(error, ConfigurationError):
-            outcome.blocked[destination_id] = error
-        elif _is_final(error, attempt):
-            outcome.given_up.add(destination_id)
-        else:
-            outcome.wait_s = max(outcome.wait_s, pacing.attempt_delay_s(error, attempt, _chance))
-    if outcome.blocked and len(outcome.blocked) == len(result.failed):
-        outcome.attempts = attempt - 1  # not the file's fault
-    return outcome
-
-
-def _decide_source(outcome: Outcome, error: BackupError, attempt: int, targets: set[int]) -> None:
-    if isinstance(error, ConfigurationError | RateLimited):
-        outcome.attempts = attempt - 1
-    if isinstance(error, PermanentError):
-        outcome.refused = True
-    elif _is_final(error, attempt):
-        outcome.given_up = targets
-    else:
-        outcome.wait_s = pacing.attempt_delay_s(error, max(outcome.attempts, 1), _chance)
-
-
-def _is_final(error: BackupError, attempt: int) -> bool:
-    if isinstance(error, NotFound):  # at a destination: an upload that was swept, say
-        return attempt >= pacing.MAX_ATTEMPTS
-    return pacing.is_final(error, attempt)
+_BLOCKED_WAIT = timedelta(hours=1)  # unless it is freed before: when the destination works
+_WAITS = {
+    DESTINATION_BLOCKED: "Waits for a destination that is stopped.",
+    DESTINATION_DOWN: "Waits for a destination that is not reachable.",
+}
 
 
 class Settlement:
@@ -100,17 +45,19 @@ class Settlement:
     def __init__(self, run: Run, owner: str, folders: Folders) -> None:
         self.run, self.owner, self.folders = run, owner, folders
 
-    def write(self, results: Sequence[Result], parked: set[int]) -> None:
+    def write(
+        self, results: Sequence[Result], parked: Collection[int], down: Down = ALL_UP
+    ) -> None:
         """Commit a batch; versions in `parked` stay leased for another try from the spool.
 
         Of a halted attempt only what is stored counts; its version is free again, not tried.
         """
-        outcomes = {result.job.version_id: decide(result) for result in results}
+        outcomes = {result.job.version_id: decide(result, down) for result in results}
         with transaction.atomic():
             ours = set(lease.held(self.owner, list(outcomes)).values_list("pk", flat=True))
             kept = [result for result in results if result.job.version_id in ours]
             self._copies(kept, outcomes)
-            states = self._versions(kept, outcomes, parked)
+            states = self._versions(kept, outcomes, parked, down)
             # Nothing is to be made of what Google refuses; the plan makes them if it gives way.
             refused = [pk for pk, state in states.items() if state == plan.REFUSED]
             forget_waiting(refused)
@@ -154,14 +101,14 @@ class Settlement:
         update_many(Copy, ["state", "error_code", "error_message"], ["id"], failed)
 
     def _versions(
-        self, results: Sequence[Result], outcomes: dict[int, Outcome], parked: set[int]
+        self,
+        results: Sequence[Result],
+        outcomes: dict[int, Outcome],
+        parked: Collection[int],
+        down: Down,
     ) -> dict[int, str]:
         """Write the versions; their new states by id."""
-        copies: dict[int, list[str]] = {ids_of(result): [] for result in results}
-        for version_id, state in Copy.objects.filter(version_id__in=list(copies)).values_list(
-            "version_id", "state"
-        ):
-            copies[version_id].append(state)
+        copies, lacking = _copies_of([ids_of(result) for result in results])
         states: dict[int, str] = {}
         rows: dict[tuple[str, ...], list[tuple[Any, ...]]] = defaultdict(list)
         now = timezone.now()
@@ -174,7 +121,10 @@ class Settlement:
             if version_id in parked and state == plan.PENDING:
                 rows[(*columns, *_TOLD)].append((*values, *_told(outcome), version_id))
             else:
-                freed = _freed(outcome, state, now)
+                # Only what was left out, or is let alone, is lacking: it waits for that.
+                waits = not outcome.wait_s and not result.halted and result.error is None
+                code = _wait_code(lacking[version_id], down) if waits else ""
+                freed = _freed(outcome, state, now, code)
                 rows[(*columns, *_FREED, *_TOLD)].append((*values, *freed, version_id))
         for named, some in rows.items():
             update_many(Version, named, ["id"], some)
@@ -186,6 +136,8 @@ class Settlement:
             if result.halted:
                 continue
             outcome = outcomes[ids_of(result)]
+            if isinstance(outcome.error, LetAlone):
+                continue
             rows.append(
                 (ids_of(result), self.run.pk, result.job.attempt, result.started_at, result.seconds,
                  result.bytes_read, outcome.destination_id, _code(outcome.error),
@@ -265,12 +217,31 @@ _FREED = ("state", "due_at", "lease_owner", "leases")
 _TOLD = ("attempts", "error_code", "error_message")
 
 
-def _freed(outcome: Outcome, state: str, now: datetime) -> tuple[Any, ...]:
+def _copies_of(ids: Sequence[int]) -> tuple[dict[int, list[str]], dict[int, set[int]]]:
+    """Of each version: its copies' states, and the destinations that still lack one."""
+    states: dict[int, list[str]] = {pk: [] for pk in ids}
+    lacking: dict[int, set[int]] = {pk: set() for pk in ids}
+    columns = "version_id", "destination_id", "state"
+    for pk, destination, state in Copy.objects.filter(version_id__in=ids).values_list(*columns):
+        states[pk].append(state)
+        if state == Copy.State.PENDING:
+            lacking[pk].add(destination)
+    return states, lacking
+
+
+def _wait_code(lacking: set[int], down: Down) -> str:
+    """What a version waits for that lacks only copies that are not made just now."""
+    if lacking.isdisjoint(down.destinations):
+        return DESTINATION_BLOCKED
+    return DESTINATION_DOWN
+
+
+def _freed(outcome: Outcome, state: str, now: datetime, code: str) -> tuple[Any, ...]:
     """Free again, or settled: state, when due, no lease, and what is told."""
-    waits_for_person = state == plan.PENDING and bool(outcome.blocked) and not outcome.wait_s
-    wait = _BLOCKED_WAIT if waits_for_person else timedelta(seconds=outcome.wait_s)
-    code = DESTINATION_BLOCKED if waits_for_person else None
-    return (state, now + wait if wait else now, "", 0, *_told(outcome, code))
+    waits = state == plan.PENDING and bool(code)
+    wait = _BLOCKED_WAIT if waits else timedelta(seconds=outcome.wait_s)
+    told = _told(outcome, code if waits else None)
+    return (state, now + wait if wait else now, "", 0, *told)
 
 
 def _told(outcome: Outcome, code: str | None = None) -> tuple[Any, ...]:
@@ -289,25 +260,27 @@ def _read(result: Result) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def unserved(owner: str, ids: Sequence[int]) -> None:
+def unserved(owner: str, ids: Sequence[int], down: Down = ALL_UP) -> None:
     """Versions with nothing to do: complete, or waiting for a destination that is stopped."""
-    copies: dict[int, list[str]] = {pk: [] for pk in ids}
     with transaction.atomic():
-        ours = set(lease.held(owner, ids).values_list("pk", flat=True))
-        rows = Copy.objects.filter(version_id__in=ours).values_list("version_id", "state")
-        for version_id, state in rows:
-            copies[version_id].append(state)
+        ours = list(lease.held(owner, ids).values_list("pk", flat=True))
+        copies, lacking = _copies_of(ours)
         states = {pk: plan.version_state(copies[pk]) for pk in ours}
-        waiting = [pk for pk, state in states.items() if state == plan.PENDING]
         settled = [(state, "", 0, pk) for pk, state in states.items() if state != plan.PENDING]
         update_many(Version, ["state", "lease_owner", "leases"], ["id"], settled)
-        Version.objects.filter(pk__in=waiting).update(
-            lease_owner="",
-            leases=0,
-            due_at=timezone.now() + _BLOCKED_WAIT,
-            error_code=DESTINATION_BLOCKED,
-            error_message="Waits for a destination that is stopped.",
-        )
+        for code, why in _WAITS.items():
+            waiting = [
+                pk
+                for pk, state in states.items()
+                if state == plan.PENDING and _wait_code(lacking[pk], down) == code
+            ]
+            Version.objects.filter(pk__in=waiting).update(
+                lease_owner="",
+                leases=0,
+                due_at=timezone.now() + _BLOCKED_WAIT,
+                error_code=code,
+                error_message=why,
+            )
 
 
 def give_up_poisoned(run: Run, owner: str, ids: Sequence[int]) -> None:

@@ -30,7 +30,7 @@ from googleapiclient.discovery import build
 from googleapiclient.errors import HttpError
 from urllib3.util import Url, make_headers, parse_url
 
-from syncapp.errors import ConfigurationError, PermanentError, RateLimited, Unavailable
+from syncapp.errors import ConfigurationError, LetAlone, PermanentError, RateLimited, Unavailable
 from syncapp.pacing import Pace, Unpaced, call_delay_s
 from syncapp.sources.google_bytes import WholeReader
 from syncapp.sources.google_errors import read_fault, translate, translate_transport
@@ -173,6 +173,8 @@ class GoogleClient:
         for failures in range(1, CALL_TRIES):
             try:
                 return self._paced(attempt, units)
+            except LetAlone:
+                raise
             except (RateLimited, Unavailable) as error:
                 asked = error.retry_after_s or 0.0
                 if asked > LONGEST_WAIT_S:

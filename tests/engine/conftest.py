@@ -98,6 +98,8 @@ def _no_waiting_for_retries(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(GoogleClient, "__init__", quick)
     monkeypatch.setattr("syncapp.engine.lane.LINGER", timedelta(0))
+    monkeypatch.setattr("syncapp.engine.breakers.FIRST_PAUSE_S", 0.3)
+    monkeypatch.setattr("syncapp.engine.breakers.LOOK_S", 0.1)
 
 
 @pytest.fixture(scope="session")

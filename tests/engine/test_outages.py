@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
+from syncapp.destinations import s3_client
 from syncapp.engine import breakers, dispatch, runs
-from syncapp.models import Breaker, Event, Lane, Run, Version
+from syncapp.models import Breaker, Copy, Destination, Event, Lane, Run, Version
 from tests.engine.conftest import Setting
+from tests.servers.wire import Wire, running_wire
 
 DAY = timedelta(days=1)
 LIST = "/drive/v3/files[?]"
@@ -72,6 +77,72 @@ def test_a_scan_that_google_does_not_answer_for_an_hour_ends_its_run(few: Settin
     assert (run.outcome, run.error_code) == (Run.Outcome.FAILED, "unavailable")
     few.control.clear_faults()
     assert few.back_up().outcome == Run.Outcome.OK
+
+
+def worked(run: Run) -> threading.Thread:
+    """Lanes of the run until it ends, in a thread of their own and in real time."""
+
+    def work() -> None:
+        try:
+            while run.ended_at is None:
+                step(run)
+                threading.Event().wait(0.1)
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    return thread
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 40) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        threading.Event().wait(0.05)
+
+
+@pytest.fixture
+def wire(few: Setting, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
+    """Between the workers and the bucket."""
+    monkeypatch.setattr("syncapp.engine.feed.CALLS", 1)
+    with running_wire(few.bucket.options["endpoint"]) as wire:
+        few.bucket.options["endpoint"] = f"http://127.0.0.1:{wire.port}"
+        few.bucket.save()
+        yield wire
+
+
+def stored(destination: Destination) -> int:
+    return Copy.objects.filter(destination=destination, state="stored").count()
+
+
+@pytest.mark.parametrize("mode", ["refused", "silent"])
+def test_a_bucket_that_is_away_delays_only_its_own_copies(
+    few: Setting, wire: Wire, mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is served at its own pace; when the bucket is back the run completes."""
+    monkeypatch.setitem(s3_client._CONFIG, "read_timeout", 1)
+    monkeypatch.setitem(s3_client._CONFIG, "retries", {"total_max_attempts": 1})
+    monkeypatch.setattr("syncapp.wire.STALL_TIMEOUT_S", 1)
+    run, _ = runs.request_backup(few.source)
+    step(run)
+    wire.mode = mode
+    thread = worked(run)
+    key = breakers.destination_key(few.bucket.pk)
+    wait_for(lambda: Breaker.objects.filter(key=key, opened__gte=2).exists())
+    wait_for(lambda: stored(few.folder) == 40)
+    assert stored(few.bucket) == 0
+    told = Event.objects.filter(code="destination_down").first()
+    assert told is not None
+    assert told.destination == few.bucket
+    assert "next try at" in told.message
+    wire.mode = "through"
+    thread.join(60)
+    assert (run.outcome, run.files_done) == (Run.Outcome.OK, 40), run.error_message
+    assert stored(few.bucket) == 40
+    assert Breaker.objects.get(key=key).state == Breaker.State.CLOSED
+    assert not Version.objects.filter(attempts__gt=2).exists(), "an outage burns no attempts"
+    assert not Event.objects.filter(level=Event.Level.ALERT).exists()
 
 
 class Clock:
