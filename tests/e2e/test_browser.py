@@ -114,11 +114,17 @@ class Eyes:
         return found
 
     def press(self, selector: str) -> None:
-        self.see(selector).click()
+        self._click(self.see(selector))
 
     def press_words(self, words: str) -> None:
         control = f"//*[self::a or self::button][contains(normalize-space(), '{words}')]"
-        self.see(control, By.XPATH).click()
+        self._click(self.see(control, By.XPATH))
+
+    def _click(self, element: WebElement) -> None:
+        # Bootstrap scrolls smoothly, and a driver clicks where the element was before.
+        into_view = "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})"
+        self.browser.execute_script(into_view, element)
+        element.click()
 
     def wait_for_words(self, selector: str, words: str) -> None:
         script = "return document.querySelector(arguments[0])?.textContent.includes(arguments[1])"
