@@ -16,7 +16,7 @@ import requests
 from bench import product
 from bench.stand import running_stand
 from tests.servers.postgres import running_postgres
-from tests.servers.web import running_web
+from tests.servers.web import prepare, running_web
 
 FILES = 1_000_000
 TIMES = 60
@@ -39,6 +39,7 @@ def case(*, on_postgres: bool = False) -> Callable[..., Any]:
 
             source = product.link(stand)
             seed(source, files, failed_every=10_007, trashed_every=1_009)
+            prepare(os.environ)
             web = stack.enter_context(running_web(dict(os.environ), folder / "web.log"))
             cookie = _log_in(source.owner)
             shown = {
