@@ -144,6 +144,17 @@ def _hosts(result: Result) -> Iterator[str]:
     yield f"**{three['files_per_s'] / one['files_per_s']:.2f} ×**."
 
 
+def _profile(result: Result) -> Iterator[str]:
+    yield (
+        f"{result['files']:,} × {result['size'] / 1e6:g} MB, no latency; {result['samples']:,} "
+        f"samples of busy threads, {result['cpu_s']:.1f} CPU s. Self time, the largest first.\n"
+    )
+    yield "| share | where |"
+    yield "|---|---|"
+    for where, share in result["top"]:
+        yield f"| {share:.1%} | `{where}` |"
+
+
 Rows = Callable[[Result], Iterator[str]]
 SECTIONS: dict[str, tuple[str, Rows]] = {
     "small-0ms": ("1a. Small files, no latency", _transfers),
@@ -159,5 +170,7 @@ SECTIONS: dict[str, tuple[str, Rows]] = {
     "pages": ("6. Pages", _pages),
     "pages-postgres": ("6. Pages on PostgreSQL", _pages),
     "hosts": ("8. Three hosts against one", _hosts),
+    "profile-small": ("Profile of 1", _profile),
+    "profile-big": ("Profile of 2", _profile),
 }
 ORDER = list(SECTIONS)
