@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.tokens import require_reconnect
 from syncapp.engine import breakers, dispatch, drain, push, runs
 from syncapp.engine.adapters import source_for
+from syncapp.engine.schedule import LONGEST_REST
 from syncapp.engine.sets import chunks
 from syncapp.errors import (
     ConfigurationError,
@@ -29,7 +30,6 @@ from syncapp.sources.base import Source as Reader
 from syncapp.types import JsonObject
 
 log = logging.getLogger(__name__)
-QUOTA_PAUSE = timedelta(hours=1)
 LONGEST_WAIT = timedelta(minutes=10)  # between two looks while Google does not answer
 
 
@@ -49,7 +49,7 @@ def poll(source_id: int) -> None:
         runs.block(source, error)
     except QuotaExhausted as error:
         log.warning("poll.quota_exhausted source=%d %s", source.pk, error.message)
-        Source.objects.filter(pk=source.pk).update(next_at=now + QUOTA_PAUSE)
+        Source.objects.filter(pk=source.pk).update(next_at=now + LONGEST_REST)
     except ConfigurationError as error:
         runs.block(source, error)
     except TransientError as error:
@@ -124,7 +124,7 @@ def _put_off(source: Source, error: TransientError, now: datetime) -> None:
     unread = now - max(source.polled_at or now, source.scanned_at or now)
     wait = min(max(unread, timedelta(0)), LONGEST_WAIT)
     if error.retry_after_s:
-        wait = max(wait, timedelta(seconds=error.retry_after_s))
+        wait = max(wait, min(timedelta(seconds=error.retry_after_s), LONGEST_REST))
     Source.objects.filter(pk=source.pk, next_at__lt=now + wait).update(next_at=now + wait)
 
 

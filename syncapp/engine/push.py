@@ -72,9 +72,14 @@ def alive(source: Source) -> bool:
     return bool(logs) and logs <= set(open_ones)
 
 
+def slowest() -> timedelta:
+    """From one look at the log to the next, at most."""
+    return timedelta(seconds=settings.POLL_SECONDS * SLOWER)
+
+
 def pace(source: Source) -> timedelta:
     """From one look at the log to the next."""
-    return timedelta(seconds=settings.POLL_SECONDS * (SLOWER if alive(source) else 1))
+    return slowest() if alive(source) else timedelta(seconds=settings.POLL_SECONDS)
 
 
 def standing(source: Source) -> str:
@@ -122,8 +127,7 @@ def _is_ending(channel: Channel, now: datetime) -> bool:
     if channel.expires_at is None:
         return False
     life = channel.expires_at - channel.created_at
-    slow = timedelta(seconds=settings.POLL_SECONDS * SLOWER)
-    return channel.expires_at - now < min(max(life / 5, 2 * slow), life / 2)
+    return channel.expires_at - now < min(max(life / 5, 2 * slowest()), life / 2)
 
 
 def _open(source: Source, reader: Reader, scope: str, url: str, *, told: bool) -> bool:

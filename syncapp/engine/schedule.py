@@ -30,7 +30,7 @@ MOST_AT_ONCE = 200  # sources a tick; the others come with the next
 CARE_S = 30.0
 RETRY_FIRST = timedelta(minutes=1)
 RETRY_MOST, RETRY_FILES_MOST = timedelta(hours=1), timedelta(hours=24)
-QUOTA_PAUSE = timedelta(hours=1)
+LONGEST_REST = timedelta(hours=1)  # by Google's wish; of a longer one it is asked again
 CLOCK_SLACK = timedelta(minutes=1)
 _RUNS_LOOKED_AT = 12  # doubling from a minute, more failures in a row change nothing
 
@@ -169,8 +169,14 @@ def care(now: datetime) -> None:
 
 
 def _correct_clocks(now: datetime) -> None:
-    """A next time later than the mode gives was set before the clock was set back."""
-    for source in _watched().filter(next_at__gt=now + CLOCK_SLACK):
+    """A next time that the mode can't have given was set before the clock was set back."""
+    longest = max(push.slowest(), LONGEST_REST) + CLOCK_SLACK
+    suspect = (
+        Q(mode=Source.Mode.SCHEDULED)
+        | Q(next_at__gt=now + longest)
+        | Q(polled_at__gt=now + CLOCK_SLACK)
+    )
+    for source in _watched().filter(suspect, next_at__gt=now + CLOCK_SLACK):
         latest = next_time(source, now)
         if latest is None or (source.next_at and source.next_at > latest + CLOCK_SLACK):
             Source.objects.filter(pk=source.pk, next_at=source.next_at).update(next_at=latest)
@@ -180,7 +186,7 @@ def _free(now: datetime) -> None:
     """Let sources go on whose reason to stop is over."""
     blocked = Source.objects.exclude(blocked_code="")
     spent = Run.objects.filter(
-        source=OuterRef("pk"), kind=Run.Kind.BACKUP, ended_at__gt=now - QUOTA_PAUSE
+        source=OuterRef("pk"), kind=Run.Kind.BACKUP, ended_at__gt=now - LONGEST_REST
     )
     over = (
         Q(

@@ -40,7 +40,7 @@ def current_at(source: Source, last: Run, now: datetime) -> datetime:
 
 def is_unread(source: Source, last: Run, now: datetime) -> bool:
     """Whether nobody looks for changes although somebody should, for whatever reason."""
-    longest = max(timedelta(seconds=settings.POLL_SECONDS * 3 * push.SLOWER), UNREAD)
+    longest = max(3 * push.slowest(), UNREAD)
     watched = source.mode == Source.Mode.REALTIME and not source.paused and not source.blocked_code
     return watched and now - current_at(source, last, now) > longest
 

@@ -179,6 +179,22 @@ def test_a_clock_that_was_set_back_does_not_silence_a_source(make: Make) -> None
     assert planned.next_at == soon.next_at == datetime(2026, 6, 4, 3, tzinfo=UTC)
 
 
+def test_a_clock_that_was_set_back_a_little_is_noticed_by_the_last_look(make: Make) -> None:
+    ahead = NOW + timedelta(minutes=50)
+    source = make("realtime", next_at=ahead + timedelta(seconds=60), polled_at=ahead)
+    schedule.care(NOW)
+    source.refresh_from_db()
+    assert source.next_at == NOW + timedelta(seconds=60)
+
+
+def test_a_rest_that_google_has_asked_for_is_kept(make: Make) -> None:
+    until = NOW + timedelta(hours=1)
+    source = make("realtime", next_at=until, polled_at=NOW - timedelta(minutes=1))
+    schedule.care(NOW)
+    source.refresh_from_db()
+    assert source.next_at == until
+
+
 @pytest.mark.parametrize(
     ("mode", "days_ago", "reconcile_days", "expected"),
     [
