@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from syncapp.destinations.base import Destination
 from syncapp.destinations.endpoint import check_resolved
 from syncapp.destinations.s3_check import check_bucket
-from syncapp.destinations.s3_client import S3Boto, make_client
 from syncapp.destinations.s3_copy import copy_in_parts
 from syncapp.destinations.s3_errors import S3Errors
 from syncapp.destinations.s3_objects import (
@@ -46,7 +45,10 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CopySourceTypeDef
 
+    from syncapp.destinations.s3_client import S3Boto
+
 CHUNK_BYTES = 1024**2
+_EXPRESS = "--x-s3"  # such buckets have sessions of their own, which boto3 knows
 MAX_COPY_BYTES = 5 * 1024**3  # CopyObject takes no more
 
 
@@ -83,9 +85,9 @@ class S3Destination(Destination):
     def plane(self) -> S3Wire | S3Boto:
         """What sends bytes and asks about objects; the rest is boto3's."""
         if self._plane is None:
-            client = self.client
+            made = self._make_plane()
             with self._once:
-                self._plane = self._plane or self._make_plane(client)
+                self._plane = self._plane or made
         return self._plane
 
     @property
@@ -317,11 +319,13 @@ class S3Destination(Destination):
             return False  # finished or aborted meanwhile
         return True
 
-    def _make_plane(self, client: S3Client) -> S3Wire | S3Boto:
-        if self.settings.data_plane == "boto3":
-            return S3Boto(client)
+    def _make_plane(self) -> S3Wire | S3Boto:
+        if self.settings.data_plane == "boto3" or self.bucket.endswith(_EXPRESS):
+            from syncapp.destinations.s3_client import S3Boto
+
+            return S3Boto(self.client)
+        self._check_endpoint()
         return S3Wire(
-            client,
             self.bucket,
             self.settings.connection,
             self.errors,
@@ -329,7 +333,13 @@ class S3Destination(Destination):
         )
 
     def _connect(self) -> S3Client:
-        connection = self.settings.connection
-        check_resolved(connection.endpoint, allow_private=self.settings.allow_private)
+        # Here, because boto3 costs 0.2 s and 30 MB, and most workers never need it.
+        from syncapp.destinations.s3_client import make_client
+
+        self._check_endpoint()
         with self.errors.translated():
-            return make_client(connection)
+            return make_client(self.settings.connection)
+
+    def _check_endpoint(self) -> None:
+        settings = self.settings
+        check_resolved(settings.connection.endpoint, allow_private=settings.allow_private)

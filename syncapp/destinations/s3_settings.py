@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from syncapp.destinations.endpoint import check_endpoint
 from syncapp.destinations.providers import PROVIDERS, Provider
-from syncapp.destinations.s3_client import Connection
 from syncapp.errors import ConfigurationError
 from syncapp.types import Option
 
@@ -61,6 +60,20 @@ OPTIONS = (
     Option("access_key_id", "Access key", secret=True),
     Option("secret_access_key", "Secret key", secret=True),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """Where a bucket is and with which keys; `repr` shows neither."""
+
+    endpoint: str
+    region: str
+    path_style: bool
+    access_key_id: str
+    secret_access_key: str
+
+    def __repr__(self) -> str:
+        return f"Connection({self.endpoint!r}, {self.region!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,27 +7,23 @@ API_UploadPart.html, API_HeadObject.html. Makes each request once; the engine tr
 
 from __future__ import annotations
 
-import io
+import ipaddress
 import os
 import re
 import time
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import certifi
 
 from syncapp.destinations.endpoint import check_address
-from syncapp.destinations.s3_client import Connection, PartBody, bucket_url, keys_of, wrong_length
+from syncapp.destinations.s3_body import PartBody, in_memory
 from syncapp.destinations.s3_errors import S3Errors
+from syncapp.destinations.s3_settings import Connection
 from syncapp.destinations.s3_sign import Signer, amz_date, canonical_query, encoded_path
 from syncapp.types import JsonObject, Part
 from syncapp.wire import Answer, Body, Wire
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-SMALL_BYTES = 1024**2
 _NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"  # SHA-256 of b""
 _META = "x-amz-meta-"
 _CODE = re.compile(rb"<Code>\s*([\w.-]{1,100})\s*</Code>")
@@ -43,6 +39,8 @@ _SENT = {
     "ChecksumSHA256": "x-amz-checksum-sha256",
     "ChecksumMode": "x-amz-checksum-mode",
 }
+_LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
+_IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
 _ASKED = {"UploadId": "uploadId", "PartNumber": "partNumber", "VersionId": "versionId"}
 _TOLD = {
     "etag": "ETag",
@@ -54,22 +52,17 @@ _TOLD = {
     "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
 }
+Keys = tuple[str, str, str]
 
 
 class S3Wire:
     """One bucket's data plane; shared by threads."""
 
     def __init__(
-        self,
-        client: S3Client,
-        bucket: str,
-        connection: Connection,
-        errors: S3Errors,
-        *,
-        allow_private: bool,
+        self, bucket: str, connection: Connection, errors: S3Errors, *, allow_private: bool
     ) -> None:
-        """`client` is only asked where the bucket is; makes no request."""
-        self._url = bucket_url(client, bucket)
+        """Makes no request."""
+        self._url = bucket_url(connection, bucket)
         self._errors = errors
         parts = urlsplit(self._url)
         host = parts.hostname or ""
@@ -106,7 +99,7 @@ class S3Wire:
         return told
 
     def _send(self, request: JsonObject, part: Part) -> JsonObject:
-        data = _in_memory(part)
+        data = in_memory(part)
         if data is not None:
             return _told(self._exchange("PUT", request, data, part.sha256.hex()))
         with PartBody(part) as body:
@@ -149,7 +142,7 @@ class S3Wire:
 
     def _signer(self, headers: dict[str, str]) -> Signer:
         """The one for the keys of this moment; adds their session's token to `headers`."""
-        keys = keys_of(self._connection)
+        keys = _keys_of(self._connection)
         known, signer = self._signing
         if known != keys:
             signer = Signer(keys[0], keys[1], self._connection.region or "us-east-1")
@@ -164,17 +157,34 @@ class S3Wire:
         return self._errors.of_code(code, answer.status, answer.headers, full_key)
 
 
-def _in_memory(part: Part) -> bytes | None:
-    """The bytes of a part that is in memory, uncopied, or small; None: read it while it is sent."""
-    with part.open() as reader:
-        # Reading all of a BytesIO gives the very bytes that it was made of.
-        if part.size > SMALL_BYTES and type(reader) is not io.BytesIO:
-            return None
-        data = reader.read(part.size + 1)
-    if len(data) != part.size:
-        raise wrong_length(part)
-    return data
-
-
 def _told(answer: Answer) -> JsonObject:
     return {ours: answer.headers[name] for name, ours in _TOLD.items() if name in answer.headers}
+
+
+def bucket_url(connection: Connection, bucket: str) -> str:
+    """Where the bucket's objects are, without a slash at the end: as boto3 decides it."""
+    parts = urlsplit(connection.endpoint)
+    labels = bucket.split(".") if parts.scheme == "http" else [bucket]
+    in_host = all(map(_LABEL.fullmatch, labels)) and not (
+        _IPV4.fullmatch(bucket) or _is_address(parts.hostname or "")
+    )
+    if connection.path_style or not in_host:
+        return f"{connection.endpoint}/{bucket}"
+    return f"{parts.scheme}://{bucket}.{parts.netloc}{parts.path}"
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _keys_of(connection: Connection) -> Keys:
+    """Access key, secret and session token as they are now; a server's role renews its own."""
+    if connection.access_key_id:
+        return connection.access_key_id, connection.secret_access_key, ""
+    from syncapp.destinations.s3_client import keys_of_role  # only these need boto3
+
+    return keys_of_role()

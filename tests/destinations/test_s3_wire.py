@@ -5,15 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from syncapp.destinations import s3, s3_client
+from syncapp.destinations import s3
 from syncapp.destinations.s3 import S3Destination
-from syncapp.destinations.s3_client import Connection, bucket_url, make_client
+from syncapp.destinations.s3_client import make_client
+from syncapp.destinations.s3_settings import Connection
+from syncapp.destinations.s3_wire import bucket_url
 from syncapp.errors import (
     BackupError,
     ConfigurationError,
@@ -245,8 +249,7 @@ def test_a_role_of_the_server_lends_its_session_and_is_asked_each_time(
 ) -> None:
     keys = iter([("A1", "s1", "token-1"), ("A2", "s2", "token-2")])
     with store_on(answering(stored(b"x"))) as (store, server):
-        assert store.client is not None
-        monkeypatch.setattr("syncapp.destinations.s3_wire.keys_of", lambda _: next(keys))
+        monkeypatch.setattr("syncapp.destinations.s3_wire._keys_of", lambda _: next(keys))
         put(store, "a", b"x")
         put(store, "a", b"x")
     for number, request in enumerate(server.requests, 1):
@@ -256,24 +259,32 @@ def test_a_role_of_the_server_lends_its_session_and_is_asked_each_time(
         assert "x-amz-security-token" in signed_names(headers)
 
 
-@pytest.mark.parametrize(
-    ("endpoint", "path_style", "bucket", "url"),
-    [
-        ("https://s3.fr-par.scw.cloud", False, "my-b", "https://my-b.s3.fr-par.scw.cloud"),
-        ("https://s3.fr-par.scw.cloud", True, "my-b", "https://s3.fr-par.scw.cloud/my-b"),
-        ("https://s3.example.com", False, "my.b", "https://s3.example.com/my.b"),
-        ("https://127.0.0.1:9000", False, "my-b", "https://127.0.0.1:9000/my-b"),
-        ("https://s3.example.com/base", True, "my-b", "https://s3.example.com/base/my-b"),
-    ],
-)
-def test_the_bucket_is_where_boto3_finds_it(
-    endpoint: str, path_style: bool, bucket: str, url: str
-) -> None:
-    client = make_client(Connection(endpoint, "fr-par", path_style, "a", "b"))
-
-    assert bucket_url(client, bucket) == url
+ENDPOINTS = [
+    *("https://s3.fr-par.scw.cloud", "https://s3.example.com:9000", "http://s3.example.com"),
+    *("https://127.0.0.1:9000", "https://[2001:db8::1]:9000"),
+    *("https://s3.example.com/base", "https://localhost:1"),
+]
+BUCKETS = ["my-b", "my.b", "My-B", "a--b", "1.2.3.4", "a_b", "abc", "b" * 63, "a-.b", "x.-y"]
 
 
-def test_keys_of_ones_own_are_used_as_they_are() -> None:
-    connection = Connection("https://s3.example.com", "", True, "a", "b")
-    assert s3_client.keys_of(connection) == ("a", "b", "")
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@pytest.mark.parametrize("path_style", [False, True])
+def test_the_bucket_is_where_boto3_finds_it(endpoint: str, path_style: bool) -> None:
+    connection = Connection(endpoint, "fr-par", path_style, "a", "b")
+    client = make_client(connection)
+
+    for bucket in BUCKETS:
+        asked = {"Bucket": bucket, "Key": "k"}
+        url = client.generate_presigned_url("get_object", Params=asked)
+        assert bucket_url(connection, bucket) + "/k" == url.partition("?")[0]
+
+
+def test_small_files_are_sent_without_boto3() -> None:
+    """It would cost each worker 0.2 s and 30 MB."""
+    script = (
+        "import sys; from syncapp.destinations.s3 import S3Destination as S;"
+        "S.create({'endpoint': 'https://127.0.0.1:1', 'bucket': 'my-b', '_allow_private': '1'},"
+        "{'access_key_id': 'a', 'secret_access_key': 'b'}).plane;"
+        "sys.exit('boto3' in sys.modules or 'botocore.client' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
