@@ -12,7 +12,7 @@ from collections.abc import Collection
 from django.db.models import QuerySet
 
 from syncapp.engine.sets import chunks
-from syncapp.models import Copy
+from syncapp.models import Copy, Version
 
 STORED = [Copy.State.STORED, Copy.State.VERIFIED]
 _KEYS_A_QUERY = 500
@@ -32,6 +32,15 @@ def holders(wanted: Collection[str], destinations: Collection[int]) -> dict[tupl
     return {(row.destination_id, key): row for key, row in found if row.pk not in replaced}
 
 
+def copies_of(files: Collection[int]) -> QuerySet[Copy]:
+    """All copies of these files, at whatever destination.
+
+    Found by their versions: asked by destination too, SQLite would walk all that lies there.
+    """
+    versions = Version.objects.filter(file_id__in=files).values_list("pk", flat=True)
+    return Copy.objects.filter(version_id__in=list(versions))
+
+
 def in_the_way(there: Copy | None, file_id: int) -> bool:
     """Whether what lies under a key keeps this file from it.
 
@@ -48,10 +57,8 @@ def _replaced(rows: list[Copy]) -> set[int]:
     old = [row for row in rows if row.store_version and not row.version.current]
     if not old:
         return set()
-    newest: QuerySet[Copy, tuple[int, int]] = Copy.objects.filter(
-        version__file_id__in={row.version.file_id for row in old},
-        version__current=True,
-        state__in=STORED,
-    ).values_list("version__file_id", "destination_id")
-    pairs = set(newest)
+    current = copies_of({row.version.file_id for row in old}).filter(
+        version__current=True, state__in=STORED
+    )
+    pairs = set(current.values_list("version__file_id", "destination_id"))
     return {row.pk for row in old if (row.version.file_id, row.destination_id) in pairs}

@@ -17,7 +17,7 @@ from django.db.models import QuerySet
 from syncapp.engine import keys
 from syncapp.engine.folders import Folders
 from syncapp.engine.move_order import Holder, Wish
-from syncapp.engine.occupied import STORED, holders, in_the_way
+from syncapp.engine.occupied import STORED, copies_of, holders, in_the_way
 from syncapp.engine.sets import by_pk
 from syncapp.models import Copy, File, Source
 
@@ -77,9 +77,9 @@ def due(source_id: int) -> QuerySet[File]:
 
 def unfinished(source_id: int, destinations: Collection[int]) -> QuerySet[Copy]:
     """Copies that were moved, or were to be, and whose second key is still to be freed."""
-    return Copy.objects.filter(
-        destination_id__in=destinations, version__source_id=source_id, state__in=STORED
-    ).exclude(old_key="")
+    # Said twice: as the partial index has it, and as a range of that index.
+    begun = Copy.objects.filter(destination_id__in=destinations, old_key__gt="").exclude(old_key="")
+    return begun.filter(version__source_id=source_id, state__in=STORED)
 
 
 def second_keys(source_id: int, destination_id: int) -> Iterator[tuple[list[Row], set[int]]]:
@@ -114,10 +114,9 @@ def with_copies_at(files: Sequence[int], destinations: Collection[int]) -> set[i
     """Those of the files that have a stored copy in one of the destinations."""
     if not destinations:
         return set()
-    stored = Copy.objects.filter(
-        version__file_id__in=files, destination_id__in=destinations, state__in=STORED
-    )
-    return set(stored.values_list("version__file_id", flat=True))
+    stored = copies_of(files).filter(state__in=STORED)
+    found = stored.values_list("version__file_id", "destination_id")
+    return {file_id for file_id, destination_id in found if destination_id in destinations}
 
 
 def load(
@@ -149,11 +148,11 @@ def _add(
     )
     folders.load({parent_id for _, _, parent_id, _ in files})
     copies: dict[tuple[int, int], list[Row]] = {}
-    asked = Copy.objects.filter(version__file_id__in=ids, destination_id__in=versioned)
-    for values in asked.values_list(*_COLUMNS):
+    for values in copies_of(ids).values_list(*_COLUMNS):
         row = Row(*values)
-        batch.rows[row.pk] = row
-        copies.setdefault((row.file_id, row.destination_id), []).append(row)
+        if row.destination_id in versioned:
+            batch.rows[row.pk] = row
+            copies.setdefault((row.file_id, row.destination_id), []).append(row)
     for pk, remote_id, parent_id, key_name in files:
         key = keys.file_key(slug, folders.components(parent_id), key_name, remote_id)
         for destination_id, keeps in versioned.items():
