@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import shutil
 import threading
 import uuid
@@ -21,6 +22,8 @@ from typing import BinaryIO
 from syncapp.engine.budget import Budget
 from syncapp.errors import BackupError, TransientError, Unavailable
 from syncapp.types import Digest, Part
+
+_GROWS = 1024**2  # bytes up to which a part's memory is not reserved beforehand
 
 
 @dataclass
@@ -202,13 +205,14 @@ class PartFiller:
         self._budget = budget
         self._path: Path | None = None
         self._file: BinaryIO | None = None
-        self._chunks: list[bytes] = []
+        self._bytes = io.BytesIO()
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
         self.filled = 0
         while True:
             freed = budget.times_freed
             if budget.memory.take(size):
+                self._reserve()
                 return
             if budget.may_use_disk() and budget.disk.take(size):
                 self._path = budget.disk.folder / f"{uuid.uuid4().hex}.part"
@@ -216,12 +220,19 @@ class PartFiller:
                 return
             make_room(freed)
 
+    def _reserve(self) -> None:
+        """All its memory at once: it would otherwise be moved as it grows, and held twice."""
+        if self.size > _GROWS:
+            self._bytes.seek(self.size - 1)
+            self._bytes.write(b"\0")
+            self._bytes.seek(0)
+
     def write(self, data: bytes) -> bytes:
         """Take what fits; the rest comes back."""
         room = self.size - self.filled
         fitting, rest = (data, b"") if len(data) <= room else (data[:room], data[room:])
         if self._file is None:
-            self._chunks.append(fitting)
+            self._bytes.write(fitting)
         else:
             self._to_file(self._file, fitting)
         self.filled += len(fitting)
@@ -249,8 +260,8 @@ class PartFiller:
             return Held(Part(self.number, self.filled, *digests, lambda: path.open("rb")), 0, path)
         if spare:
             self._budget.give_memory(spare)
-        data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks.clear()
+        self._bytes.truncate(self.filled)
+        data = self._bytes.getvalue()  # its own buffer: CPython copies nothing here
         digests = hashlib.md5(data, usedforsecurity=False).digest(), hashlib.sha256(data).digest()
         return Held(Part.of(self.number, data, *digests), memory_bytes=self.filled)
 

@@ -19,7 +19,8 @@ from datetime import UTC, datetime
 from syncapp.engine.budget import Budget
 from syncapp.engine.crew import Crew
 from syncapp.engine.feed import Feed, Note, Opened, Target
-from syncapp.engine.spool import Held, PartFiller, Spool
+from syncapp.engine.reading import check, fill, trusted_hashes
+from syncapp.engine.spool import Held, Spool
 from syncapp.errors import BackupError, IntegrityError, Interrupted, TransientError
 from syncapp.sources.base import Download
 from syncapp.sources.base import Source as Reader
@@ -185,7 +186,7 @@ class Transfer:
             self._open_feeds(download.content_type, size, bytes_a_part)
             digest = self._fill(self._counted(download.chunks, result), size, bytes_a_part)
         result.digest = digest
-        result.disputed = check(self.job, digest)
+        result.disputed = check(self.job.file, self.job.last_read, digest)
         self.spool.seal(digest)
 
     def _read_whole(self, result: Result) -> bool:
@@ -210,7 +211,7 @@ class Transfer:
         self._open_feeds(result.content_type, size, LEAST_PART)
         self.spool.append(Held(part, memory_bytes=size))
         result.digest = Digest(len(data), md5.hexdigest(), sha256.hexdigest())
-        result.disputed = check(self.job, result.digest)
+        result.disputed = check(self.job.file, self.job.last_read, result.digest)
         self.spool.seal(result.digest)
         return True
 
@@ -220,12 +221,14 @@ class Transfer:
             feed.file = opened
 
     def _fill(self, chunks: Iterator[bytes], size: int | None, bytes_a_part: int) -> Digest:
+        job = self.job
         return fill(
             self.spool,
             self.hands.budget,
             chunks,
             size,
             bytes_a_part,
+            promised=None if job.origin else trusted_hashes(job.file, job.last_read),
             make_room=self._make_room,
             on_part=self._push,
         )
@@ -298,88 +301,3 @@ class Transfer:
             md5=last.md5 if last else file.md5,
             sha256=last.sha256 if last else file.sha256,
         )
-
-
-def fill(
-    spool: Spool,
-    budget: Budget,
-    chunks: Iterator[bytes],
-    size: int | None,
-    bytes_a_part: int,
-    *,
-    make_room: Callable[[int], None],
-    on_part: Callable[[], None],
-) -> Digest:
-    """Read everything into parts; the digest of the whole. Claims no more than `size` tells."""
-    whole = _Whole(one_part=size is not None and size <= bytes_a_part)
-    total = 0
-
-    def filler(number: int) -> PartFiller:
-        room = bytes_a_part if size is None else min(bytes_a_part, max(size - total, 0))
-        return PartFiller(budget, number, room, make_room)
-
-    current: PartFiller | None = filler(1)
-    try:
-        for chunk in chunks:
-            whole.update(chunk)
-            rest = chunk
-            while rest:
-                if current is None:
-                    current = filler(spool.count() + 1)
-                before = len(rest)
-                rest = current.write(rest)
-                total += before - len(rest)
-                if rest:
-                    if size is not None and total >= size:
-                        raise IntegrityError(f"The source sent more than its {size} bytes.")
-                    spool.expect_more()
-                    full, current = current, None
-                    spool.append(full.close())
-                    on_part()
-    except BaseException:
-        if current is not None:
-            current.discard()
-        raise
-    if current is not None:
-        spool.append(current.close())
-    return whole.digest(spool, total)
-
-
-class _Whole:
-    """The hashes of a whole file; those of its only part where there is just one."""
-
-    def __init__(self, *, one_part: bool) -> None:
-        self._one_part = one_part
-        self._md5, self._sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-
-    def update(self, chunk: bytes) -> None:
-        if not self._one_part:
-            self._md5.update(chunk)
-            self._sha256.update(chunk)
-
-    def digest(self, spool: Spool, size: int) -> Digest:
-        first = spool.part(1)
-        if self._one_part and first is not None:
-            return Digest(size, first.part.md5.hex(), first.part.sha256.hex())
-        return Digest(size, self._md5.hexdigest(), self._sha256.hexdigest())
-
-
-def check(job: Job, digest: Digest) -> bool:
-    """Hold what was read against what the source promised.
-
-    IntegrityError if they differ, unless an earlier read gave the same bytes: then the source's
-    own checksum is wrong (known of files that came from Google Photos) and True is returned.
-    """
-    file = job.file
-    if file.size is not None and digest.size != file.size:
-        raise IntegrityError(
-            f"Read {digest.size} bytes where Google names {file.size}.", code="size_mismatch"
-        )
-    agrees = (not file.md5 or file.md5 == digest.md5) and (
-        not file.sha256 or file.sha256 == digest.sha256
-    )
-    if agrees:
-        return False
-    if job.last_read is not None and job.last_read.sha256 == digest.sha256:
-        return True
-    raise IntegrityError("The bytes read do not match Google's checksum of this file.")
