@@ -8,7 +8,7 @@ from typing import Any
 from bench.hosts import Host, lay_bridge
 from tests.scaleout.scene import ended, running_scene, until
 
-FILES = 1500
+FILES = 3000
 DELAY_MS = 250
 IN_FLIGHT = 8  # so few, and so slow, that the cores are no limit
 
