@@ -28,7 +28,9 @@ TRY_S = 180.0  # a try that nothing was heard of for so long is made by another 
 LOOK_S = 1.0
 GIVE_UP_AFTER = timedelta(hours=1)  # a run whose work waits for longer than this ends
 # Faults that stop every file, but pass without anybody's doing something here.
-SELF_MENDING = frozenset(["destination_full", "not_mounted", "untrusted_certificate", "clock_skew"])
+SELF_MENDING = frozenset(
+    ["destination_full", "no_such_host", "untrusted_certificate", "clock_skew"]
+)
 _State = Breaker.State
 
 
@@ -291,14 +293,14 @@ def _is_due(row: Breaker) -> bool:
 
 def _tell_open(key: str, error: BackupError, retry_at: datetime, run: Run) -> None:
     at = timezone.localtime(retry_at)
-    message = f"does not work: {error.message} Its files wait; next try at {at:%H:%M:%S}."
+    message = f"does not work: {error.message} Its files wait; the next try is at {at:%H:%M:%S}."
     _tell(key, "down", message, run, level=Event.Level.WARNING)
 
 
 def _tell(key: str, what: str, message: str, run: Run, level: str = Event.Level.INFO) -> None:
     kind, _, pk = key.partition(":")
     destination = None
-    name = f"Google, for {run.source.account.email},"
+    name = f"Reading for {run.source.account.email}"
     if kind == "destination":
         destination = Destination.objects.get(pk=int(pk))
         name = destination.name

@@ -16,14 +16,20 @@ from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part, SentPart
 Check = Callable[[], None]
 
 
-def gated(store: Store, check: Check, limit: Limit) -> Store:
-    """The store behind a gate; `check` raises LetAlone, a wait for `limit` Interrupted."""
-    return cast("Store", _Gate(store, check, limit))
+class Gate:
+    """One destination's. `check` raises LetAlone, a wait for `limit` Interrupted."""
 
-
-class _Gate:
     def __init__(self, store: Store, check: Check, limit: Limit) -> None:
         self._store, self._check, self._limit = store, check, limit
+
+    @property
+    def store(self) -> Store:
+        """The gate, to be used as the store itself."""
+        return cast("Store", self)
+
+    def renew(self, store: Store) -> None:
+        """Another connection to the same place; uploads under way keep theirs."""
+        self._store = store
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._store, name)

@@ -123,8 +123,8 @@ def judge(health: Health) -> Iterator[Finding]:
     for state in health.sources:
         yield from _judge_source(state)
         if row := health.down.get(breakers.account_key(state.source.account_id)):
-            message = f"Google does not answer for “{state.source.name}”: {told(row)}"
-            yield Finding(Level.FAILED, "google_down", message, state.source.pk)
+            message = f"“{state.source.name}” can't be read just now: {told(row)}"
+            yield Finding(Level.FAILED, "source_down", message, state.source.pk)
     if health.sources:
         yield _summary(health.sources)
 

@@ -20,17 +20,17 @@ from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
 from syncapp.engine import jobs, lease, limits, runs, settle, uploads
-from syncapp.engine.adapters import destination_for, source_for
+from syncapp.engine.adapters import source_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.breakers import Breakers, End, destination_key, passes
 from syncapp.engine.budget import Budget, Disk, Memory
 from syncapp.engine.crew import Crew
 from syncapp.engine.feed import Note
 from syncapp.engine.folders import Folders
-from syncapp.engine.gate import gated
 from syncapp.engine.outcome import Down, decide
 from syncapp.engine.parking import Parked, Parking
 from syncapp.engine.rates import Rates
+from syncapp.engine.stores import Stores
 from syncapp.engine.transfer import Hands, Job, Result, Transfer
 from syncapp.errors import ConfigurationError, Unavailable
 from syncapp.models import Lane, Run, Version
@@ -55,7 +55,7 @@ class TransferLane:
         self.owner = lane.owner
         self.folders = Folders(run.source_id)
         self.breakers = Breakers(run, run.source.destinations.values_list("pk", flat=True))
-        self.stores = self._open_stores()
+        self.stores = Stores(run, self.breakers, beat.halted)
         self.settlement = settle.Settlement(run, self.owner, self.folders)
         self.rates = Rates(run)
         self.most = settings.FILES_IN_FLIGHT
@@ -81,20 +81,6 @@ class TransferLane:
         self._ask_at = 0.0
         self._resting = False  # nobody could be served: what is due waits
         self._source_error: ConfigurationError | None = None
-
-    def _open_stores(self) -> dict[int, Store]:
-        rows = self.job_run.source.destinations.filter(enabled=True, blocked_code="")
-        stores: dict[int, Store] = {}
-        for row in rows.select_related("owner"):
-            try:
-                stores[row.pk] = gated(
-                    destination_for(row),
-                    partial(self.breakers.check, destination_key(row.pk)),
-                    limits.writing(row.pk, self.beat.halted),
-                )
-            except ConfigurationError as error:
-                settle.block_destination(row.pk, error, self.job_run)
-        return stores
 
     def _on_bytes(self, size: int) -> None:
         self._download.take(size)
@@ -148,7 +134,7 @@ class TransferLane:
         ids = [pk for pk in ids if pk not in busy]
         if not ids:
             return
-        self._begin(ids, self._stores_up())
+        self._begin(ids, self.stores.up())
 
     def _begin(self, ids: list[int], stores: dict[int, Store]) -> None:
         """Start on leased versions, for these destinations."""
@@ -171,13 +157,9 @@ class TransferLane:
         """What is let alone now."""
         return Down(self.breakers.down(), self.breakers.is_open(self.breakers.account))
 
-    def _stores_up(self) -> dict[int, Store]:
-        down = self.breakers.down()
-        return {pk: store for pk, store in self.stores.items() if pk not in down}
-
     def _may_lease(self) -> bool:
         """Not while nobody could be served; if the account is open, only to try it."""
-        self._resting = bool(self.stores) and not self._stores_up()
+        self._resting = bool(self.stores) and not self.stores.up()
         account = self.breakers.account
         if not self._resting and self.breakers.is_open(account):
             self._resting = not self.breakers.claim_try(account)
@@ -185,22 +167,26 @@ class TransferLane:
 
     def _try_down(self) -> None:
         """Make the tries that are due: from a spool that is kept, or with one more file."""
-        for pk in self.breakers.down() & self.stores.keys():
+        for pk in self.breakers.down():
             key = destination_key(pk)
-            if not self.breakers.may_try(key):
+            if pk not in self.stores or not self.breakers.may_try(key):
                 continue
             if parked := self.parking.take_for(pk):
-                if self.breakers.claim_try(key):
+                if self._claim_try(pk):
                     self._again(parked)
                 else:
                     self.parking.add(parked)
             elif ids := lease.lease_for(
                 self.job_run.source_id, pk, self.owner, settings.LEASE_SECONDS
             ):
-                if self.breakers.claim_try(key):
-                    self._begin(ids, {**self._stores_up(), pk: self.stores[pk]})
+                if self._claim_try(pk):
+                    self._begin(ids, self.stores.up(pk))
                 else:
                     lease.release(self.owner, ids)
+
+    def _claim_try(self, destination_id: int) -> bool:
+        claimed = self.breakers.claim_try(destination_key(destination_id))
+        return claimed and self.stores.renew(destination_id)
 
     def _without_poison(self, ids: list[int]) -> list[int]:
         """Give up versions that took their worker down again and again."""
@@ -278,7 +264,7 @@ class TransferLane:
         for _, result in got:
             for destination_id, error in result.failed.items():
                 if isinstance(error, ConfigurationError) and not passes(error):
-                    self.stores.pop(destination_id, None)
+                    self.stores.drop(destination_id)
 
     def _count(self, results: list[Result]) -> None:
         """Tell the breakers how requests ended."""

@@ -24,6 +24,7 @@ from syncapp.errors import BackupError, TransientError, Unavailable
 from syncapp.types import Digest, Part
 
 _GROWS = 1024**2  # bytes up to which a part's memory is not reserved beforehand
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass
@@ -178,8 +179,15 @@ def _spill(held: Held, budget: Budget) -> bool:
     if not budget.disk.take(held.part.size):
         return False
     path = budget.disk.folder / f"{uuid.uuid4().hex}.part"
-    with held.part.open() as source, path.open("wb") as target:
-        shutil.copyfileobj(source, target)
+    try:
+        with held.part.open() as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        path.unlink(missing_ok=True)
+        budget.disk.give(held.part.size)
+        return False
     held.part = replace(held.part, open=lambda: path.open("rb"))
     held.path = path
     budget.give_memory(held.memory_bytes)
@@ -244,7 +252,7 @@ class PartFiller:
         try:
             file.write(data)
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in _FULL:
                 raise
             message = f"The temporary disk ({self._budget.disk.root}) is full."
             raise Unavailable(message, code="temporary_disk_full") from error

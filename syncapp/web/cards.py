@@ -95,7 +95,7 @@ def _source_card(
     state, label, reason = _source_state(source, active, last)
     outage = down.get(breakers.account_key(source.account_id))
     if outage and active and state == "running":
-        state, label, reason = "down", "Google does not answer", health.told(outage)
+        state, label, reason = "down", "Can't be read just now", health.told(outage)
     stored = size = None
     if totals is not None:
         # The fullest destination: copies in several are still one file each.
@@ -226,7 +226,11 @@ def situation(
         ],
         unreachable=[
             *(Named(c.destination.name, c.trouble) for c in seen.destinations if c.trouble),
-            *(Named("Google", card.reason) for card in seen.sources if card.state == "down"),
+            *(
+                Named(card.source.name, card.reason)
+                for card in seen.sources
+                if card.state == "down"
+            ),
         ],
         failed_files=queries.count_failed(user),
         failed_reason=failures[0].reason if failures else "",

@@ -61,7 +61,7 @@ def test_it_opens_after_five_failures_in_a_row_and_says_when_it_tries_again(
     assert (row.state, row.opened, row.error_code) == ("open", 1, "unavailable")
     event = Event.objects.get(code="destination_down")
     assert event.destination is not None
-    assert f"next try at {timezone.localtime(row.retry_at):%H:%M:%S}" in event.message
+    assert f"the next try is at {timezone.localtime(row.retry_at):%H:%M:%S}" in event.message
     assert "The bucket does not answer." in event.message
 
 

@@ -3,30 +3,21 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from syncapp.destinations import s3_client
-from syncapp.engine import breakers, dispatch, runs
-from syncapp.models import Breaker, Copy, Destination, Event, Lane, Run, Version
+from syncapp.engine import breakers, runs
+from syncapp.models import Breaker, Event, Lane, Run, Version
 from tests.engine.conftest import Setting
+from tests.engine.in_time import step, stored, wait_for, worked
 from tests.servers.wire import Wire, running_wire
 
 DAY = timedelta(days=1)
 LIST = "/drive/v3/files[?]"
-
-
-def step(run: Run) -> None:
-    """One tick, and whatever lanes it asks for; nothing is hurried."""
-    dispatch.tick()
-    for lane in Lane.objects.filter(run=run, owner="", ended_at__isnull=True):
-        dispatch.work(lane.pk)
-    run.refresh_from_db()
 
 
 def test_a_file_that_google_holds_back_for_hours_does_not_keep_the_run_open(few: Setting) -> None:
@@ -79,29 +70,6 @@ def test_a_scan_that_google_does_not_answer_for_an_hour_ends_its_run(few: Settin
     assert few.back_up().outcome == Run.Outcome.OK
 
 
-def worked(run: Run) -> threading.Thread:
-    """Lanes of the run until it ends, in a thread of their own and in real time."""
-
-    def work() -> None:
-        try:
-            while run.ended_at is None:
-                step(run)
-                threading.Event().wait(0.1)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    return thread
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 40) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        threading.Event().wait(0.05)
-
-
 @pytest.fixture
 def wire(few: Setting, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
     """Between the workers and the bucket."""
@@ -110,10 +78,6 @@ def wire(few: Setting, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
         few.bucket.options["endpoint"] = f"http://127.0.0.1:{wire.port}"
         few.bucket.save()
         yield wire
-
-
-def stored(destination: Destination) -> int:
-    return Copy.objects.filter(destination=destination, state="stored").count()
 
 
 @pytest.mark.parametrize("mode", ["refused", "silent"])
@@ -135,7 +99,7 @@ def test_a_bucket_that_is_away_delays_only_its_own_copies(
     told = Event.objects.filter(code="destination_down").first()
     assert told is not None
     assert told.destination == few.bucket
-    assert "next try at" in told.message
+    assert "the next try is at" in told.message
     wire.mode = "through"
     thread.join(60)
     assert (run.outcome, run.files_done) == (Run.Outcome.OK, 40), run.error_message
