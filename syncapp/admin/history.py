@@ -7,7 +7,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from syncapp.admin.base import ReadOnlyAdmin
-from syncapp.models import Attempt, Channel, Event, Lane, Run, Worker
+from syncapp.models import Attempt, Channel, Event, Lane, Run, ScanProgress, Worker
 
 
 @admin.register(Run)
@@ -22,6 +22,16 @@ class RunAdmin(ReadOnlyAdmin):
     list_select_related = ("source",)
     search_fields = ("source__name", "=error_code")
     date_hierarchy = "created_at"
+
+
+@admin.register(ScanProgress)
+class ScanProgressAdmin(ReadOnlyAdmin):
+    """How far whole listings that are under way have come."""
+
+    list_display = ("__str__", "files_seen")
+    list_filter = ("run__source",)
+    search_fields = ("=run__id",)
+    exclude = ("seen",)
 
 
 @admin.register(Attempt)

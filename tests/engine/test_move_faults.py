@@ -16,7 +16,7 @@ from syncapp.destinations.s3 import S3Destination
 from syncapp.engine import dispatch, runs
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.ledger import Ledger
-from syncapp.errors import Unavailable
+from syncapp.errors import BackupError, IntegrityError, Unavailable
 from syncapp.models import Breaker, Copy, Event, File, Lane, Run, Version
 from tests.engine.conftest import Setting, make_setting
 from tests.engine.tree import blobs, check_all, move_and_check, path_key, shown
@@ -25,18 +25,21 @@ from tests.servers.emulator import running_emulator
 from tests.servers.shared import Info, run_folder, shared
 
 
-def down(monkeypatch: pytest.MonkeyPatch, *methods: str) -> dict[str, bool]:
+def down(
+    monkeypatch: pytest.MonkeyPatch, *methods: str, error: type[BackupError] = Unavailable
+) -> dict[str, bool]:
     """Make these calls of every bucket fail while the switch says so."""
     switch = {"down": True}
     for name in methods:
-        monkeypatch.setattr(S3Destination, name, _failing(getattr(S3Destination, name), switch))
+        real = getattr(S3Destination, name)
+        monkeypatch.setattr(S3Destination, name, _failing(real, switch, error))
     return switch
 
 
-def _failing(real: Any, switch: dict[str, bool]) -> Any:
+def _failing(real: Any, switch: dict[str, bool], error: type[BackupError]) -> Any:
     def call(self: S3Destination, *args: Any, **more: Any) -> Any:
         if switch["down"]:
-            raise Unavailable("The bucket does not answer.")
+            raise error("The bucket does not do it.")
         return real(self, *args, **more)
 
     return call
@@ -82,7 +85,8 @@ def test_new_content_is_stored_even_where_the_move_was_put_off(
 def test_a_copy_that_failed_so_far_is_stored_under_the_new_name_only(
     few: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    switch = down(monkeypatch, "put")
+    # Of this kind, because a bucket that does not answer burns no attempts.
+    switch = down(monkeypatch, "put", error=IntegrityError)
     few.back_up()
     assert Copy.objects.filter(destination=few.bucket, state="failed").count() == 40
     few.control.rename(blobs(few)[0].parent_id, "another folder")

@@ -14,7 +14,7 @@ from scripts.install import SETS
 from scripts.pin import canonical
 
 ROOT = Path(__file__).resolve().parents[2]
-OURS = {"accounts", "backupproject", "emulator", "manage", "scripts", "syncapp", "tests"}
+OURS = {"accounts", "backupproject", "bench", "emulator", "manage", "scripts", "syncapp", "tests"}
 PRODUCT = ("accounts", "backupproject", "syncapp", "scripts")
 DISTRIBUTIONS = packages_distributions()
 
