@@ -25,6 +25,8 @@ from botocore.exceptions import (
     SSLError,
 )
 from botocore.exceptions import ConnectionError as BotoConnectionError
+from urllib3.exceptions import SSLError as URLLib3SSLError
+from urllib3.util.ssl_match_hostname import CertificateError
 
 from syncapp.errors import (
     BackupError,
@@ -222,7 +224,7 @@ class S3Errors:
         inner = getattr(error, "kwargs", {}).get("error")
         if isinstance(inner, BackupError):
             return inner  # raised by a part's reader, passed through the HTTP client
-        if isinstance(error, SSLError) or isinstance(inner, ssl.SSLCertVerificationError):
+        if _is_of_certificate(inner):
             return self._untrusted()
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
             return ConfigurationError(
@@ -231,7 +233,7 @@ class S3Errors:
             )
         if isinstance(error, EndpointConnectionError | ConnectTimeoutError):
             return self._not_reached()
-        if isinstance(error, BotoConnectionError | HTTPClientError):
+        if isinstance(error, BotoConnectionError | HTTPClientError | SSLError):
             return self._broke_off()
         if isinstance(error, ParamValidationError):
             return PermanentError(f"“{key}” can't be asked for at {host}: a value is not valid.")
@@ -259,6 +261,14 @@ class S3Errors:
 
     def _broke_off(self) -> BackupError:
         return Unavailable(f"The connection to {self._names['host']} broke off.")
+
+
+def _is_of_certificate(error: object) -> bool:
+    """Whether TLS broke off for the certificate's sake: urllib3 wraps the reason. All else, such as
+    an end in mid-handshake, is what a server that restarts does."""
+    while isinstance(error, URLLib3SSLError) and error.args:
+        error = error.args[0]
+    return isinstance(error, ssl.SSLCertVerificationError | CertificateError)
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:

@@ -213,7 +213,20 @@ def test_a_certificate_that_is_not_good_is_for_a_person(
         store = s3_store(info_of(server, "https"), "other")
         with pytest.raises(ConfigurationError) as caught:
             put(store, "a", b"x")
-    assert caught.value.code == "untrusted_certificate"
+        with pytest.raises(ConfigurationError) as by_boto:
+            list(store.objects())
+    assert caught.value.code == by_boto.value.code == "untrusted_certificate"
+
+
+@pytest.mark.parametrize("call", ["put", "list"])
+def test_a_server_that_ends_in_mid_handshake_is_unavailable_and_not_mistrusted(call: str) -> None:
+    def restarts(connection: socket.socket, _: RawServer) -> None:
+        connection.recv(1000)
+
+    with raw_server(restarts) as server:
+        store = s3_store(info_of(server, "https"), "other")
+        with pytest.raises(Unavailable):
+            put(store, "a", b"x") if call == "put" else list(store.objects())
 
 
 def test_a_name_that_leads_elsewhere_later_is_judged_at_each_connection(
