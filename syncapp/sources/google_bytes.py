@@ -1,6 +1,6 @@
 """Whole bodies from Google over the lean wire, for what is small enough to be held in memory.
 
-As the streaming way of `google_client.py`: the token is renewed once on 401, and a refusal becomes
+As the streaming way of `google_client.py`: the token is renewed on 401, and a refusal becomes
 the same error. Follows no redirect, so that a token never travels; makes each request once, who
 calls it waits and tries again.
 """
@@ -17,6 +17,10 @@ from google.auth.transport.urllib3 import Request
 
 from syncapp.sources.google_errors import read_fault, translate, translate_transport
 from syncapp.wire import Answer, TooLong, Wire, WireError
+
+# Of a token, before the account is stopped until its owner links it again: a second one, because
+# a 401 of a passing fault may come right after one of a token that has ended.
+RENEWALS = 2
 
 
 class WholeReader:
@@ -45,7 +49,9 @@ class WholeReader:
 
     def _authorized(self, url: str, headers: Mapping[str, str], max_bytes: int) -> Answer:
         answer = self._once(url, headers, max_bytes)
-        if answer.status == 401:
+        for _ in range(RENEWALS):
+            if answer.status != 401:
+                break
             self._credentials.refresh(self._renewing)
             answer = self._once(url, headers, max_bytes)
         return answer

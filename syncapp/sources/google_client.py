@@ -2,7 +2,7 @@
 
 Metadata goes through Google's official client, bytes through google-auth's own urllib3 transport
 (measured 0.21 ms of CPU a small file against 0.53 for the requests one). Both refresh the token
-once on 401. Must not: know files or formats, log an address, or send a bearer token to a host that
+on 401. Must not: know files or formats, log an address, or send a bearer token to a host that
 is not Google's or configured. Waiting follows
 developers.google.com/workspace/drive/api/guides/handle-errors#exponential-backoff.
 """
@@ -32,7 +32,7 @@ from urllib3.util import Url, make_headers, parse_url
 
 from syncapp.errors import ConfigurationError, LetAlone, PermanentError, RateLimited, Unavailable
 from syncapp.pacing import Pace, Unpaced, call_delay_s
-from syncapp.sources.google_bytes import WholeReader
+from syncapp.sources.google_bytes import RENEWALS, WholeReader
 from syncapp.sources.google_errors import read_fault, translate, translate_transport
 from syncapp.types import JsonObject
 from syncapp.wire import Answer as Whole
@@ -122,7 +122,7 @@ class GoogleClient:
         self._chance = random.Random()
         self._local = threading.local()
         pool = _connection_pool(endpoints.drive_url)
-        self._media = AuthorizedMedia(credentials, http=pool, max_refresh_attempts=1)
+        self._media = AuthorizedMedia(credentials, http=pool, max_refresh_attempts=RENEWALS)
         self._whole = WholeReader(credentials, pool)
         drive = _service("drive", "v3", endpoints.drive_url)
         # Each of these rebuilds its methods when called on the service: kept instead.
@@ -221,7 +221,7 @@ class GoogleClient:
         if http is None:
             plain = httplib2.Http(timeout=READ_TIMEOUT_S)
             plain.follow_redirects = False  # the API never redirects; a token must not travel
-            http = AuthorizedHttp(self._credentials, http=plain, max_refresh_attempts=1)
+            http = AuthorizedHttp(self._credentials, http=plain, max_refresh_attempts=RENEWALS)
             self._local.http = http
         return http
 

@@ -167,8 +167,10 @@ def with_tokens(accepts: str) -> Callable[[Seen], Answer]:
     )
 
 
-@pytest.mark.parametrize(("accepts", "requests"), [("token-1", 2), ("never", 2)])
-def test_a_refused_token_is_renewed_once(accepts: str, requests: int) -> None:
+@pytest.mark.parametrize(("accepts", "requests"), [("token-1", 2), ("token-2", 3), ("never", 3)])
+def test_a_refused_token_is_renewed_and_once_more_before_the_account_is_stopped(
+    accepts: str, requests: int
+) -> None:
     with scripted_google(with_tokens(accepts)) as google:
         endpoints = GoogleEndpoints(f"{google.url}/drive/v3/", f"{google.url}/")
         credentials = Renewable(token="old")
@@ -179,7 +181,7 @@ def test_a_refused_token_is_renewed_once(accepts: str, requests: int) -> None:
         else:
             assert source.read_small(FILE) == (DATA, "application/x-test")
         assert len(google.seen) == requests
-        assert credentials.renewed == 1
+        assert credentials.renewed == requests - 1
 
 
 def test_resource_key_goes_with_the_bytes() -> None:

@@ -76,7 +76,7 @@ def test_refusal_is_not_tried_again(
     with pytest.raises(kind) as caught:
         read(source, file)
     assert type(caught.value) is kind
-    tries = 2 if status == 401 else 1  # once more with a fresh token
+    tries = 3 if status == 401 else 1  # twice more, with fresh tokens
     assert google.control.counters()["requests"]["fault"] == tries
 
 
@@ -166,6 +166,16 @@ def test_expired_token_is_renewed_on_the_way(private: RunningEmulator) -> None:
     assert named(source, "addresses.csv") == file
     private.control.expire_tokens()
     assert source.account().email == "ada.lovelace@example.com"
+
+
+def test_a_passing_401_right_after_a_token_has_ended_asks_for_no_new_link() -> None:
+    with running_emulator("sample") as running:
+        source = drive_source(running)
+        file = named(source, "addresses.csv")
+        for ask in (source.account, lambda: read(source, file)):
+            running.control.expire_tokens()
+            running.control.add_fault("/drive/v3/", status=401, reason="authError", count=1)
+            assert ask()
 
 
 def test_withdrawn_consent_asks_to_reconnect() -> None:
