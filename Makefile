@@ -16,7 +16,7 @@ CHECK_SETTINGS = ENV_FILE= DEBUG=false DATA_DIR=var/check PUBLIC_URL=https://bac
 	FIELD_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-postgres slow chaos bench check format test-deps pins clean python runtime demo-tools dev-tools
+.PHONY: help demo run test test-postgres slow scaleout chaos bench check format test-deps pins clean python runtime demo-tools dev-tools
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ test-postgres: dev-tools ## the engine's tests once more, on a throw-away Postgr
 
 slow: dev-tools ## the long tests: kills, scale
 	@$(VENV)/python -m pytest -m slow $(ARGS)
+
+scaleout: dev-tools ## several hosts on one database: one killed, one cut off (needs root)
+	@$(VENV)/python -m pytest -m slow tests/scaleout $(ARGS)
 
 chaos: dev-tools ## SEEDS=100 of random faults and kills during backups; SEED=7 one again
 	@$(VENV)/python -m tests.chaos --seeds $(or $(SEEDS),100) --files $(or $(FILES),5000) \

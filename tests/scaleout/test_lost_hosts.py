@@ -12,6 +12,7 @@ import pytest
 from tests.servers.emulator import ROOT
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.needs("netns"),
     pytest.mark.needs("postgresql"),
     pytest.mark.needs("redis"),
