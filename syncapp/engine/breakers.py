@@ -250,6 +250,19 @@ def free_waiting(key: str) -> None:
         )
 
 
+def free_stranded(source: Source) -> int:
+    """Free what a lane set to wait just after another one had found the destination well again.
+
+    Only while none of the source's destinations is down, and no lane is at work; how many.
+    """
+    if any(key.startswith("destination:") for key in open_rows(source)):
+        return 0
+    waits = Version.objects.filter(
+        source=source, state=Version.State.PENDING, error_code=DESTINATION_DOWN, lease_owner=""
+    )
+    return waits.update(due_at=timezone.now(), error_code="", error_message="")
+
+
 def open_rows(source: Source) -> dict[str, Breaker]:
     """The breakers of a source that are not closed, by key."""
     ids = source.destinations.filter(enabled=True).values_list("pk", flat=True)

@@ -122,7 +122,7 @@ def _wanted(run: Run, open_lanes: int) -> int:
     )
     waiting = due.values("pk")[: share * settings.FILES_IN_FLIGHT].count()
     if not waiting and not open_lanes:
-        return int(breakers.try_is_due(run.source))
+        return int(breakers.try_is_due(run.source) or breakers.free_stranded(run.source) > 0)
     more = -(-waiting // settings.FILES_IN_FLIGHT)
     return min(open_lanes + more, max(share, open_lanes))
 

@@ -7,6 +7,7 @@ to, and goes away and comes back with its data.
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,8 +97,15 @@ class SinkStore:
         self.url: str = json.loads(ready.read_text())["url"]
 
     def start(self) -> None:
-        """Be reachable again."""
+        """Be reachable again, which is so when it answers."""
         self._process.send_signal(signal.SIGUSR2)
+        deadline = time.monotonic() + 30
+        while True:
+            with suppress(OSError, http.client.HTTPException):
+                self.fired()
+                return
+            assert time.monotonic() < deadline, "the sink does not come back"
+            time.sleep(0.02)
 
     def stop(self) -> None:
         """Be unreachable: connections cut, nobody listens."""

@@ -11,7 +11,7 @@ from accounts.models import GoogleAccount, User
 from syncapp.engine import breakers
 from syncapp.engine.breakers import Breakers, End, destination_key, pause_s
 from syncapp.errors import BackupError, ConfigurationError, IntegrityError, Unavailable
-from syncapp.models import Breaker, Destination, Event, Run, Source
+from syncapp.models import Breaker, Destination, Event, File, Run, Source, Version
 
 pytestmark = pytest.mark.django_db
 DOWN = Unavailable("The bucket does not answer.")
@@ -180,3 +180,21 @@ def test_pauses_double_up_to_10_minutes(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(breakers, "FIRST_PAUSE_S", 15.0)
     assert [pause_s(n) for n in range(1, 9)] == [15, 30, 60, 120, 240, 480, 600, 600]
     assert pause_s(2000) == 600
+
+
+def test_a_file_set_to_wait_after_the_destination_was_found_well_does_not_wait_for_an_hour(
+    run: Run, lane: Breakers, key: str
+) -> None:
+    lane.count(key, ended(DOWN, DOWN, DOWN, DOWN, DOWN))
+    later = timezone.now() + timedelta(hours=1)
+    file = File.objects.create(source=run.source, remote_id="1", name="a")
+    version = Version.objects.create(
+        source=run.source, file=file, due_at=later, error_code="destination_down"
+    )
+    assert breakers.free_stranded(run.source) == 0  # it is down indeed
+    Breaker.objects.filter(key=key).update(state="closed")
+
+    assert breakers.free_stranded(run.source) == 1
+    version.refresh_from_db()
+    assert version.due_at <= timezone.now()
+    assert version.error_code == ""
