@@ -9,6 +9,7 @@ import hashlib
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from emulator.control import Control
 from tests.chaos.servers import Store
 
 PREFIX = "chaos/"
+READERS = 16
 COPIES = """
 SELECT f.remote_id, v.current, v.sha256, c.state, c.object_key, d.name
 FROM syncapp_copy c JOIN syncapp_version v ON v.id = c.version_id
@@ -66,14 +68,14 @@ def judge(
             if number := cursor.fetchone()[0]:
                 verdict.say(f"stuck: {what}", str(number))
     claimed: dict[tuple[str, str], str] = {}
-    for remote_id, current, sha256, state, key, place in rows:
-        if state not in ("stored", "verified"):
-            continue
+    there = [row for row in rows if row[3] in ("stored", "verified")]
+    with ThreadPoolExecutor(READERS) as pool:  # a store may answer late on purpose
+        digests = pool.map(lambda row: _digest(stores[row[5]], row[4]), there)
+    for (remote_id, current, sha256, _, key, place), found in zip(there, digests, strict=True):
         verdict.copies += 1
-        body = stores[place].read(PREFIX + key)
-        if body is None:
+        if found is None:
             verdict.say("claimed and not there", f"{place}: {key}")
-        elif hashlib.sha256(body).hexdigest() != sha256:
+        elif found != sha256:
             verdict.say("claimed and different", f"{place}: {key}")
         if sha256 not in ever[remote_id]:
             verdict.say("a version that the file never was", f"{remote_id} {sha256}")
@@ -83,6 +85,12 @@ def judge(
     if left := [path.name for path in spool.rglob("*.part")]:
         verdict.say("stuck: temporary files", left[0])
     return verdict
+
+
+def _digest(store: Store, key: str) -> str | None:
+    """SHA-256 of an object's bytes; None if there is none."""
+    body = store.read(PREFIX + key)
+    return None if body is None else hashlib.sha256(body).hexdigest()
 
 
 def _hold_against_truth(

@@ -21,7 +21,7 @@ from tests.scaleout.scene import ended, running_scene, until
 if TYPE_CHECKING:
     from syncapp.models import Run, Source
 
-FILES = 900
+FILES = 3000  # one host alone has work left while two are away
 DELAY_MS = 60
 LEASE_S = 4
 AWAY_S = 3 * LEASE_S  # long enough for others to have taken all over
