@@ -80,7 +80,8 @@ class Supervisor:
     def _stop(self) -> int:
         for keeper in self.keepers:
             keeper.ask()
-        statuses = [keeper.wait(self.grace_s) for keeper in self.keepers]
+        ends = time.monotonic() + self.grace_s  # one grace for all, not one after the other
+        statuses = [keeper.wait(max(ends - time.monotonic(), 0.0)) for keeper in self.keepers]
         try:
             Worker.objects.filter(host=self.host, pid=os.getpid()).delete()
         except DatabaseError:

@@ -107,7 +107,7 @@ def kill_during_backup(
     """Spread the kills over the run: each waits until some more files are stored."""
     chance = random.Random(files + kills)
     run, _ = runs.request_backup(setting.source)
-    setting.control.add_fault("alt=media|/files/[^/]+$", delay_s=0.02)
+    setting.control.add_fault("alt=media|/files/[^/]+$", delay_s=0.2)
     with running_workers(folder, LEASE_SECONDS="3", FILES_IN_FLIGHT="8") as workers:
         done = 0
         while done < kills:
