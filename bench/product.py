@@ -27,6 +27,7 @@ from emulator.control import Control
 from emulator.tokens import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 
 if TYPE_CHECKING:
+    from accounts.models import GoogleAccount, User
     from syncapp.models import Run, Source
 
 WORKERS = 2
@@ -75,14 +76,27 @@ def link(stand: Stand) -> Source:
 
 def link_source(control: Control) -> Source:
     """An owner, the linked account and a source without destinations."""
-    from django.utils import timezone
-
-    from accounts.models import GoogleAccount, User
+    from accounts.models import User
     from syncapp.models import Source
 
-    token, account = control.token(), control.accounts()[0]
     owner = User.objects.create_superuser("owner", "owner@example.org", "a long passphrase")
-    linked = GoogleAccount.objects.create(
+    return Source.objects.create(
+        owner=owner,
+        account=link_account(owner, control),
+        name="Drive",
+        slug="drive",
+        mode="manual",
+    )
+
+
+def link_account(owner: User, control: Control) -> GoogleAccount:
+    """The stand-in's first account as linking leaves it, without the browser."""
+    from django.utils import timezone
+
+    from accounts.models import GoogleAccount
+
+    token, account = control.token(), control.accounts()[0]
+    return GoogleAccount.objects.create(
         user=owner,
         uid=account["sub"],
         email=account["email"],
@@ -90,9 +104,6 @@ def link_source(control: Control) -> Source:
         access_token=token["access_token"],
         refresh_token=token["refresh_token"],
         expires_at=timezone.now() + timedelta(hours=1),
-    )
-    return Source.objects.create(
-        owner=owner, account=linked, name="Drive", slug="drive", mode="manual"
     )
 
 

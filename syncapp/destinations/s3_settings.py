@@ -14,7 +14,6 @@ from syncapp.types import Option
 
 _SSE = (("", "As the bucket does"), ("none", "None"), ("AES256", "AES-256"), ("aws:kms", "KMS"))
 _CLASSES = sorted({name for found in PROVIDERS.values() for name in found.storage_classes})
-_YES = ("1", "true", "yes", "on")
 
 OPTIONS = (
     Option(

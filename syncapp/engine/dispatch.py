@@ -25,7 +25,7 @@ from syncapp.engine import breakers, drain, moving, queues, record, runs, scanni
 from syncapp.engine import lane as lanes
 from syncapp.engine.beat import Beat, LaneLost
 from syncapp.errors import BackupError, ReconnectRequired, TransientError
-from syncapp.models import Lane, Run, Version, Worker
+from syncapp.models import Lane, Run, Version
 
 log = logging.getLogger(__name__)
 TASK = "syncapp.tasks.work"
@@ -103,8 +103,7 @@ def _begin(run: Run) -> None:
 
 def _hosts() -> int:
     """How many hosts are at work, this one included."""
-    since = timezone.now() - timedelta(seconds=runs.WORKER_SILENT_S)
-    return max(Worker.objects.filter(heartbeat_at__gte=since).values("host").distinct().count(), 1)
+    return max(runs.live_workers().values("host").distinct().count(), 1)
 
 
 def _wanted(run: Run, open_lanes: int) -> int:

@@ -61,10 +61,15 @@ def _request(source: Source, run: Run) -> tuple[Run, bool]:
     return run, True
 
 
-def worker_alive() -> bool:
-    """Whether some host's supervisor has shown itself lately."""
+def live_workers() -> QuerySet[Worker]:
+    """Supervisors that have shown themselves lately."""
     since = timezone.now() - timedelta(seconds=WORKER_SILENT_S)
-    return Worker.objects.filter(heartbeat_at__gte=since).exists()
+    return Worker.objects.filter(heartbeat_at__gte=since)
+
+
+def worker_alive() -> bool:
+    """Whether some host is at work."""
+    return live_workers().exists()
 
 
 def pause(source: Source) -> bool:

@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.models import GoogleAccount, User
+from accounts.models import User
+from bench.product import link_account
 from emulator.control import Control
 from emulator.tokens import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from syncapp.engine import dispatch, runs
@@ -117,18 +118,8 @@ def make_setting(google: RunningEmulator, s3: Info, folder: Path, settings: Any)
     settings.GOOGLE_TOKEN_URL = f"{google.url}/token"
     settings.GOOGLE_DRIVE_URL = f"{google.url}/drive/v3/"
     settings.GOOGLE_FORMS_URL = f"{google.url}/"
-    token = google.control.token()
-    account = google.control.accounts()[0]
     owner = User.objects.create_user("owner", "owner@example.org", "a long passphrase")
-    linked = GoogleAccount.objects.create(
-        user=owner,
-        uid=account["sub"],
-        email=account["email"],
-        scopes=token["scope"].split(),
-        access_token=token["access_token"],
-        refresh_token=token["refresh_token"],
-        expires_at=timezone.now() + timedelta(hours=1),
-    )
+    linked = link_account(owner, google.control)
     source = Source.objects.create(
         mode="manual", owner=owner, account=linked, name="Drive", slug="drive", kind="google_drive"
     )

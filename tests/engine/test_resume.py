@@ -82,6 +82,20 @@ def in_a_thread(lane: Lane) -> threading.Thread:
     return thread
 
 
+def pause_midway(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, parts: int
+) -> tuple[Run, Sends]:
+    """A run that was paused with some parts sent; its lane has ended."""
+    run, lane = begin(setting)
+    sends = Sends(monkeypatch)
+    sends.before = lambda _: threading.Event().wait(0.2) and None
+    worker = in_a_thread(lane)
+    wait_until(lambda: UploadedPart.objects.count() >= parts, 60, "parts")
+    runs.pause(setting.source)
+    worker.join(30)
+    return run, sends
+
+
 def parts_of(upload_id: int) -> int:
     return UploadedPart.objects.filter(upload_id=upload_id).count()
 
@@ -147,13 +161,7 @@ def test_a_pause_stops_a_big_upload_within_two_seconds_and_keeps_its_parts(
 def test_a_part_that_the_store_has_lost_is_sent_again(
     one_big: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run, lane = begin(one_big)
-    sends = Sends(monkeypatch)
-    sends.before = lambda _: threading.Event().wait(0.2) and None
-    worker = in_a_thread(lane)
-    wait_until(lambda: UploadedPart.objects.count() >= 8, 60, "parts")
-    runs.pause(one_big.source)
-    worker.join(30)
+    run, sends = pause_midway(one_big, monkeypatch, 8)
     local = PartialUpload.objects.get(copy__destination=one_big.folder)
     path = next(Path(one_big.folder.options["path"]).rglob(local.upload_id))
     with path.open("r+b") as file:
@@ -175,13 +183,7 @@ def test_a_part_that_the_store_has_lost_is_sent_again(
 def test_an_unfinished_upload_is_kept_for_a_week_while_its_file_is_as_it_was(
     one_big: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, lane = begin(one_big)
-    sends = Sends(monkeypatch)
-    sends.before = lambda _: threading.Event().wait(0.2) and None
-    worker = in_a_thread(lane)
-    wait_until(lambda: UploadedPart.objects.count() >= 4, 60, "parts")
-    runs.pause(one_big.source)
-    worker.join(30)
+    pause_midway(one_big, monkeypatch, 4)
     begun = PartialUpload.objects.get(copy__destination=one_big.bucket)
     assert uploads.worth_keeping(one_big.bucket) == {begun.upload_id}
     store = destination_for(one_big.bucket)
