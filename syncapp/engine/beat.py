@@ -21,6 +21,7 @@ from django.db import connection
 from django.utils import timezone
 
 from syncapp.engine import drain, lease
+from syncapp.engine.kinds import ACTIVE
 from syncapp.engine.sets import chunks
 from syncapp.errors import TransientError
 from syncapp.models import Lane, Run
@@ -137,9 +138,7 @@ class Beat:
             return
         self._renew()
         self._give()
-        run_on = Run.objects.filter(
-            pk=self._run_id, ended_at__isnull=True, source__paused=False
-        ).exists()
+        run_on = Run.objects.filter(ACTIVE, pk=self._run_id).exists()
         if not run_on or drain.asked():
             self.halt.set()
         self._wanted = run_on and not self._others_wait()

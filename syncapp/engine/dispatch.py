@@ -24,6 +24,7 @@ from syncapp import pacing
 from syncapp.engine import breakers, drain, moving, queues, record, runs, scanning, verify
 from syncapp.engine import lane as lanes
 from syncapp.engine.beat import Beat, LaneLost
+from syncapp.engine.kinds import ACTIVE, FIRST_STAGE
 from syncapp.errors import BackupError, ReconnectRequired, TransientError
 from syncapp.models import Lane, Run, Version
 
@@ -45,9 +46,7 @@ def silent_since() -> datetime:
 
 def run_waits() -> bool:
     """Whether somebody has just asked for a run; one cheap query."""
-    return Run.objects.filter(
-        stage=Run.Stage.QUEUED, ended_at__isnull=True, source__paused=False
-    ).exists()
+    return Run.objects.filter(ACTIVE, stage=Run.Stage.QUEUED).exists()
 
 
 def tick() -> int:
@@ -58,7 +57,7 @@ def tick() -> int:
     Lane.objects.filter(ended_at__isnull=True).exclude(heartbeat_at__range=alive).update(
         ended_at=now
     )
-    active = Run.objects.filter(ended_at__isnull=True, source__paused=False)
+    active = Run.objects.filter(ACTIVE)
     return sum(top_up(run_id) for run_id in list(active.values_list("pk", flat=True)))
 
 
@@ -82,7 +81,7 @@ def top_up(run_id: int) -> int:
 
 def _locked(run_id: int) -> Run | None:
     """The run, held against other hosts until the transaction's end; None if another has it."""
-    active = Run.objects.filter(pk=run_id, ended_at__isnull=True, source__paused=False)
+    active = Run.objects.filter(ACTIVE, pk=run_id)
     if connection.features.has_select_for_update_skip_locked:
         active = active.select_for_update(skip_locked=True, of=("self",))
     return active.select_related("source").first()
@@ -95,7 +94,7 @@ def _is_resting(run: Run) -> bool:
 
 
 def _begin(run: Run) -> None:
-    first = Run.Stage.VERIFY if run.kind == Run.Kind.VERIFY else Run.Stage.SCAN
+    first = FIRST_STAGE[Run.Kind(run.kind)]
     Run.objects.filter(pk=run.pk, started_at__isnull=True).update(started_at=timezone.now())
     runs.move_on(run, Run.Stage.QUEUED, first)
     run.refresh_from_db()
@@ -112,9 +111,7 @@ def _wanted(run: Run, open_lanes: int) -> int:
         return int(_may_scan(run))
     if run.stage != Run.Stage.TRANSFER:
         return 1
-    transferring = Run.objects.filter(
-        ended_at__isnull=True, source__paused=False, stage=Run.Stage.TRANSFER
-    ).count()
+    transferring = Run.objects.filter(ACTIVE, stage=Run.Stage.TRANSFER).count()
     share = max(settings.WORKERS * _hosts() // max(transferring, 1), 1)
     due = Version.objects.filter(
         source_id=run.source_id, state=Version.State.PENDING, due_at__lte=timezone.now()

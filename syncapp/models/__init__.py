@@ -1,25 +1,35 @@
 """The state: setup (what is wanted), catalog (what is stored where), history (what happened),
-limits (what all workers share)."""
+limits (what all workers share), policy (what is kept, and regular upkeep), restore, proof."""
 
-from syncapp.models.catalog import Copy, File, PartialUpload, UploadedPart, Version
+from syncapp.models.catalog import Copy, File, PartialUpload, Place, UploadedPart, Version
 from syncapp.models.history import Attempt, Event, Lane, Run, ScanProgress, Worker
 from syncapp.models.limits import Breaker, Channel, Pace
+from syncapp.models.policy import Policy, Upkeep
+from syncapp.models.proof import Canary, Finding
+from syncapp.models.restore import Restore, RestoreItem
 from syncapp.models.setup import Destination, Source
 
 __all__ = [
     "Attempt",
     "Breaker",
+    "Canary",
     "Channel",
     "Copy",
     "Destination",
     "Event",
     "File",
+    "Finding",
     "Lane",
     "Pace",
     "PartialUpload",
+    "Place",
+    "Policy",
+    "Restore",
+    "RestoreItem",
     "Run",
     "ScanProgress",
     "Source",
+    "Upkeep",
     "UploadedPart",
     "Version",
     "Worker",

@@ -44,6 +44,8 @@ class File(models.Model):
     remote_created_at = models.DateTimeField(null=True)
     remote_modified_at = models.DateTimeField(null=True)
     first_seen_at = models.DateTimeField(default=timezone.now)
+    # Since when it has been seen at this place under this name; earlier ones are its Places.
+    placed_at = models.DateTimeField(default=timezone.now)
     trashed_at = models.DateTimeField(null=True)
     vanished_at = models.DateTimeField(null=True)
 
@@ -74,6 +76,28 @@ class File(models.Model):
             ),
             models.Index(fields=["source", "id"], condition=Q(move_due=True), name="file_to_move"),
         ]
+
+    def __str__(self) -> str:
+        return visible(self.name)
+
+
+class Place(models.Model):
+    """Where a file was and what it was called, from one moment until another; over since then.
+
+    Written when a file is renamed, moved, or gone: its present place is in the File itself.
+    """
+
+    source = models.ForeignKey(
+        Source, on_delete=models.CASCADE, related_name="places", db_index=False
+    )
+    file = models.ForeignKey(File, on_delete=models.CASCADE, related_name="places")
+    parent_id = models.CharField("parent's remote id", max_length=255, blank=True)
+    name = models.TextField()
+    from_at = models.DateTimeField()
+    until_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["source", "parent_id", "until_at"], name="place_by_parent")]
 
     def __str__(self) -> str:
         return visible(self.name)
@@ -115,7 +139,10 @@ class Version(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
+    modified_by = models.CharField("who changed it", max_length=320, blank=True)
     first_seen_at = models.DateTimeField(default=timezone.now)
+    # When another content took its place; None while it is current (or was, when the file went).
+    replaced_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -145,7 +172,8 @@ class Copy(models.Model):
     """A version in a destination. The key is written down before the bytes are sent.
 
     STORED: the destination confirmed the checksum. VERIFIED: it was read back and compared.
-    DAMAGED: read back and found missing or different; the next run makes it anew.
+    DAMAGED: read back and found missing or different; the next run makes it anew. RELEASED:
+    retention or a person has let it go; its object is being removed, and then the row.
     """
 
     class State(models.TextChoices):
@@ -154,6 +182,7 @@ class Copy(models.Model):
         VERIFIED = "verified", "Verified"
         FAILED = "failed", "Failed"
         DAMAGED = "damaged", "Damaged"
+        RELEASED = "released", "Being removed"
 
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="copies")
     destination = models.ForeignKey(Destination, on_delete=models.PROTECT, related_name="copies")
@@ -161,10 +190,13 @@ class Copy(models.Model):
     object_key = models.TextField(blank=True)
     # Where it lay before a move, until that object is removed; nobody else may take that key.
     old_key = models.TextField(blank=True)
+    old_store_version = models.CharField(max_length=255, blank=True)  # of what lies under old_key
     store_version = models.CharField("store's version id", max_length=255, blank=True)
     etag = models.CharField(max_length=128, blank=True)
     stored_at = models.DateTimeField(null=True)
     verified_at = models.DateTimeField(null=True)
+    checked_at = models.DateTimeField(null=True)  # last seen as it should be in a listing
+    locked_until = models.DateTimeField(null=True)  # the store refused to remove it before
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)
 
@@ -190,6 +222,11 @@ class Copy(models.Model):
             ),
             models.Index(
                 fields=["destination", "version"], condition=Q(state="failed"), name="copy_failed"
+            ),
+            models.Index(
+                fields=["destination", "version"],
+                condition=Q(state="released"),
+                name="copy_released",
             ),
             # SQLite takes no NULLS FIRST in an index; there, NULL comes first anyway.
             models.Index(

@@ -13,11 +13,15 @@ from syncapp.visible import visible
 
 
 class Run(models.Model):
-    """One execution of a backup (or of a verification) of one source."""
+    """One execution of a backup, or of another kind of work, on one source."""
 
     class Kind(models.TextChoices):
         BACKUP = "backup", "Backup"
         VERIFY = "verify", "Verification"
+        RESTORE = "restore", "Restore"
+        DRILL = "drill", "Restore drill"
+        PRUNE = "prune", "Pruning"
+        ERASE = "erase", "Erasure"
 
     class Stage(models.TextChoices):
         QUEUED = "queued", "Queued"
@@ -26,6 +30,9 @@ class Run(models.Model):
         MOVE = "move", "Moving"
         TRANSFER = "transfer", "Transferring"
         VERIFY = "verify", "Verifying"
+        RESTORE = "restore", "Restoring"
+        PRUNE = "prune", "Pruning"
+        ERASE = "erase", "Erasing"
         DONE = "done", "Done"
 
     class Outcome(models.TextChoices):
@@ -62,6 +69,7 @@ class Run(models.Model):
     started_at = models.DateTimeField(null=True)
     transfer_started_at = models.DateTimeField(null=True)
     ended_at = models.DateTimeField(null=True)
+    paused = models.BooleanField(default=False)  # by a person; a source's pause holds its backups
     retry_at = models.DateTimeField(null=True)  # no lane before this: one that failed waits
     faults = models.PositiveSmallIntegerField(default=0)  # lanes that failed in a row
     # Scan
@@ -78,6 +86,7 @@ class Run(models.Model):
     files_done = models.PositiveBigIntegerField(default=0)
     files_refused = models.PositiveBigIntegerField(default=0)
     files_failed = models.PositiveBigIntegerField(default=0)
+    files_skipped = models.PositiveBigIntegerField(default=0)  # of a restore: there already
     files_deferred = models.PositiveBigIntegerField(default=0)  # for a later run, by Google's wish
     bytes_done = models.PositiveBigIntegerField(default=0)
     bytes_read = models.PositiveBigIntegerField(default=0)  # from Google, retries included
@@ -85,7 +94,9 @@ class Run(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["source", "kind"], condition=Q(ended_at__isnull=True), name="run_one_active"
+                fields=["source", "kind"],
+                condition=Q(ended_at__isnull=True) & ~Q(kind="restore"),
+                name="run_one_active",
             )
         ]
         indexes = [models.Index(fields=["source", "-id"], name="run_latest")]

@@ -89,6 +89,10 @@ class Source(models.Model):
     planned_for = models.JSONField(default=list, blank=True, editable=False)
     blocked_code = models.CharField(max_length=64, blank=True, editable=False)
     blocked_reason = models.TextField(blank=True, editable=False)
+    # How many files a person has allowed the next run to trash or replace, beyond its guards.
+    approved_changes = models.PositiveIntegerField(default=0, editable=False)
+    # When a drill last restored what it asked for, every byte: "last proven restorable on".
+    proven_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -1,0 +1,13 @@
+"""What kinds of run there are: where each begins, and what holds it up."""
+
+from __future__ import annotations
+
+from django.db.models import Q
+
+from syncapp.models import Run
+
+FIRST_STAGE = {Run.Kind.BACKUP: Run.Stage.SCAN, Run.Kind.VERIFY: Run.Stage.VERIFY}
+# What a person asked for in so many words goes on while the source is paused.
+_OF_ITS_OWN = [Run.Kind.RESTORE, Run.Kind.ERASE]
+UNPAUSED = Q(paused=False) & (Q(source__paused=False) | Q(kind__in=_OF_ITS_OWN))
+ACTIVE = Q(ended_at__isnull=True) & UNPAUSED

@@ -1,0 +1,87 @@
+"""What is asked back, and how far it has come."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+
+from syncapp.models.catalog import File, Version
+from syncapp.models.history import Run
+from syncapp.models.setup import Destination
+from syncapp.visible import visible
+
+
+class Restore(models.Model):
+    """The wish behind a run of kind RESTORE or DRILL.
+
+    `files` are ids of files and folders ([] is everything); `at` the moment whose state is wanted,
+    None for the latest. `options` depend on the target: a folder's path, a destination's id and
+    prefix, the folder's name in Drive.
+    """
+
+    class Target(models.TextChoices):
+        FOLDER = "folder", "Folder on this server"
+        DESTINATION = "destination", "Another destination"
+        DRIVE = "drive", "Google Drive"
+        SCRATCH = "scratch", "Scratch folder of a drill"
+
+    class Prefer(models.TextChoices):
+        FASTEST = "fastest", "The fastest healthy destination"
+        CHEAPEST = "cheapest", "The cheapest destination"
+        NAMED = "named", "One destination only"
+
+    class Collision(models.TextChoices):
+        SKIP = "skip", "Keep what is there"
+        RENAME = "rename", "Keep both: restore under another name"
+        OVERWRITE = "overwrite", "Replace what is there"
+
+    run = models.OneToOneField(Run, on_delete=models.CASCADE, related_name="restore")
+    files = models.JSONField(default=list)
+    at = models.DateTimeField(null=True)
+    target = models.CharField(max_length=12, choices=Target.choices)
+    options = models.JSONField(default=dict)
+    prefer = models.CharField(max_length=8, choices=Prefer.choices, default=Prefer.FASTEST)
+    origin = models.ForeignKey(
+        Destination, null=True, on_delete=models.SET_NULL, related_name="+"
+    )  # for `prefer` NAMED
+    collision = models.CharField(max_length=12, choices=Collision.choices, default=Collision.SKIP)
+    convert = models.BooleanField(default=False)  # Office files back to Google's own formats
+    permissions = models.BooleanField(default=False)  # share as it was shared
+    planned_at = models.DateTimeField(null=True)  # when all items were written down
+
+    def __str__(self) -> str:
+        return f"restore of run {self.run_id}"
+
+
+class RestoreItem(models.Model):
+    """One file (or empty folder: no version) of a restore, and what became of it."""
+
+    class State(models.TextChoices):
+        PENDING = "pending", "Waiting"
+        THAWING = "thawing", "Being retrieved from cold storage"
+        DONE = "done", "Restored"
+        SKIPPED = "skipped", "There already"
+        FAILED = "failed", "Failed"
+
+    restore = models.ForeignKey(Restore, on_delete=models.CASCADE, related_name="items")
+    file = models.ForeignKey(File, null=True, on_delete=models.CASCADE, related_name="+")
+    version = models.ForeignKey(Version, null=True, on_delete=models.CASCADE, related_name="+")
+    path = models.TextField()  # below the target, names as in Google, `/` between folders
+    size = models.BigIntegerField(default=0)
+    state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
+    due_at = models.DateTimeField(default=timezone.now)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    origin = models.ForeignKey(
+        Destination, null=True, on_delete=models.SET_NULL, related_name="+"
+    )  # where its bytes came from
+    placed = models.TextField(blank=True)  # where it was put: path, key or id
+    error_code = models.CharField(max_length=64, blank=True)
+    error_message = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["restore", "state", "due_at", "id"], name="restore_item_due")
+        ]
+
+    def __str__(self) -> str:
+        return visible(self.path)
