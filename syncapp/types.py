@@ -167,7 +167,11 @@ class ObjectMeta:
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:
-    """An object as its destination reports it. `md5` only where the store vouches for it."""
+    """An object as its destination reports it. `md5` only where the store vouches for it.
+
+    `storage_class` as the store names it, "" if it has none; `frozen`: must be thawed before it
+    can be read (a listing tells that by the class alone).
+    """
 
     key: str
     size: int
@@ -177,6 +181,8 @@ class ObjectInfo:
     version_id: str = ""
     modified_at: datetime | None = None
     metadata: dict[str, str] = field(default_factory=dict)
+    storage_class: str = ""
+    frozen: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,8 +112,20 @@ class Destination(ABC):
         """What is stored under the key, None if nothing."""
 
     @abstractmethod
-    def read(self, key: str, *, version_id: str = "") -> AbstractContextManager[Iterator[bytes]]:
-        """The object's bytes, in chunks of at most 1 MiB. NotFound if there is none."""
+    def read(
+        self, key: str, *, version_id: str = "", start: int = 0, end: int | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        """The object's bytes from `start` up to, not with, `end`; in chunks of at most 1 MiB.
+
+        What lies behind the object's end is left out without an error: who asks for one byte more
+        than he expects sees an object that is too long. NotFound if there is none;
+        PermanentError "archived" if it must be thawed first.
+        """
+
+    @abstractmethod
+    def thaw(self, key: str, *, version_id: str = "", days: int = 3) -> None:
+        """Ask for an archived object to be readable for some days, which takes minutes to days
+        and costs; `head` tells when it is. No error if that was asked already, or need not be."""
 
     @abstractmethod
     def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:

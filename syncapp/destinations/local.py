@@ -25,6 +25,7 @@ from syncapp.destinations.base import Destination
 from syncapp.destinations.local_files import (
     CHUNK_BYTES,
     Names,
+    chunks_of,
     components,
     file_sha256,
     folder,
@@ -41,7 +42,6 @@ from syncapp.errors import (
     IntegrityError,
     NotFound,
     PermanentError,
-    Unavailable,
 )
 from syncapp.types import (
     CheckResult,
@@ -150,9 +150,14 @@ class LocalDestination(Destination):
             return None
 
     @contextmanager
-    def read(self, key: str, *, version_id: str = "") -> Iterator[Iterator[bytes]]:
+    def read(
+        self, key: str, *, version_id: str = "", start: int = 0, end: int | None = None
+    ) -> Iterator[Iterator[bytes]]:
         with self._file(key, version_id) as fd:
-            yield _chunks(fd, self.root, key)
+            yield chunks_of(fd, self.root, key, start, end)
+
+    def thaw(self, key: str, *, version_id: str = "", days: int = 3) -> None:
+        """Nothing here is ever archived."""
 
     def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         top, _, start = prefix.rpartition("/")
@@ -381,14 +386,3 @@ def _is_unicode(name: str) -> bool:
 def _info(key: str, about: os.stat_result, attributes: dict[str, str]) -> ObjectInfo:
     # The hashes among the attributes are what was once sent: the disk vouches for none of them.
     return ObjectInfo(key, about.st_size, modified_at=mtime(about), metadata=attributes)
-
-
-def _chunks(fd: int, root: str, key: str) -> Iterator[bytes]:
-    left = os.fstat(fd).st_size
-    while left:
-        with translated(root, key):
-            chunk = os.read(fd, min(left, CHUNK_BYTES))
-        if not chunk:
-            raise Unavailable(f"“{key}” in {root} ended {left} bytes early.")
-        left -= len(chunk)
-        yield chunk

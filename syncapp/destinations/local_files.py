@@ -137,6 +137,19 @@ def write_part(fd: int, offset: int, part: Part, root: str) -> None:
         )
 
 
+def chunks_of(fd: int, root: str, key: str, start: int, end: int | None) -> Iterator[bytes]:
+    """The bytes of an open file from `start` to `end`, as far as it reaches."""
+    size = os.fstat(fd).st_size
+    stop = size if end is None else min(end, size)
+    while start < stop:
+        with translated(root, key):
+            chunk = os.pread(fd, min(stop - start, CHUNK_BYTES), start)
+        if not chunk:
+            raise Unavailable(f"“{key}” in {root} ended {stop - start} bytes early.")
+        start += len(chunk)
+        yield chunk
+
+
 def file_sha256(fd: int, offset: int, size: int) -> bytes:
     """The SHA-256 of a stretch of an open file, read in bounded chunks."""
     digest = hashlib.sha256()

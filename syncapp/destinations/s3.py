@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -23,11 +23,13 @@ from syncapp.destinations.s3_objects import (
     base64_of,
     etag_of,
     info_of,
+    is_frozen,
     metadata_of,
     plain_md5,
     plain_sha256,
     version_of,
 )
+from syncapp.destinations.s3_read import read_object, thaw_object
 from syncapp.destinations.s3_settings import OPTIONS, S3Settings
 from syncapp.destinations.s3_upload import S3Upload
 from syncapp.destinations.s3_wire import S3Wire
@@ -36,18 +38,15 @@ from syncapp.errors import (
     IntegrityError,
     NotFound,
     PermanentError,
-    Unavailable,
 )
 from syncapp.types import CheckResult, Limits, ObjectInfo, ObjectMeta, Part, SentPart
 
 if TYPE_CHECKING:
-    from botocore.response import StreamingBody
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_s3.type_defs import CopySourceTypeDef
 
     from syncapp.destinations.s3_client import S3Boto
 
-CHUNK_BYTES = 1024**2
 _EXPRESS = "--x-s3"  # such buckets have sessions of their own, which boto3 knows
 MAX_COPY_BYTES = 5 * 1024**3  # CopyObject takes no more
 
@@ -168,16 +167,13 @@ class S3Destination(Destination):
         except NotFound:
             return None
 
-    @contextmanager
-    def read(self, key: str, *, version_id: str = "") -> Iterator[Iterator[bytes]]:
-        with self.errors.translated(key):
-            answer = self.client.get_object(**self._one(key, version_id))
-        body = answer["Body"]
-        try:
-            yield self._chunks(key, body, answer["ContentLength"])
-        finally:
-            # Not read to its end, the connection is dropped rather than drained.
-            body.close()
+    def read(
+        self, key: str, *, version_id: str = "", start: int = 0, end: int | None = None
+    ) -> AbstractContextManager[Iterator[bytes]]:
+        return read_object(self, key, self.one(key, version_id), start, end)
+
+    def thaw(self, key: str, *, version_id: str = "", days: int = 3) -> None:
+        thaw_object(self, key, self.one(key, version_id), days)
 
     def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
         pages = self.client.get_paginator("list_objects_v2").paginate(
@@ -191,6 +187,8 @@ class S3Destination(Destination):
                         size=found["Size"],
                         etag=etag_of(found),
                         modified_at=found["LastModified"],
+                        storage_class=found.get("StorageClass", ""),
+                        frozen=is_frozen(found),
                     )
 
     def copy(
@@ -225,7 +223,7 @@ class S3Destination(Destination):
 
     def delete(self, key: str, *, version_id: str = "") -> None:
         with suppress(NotFound), self.errors.translated(key):
-            self.client.delete_object(**self._one(key, version_id))
+            self.client.delete_object(**self.one(key, version_id))
 
     def sweep_uploads(self, started_before: datetime, keep: Collection[str] = ()) -> int:
         pages = self.client.get_paginator("list_multipart_uploads").paginate(
@@ -271,7 +269,7 @@ class S3Destination(Destination):
 
     def head_answer(self, key: str, version_id: str = "") -> dict[str, Any]:
         """HeadObject; NotFound if there is none."""
-        request = self._one(key, version_id)
+        request = self.one(key, version_id)
         if self.with_sha256:
             request["ChecksumMode"] = "ENABLED"
         with self.errors.translated(key):
@@ -281,7 +279,8 @@ class S3Destination(Destination):
         """An answer of HeadObject as ours."""
         return info_of(key, answer, etag_is_md5=self.etag_is_md5)
 
-    def _one(self, key: str, version_id: str) -> dict[str, Any]:
+    def one(self, key: str, version_id: str) -> dict[str, Any]:
+        """What every request about one object has."""
         request: dict[str, Any] = {"Bucket": self.bucket, "Key": self.full(key)}
         if version_id:
             request["VersionId"] = version_id
@@ -289,7 +288,7 @@ class S3Destination(Destination):
 
     def _stored_as(self, key: str) -> dict[str, Any]:
         settings = self.settings
-        request: dict[str, Any] = self._one(key, "")
+        request: dict[str, Any] = self.one(key, "")
         if settings.storage_class:
             request["StorageClass"] = settings.storage_class
         if settings.sse:
@@ -297,17 +296,6 @@ class S3Destination(Destination):
         if settings.sse == "aws:kms" and settings.kms_key:
             request["SSEKMSKeyId"] = settings.kms_key
         return request
-
-    def _chunks(self, key: str, body: StreamingBody, size: int) -> Iterator[bytes]:
-        got = 0
-        with self.errors.translated(key):
-            for chunk in body.iter_chunks(CHUNK_BYTES):
-                got += len(chunk)
-                yield chunk
-        if got != size:
-            raise Unavailable(
-                f"“{key}” in the bucket “{self.bucket}” came with {got} of its {size} bytes."
-            )
 
     def _abort(self, full_key: str, upload_id: str) -> bool:
         try:

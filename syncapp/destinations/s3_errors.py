@@ -141,8 +141,11 @@ _REFUSED: dict[str, tuple[str, str]] = {
         "archived",
         "“{key}” in the bucket “{bucket}” is archived: restore it there before it is read.",
     ),
+    "InvalidRange": ("behind_the_end", "“{key}” at {host} ends before the bytes asked for."),
+    "RestoreAlreadyInProgress": ("thawing", "“{key}” at {host} is being thawed already."),
     "ObjectLocked": ("locked", "“{key}” in the bucket “{bucket}” is locked against changes."),
 }
+_REFUSED["416"] = _REFUSED["InvalidRange"]
 
 
 class S3Errors:

@@ -18,6 +18,7 @@ from syncapp.types import ObjectInfo, ObjectMeta
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLAIN_MD5 = re.compile(r"[0-9a-f]{32}")
 _HARMLESS = re.compile(r"[A-Za-z0-9_-]*")
+_ARCHIVES = frozenset(["GLACIER", "DEEP_ARCHIVE"])  # GLACIER_IR is read at once
 _OF_PARTS = re.compile(r"[0-9a-f]{32}-\d+")
 # Printable ASCII without "%": what S3 takes in a header and gives back unchanged.
 _SAFE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%")
@@ -68,7 +69,15 @@ def info_of(key: str, answer: Mapping[str, Any], *, etag_is_md5: bool) -> Object
         version_id=version_of(answer),
         modified_at=answer.get("LastModified"),
         metadata=kept,
+        storage_class=answer.get("StorageClass", ""),
+        frozen=is_frozen(answer),
     )
+
+
+def is_frozen(answer: Mapping[str, Any]) -> bool:
+    """Whether the object must be thawed before it can be read, or is being thawed."""
+    archived = answer.get("StorageClass") in _ARCHIVES or bool(answer.get("ArchiveStatus"))
+    return archived and 'ongoing-request="false"' not in str(answer.get("Restore", ""))
 
 
 def etag_of(answer: Mapping[str, Any]) -> str:

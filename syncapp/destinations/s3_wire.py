@@ -38,6 +38,7 @@ _SENT = {
     "ChecksumAlgorithm": "x-amz-sdk-checksum-algorithm",
     "ChecksumSHA256": "x-amz-checksum-sha256",
     "ChecksumMode": "x-amz-checksum-mode",
+    "Range": "range",
 }
 _LABEL = re.compile(r"(?!-)[a-z0-9-]{1,63}(?<!-)")
 _IPV4 = re.compile(r"\d{1,3}(\.\d{1,3}){3}")
@@ -49,6 +50,9 @@ _TOLD = {
     "x-amz-checksum-sha256": "ChecksumSHA256",
     "x-amz-checksum-type": "ChecksumType",
     "x-amz-storage-class": "StorageClass",
+    "x-amz-archive-status": "ArchiveStatus",
+    "x-amz-restore": "Restore",
+    "content-range": "ContentRange",
     "x-amz-server-side-encryption": "ServerSideEncryption",
     "x-amz-server-side-encryption-aws-kms-key-id": "SSEKMSKeyId",
 }
@@ -97,6 +101,11 @@ class S3Wire:
         if "last-modified" in answer.headers:
             told["LastModified"] = parsedate_to_datetime(answer.headers["last-modified"])
         return told
+
+    def get_object(self, request: JsonObject) -> tuple[JsonObject, bytes]:
+        """GetObject of something small, its body in memory. TooLong if it is more than 1 MiB."""
+        answer = self._exchange("GET", request, None, _NOTHING)
+        return _told(answer), answer.body
 
     def _send(self, request: JsonObject, part: Part) -> JsonObject:
         data = in_memory(part)

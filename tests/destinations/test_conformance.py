@@ -50,6 +50,42 @@ def test_chunks_are_at_most_one_mebibyte(store: Destination) -> None:
     assert max(sizes) <= MIB
 
 
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [(0, 10), (5, 6), (3, None), (2 * MIB, None), (7, 2 * MIB), (0, 3 * MIB + 6), (MIB, MIB)],
+)
+def test_any_stretch_of_an_object_can_be_read(
+    store: Destination, start: int, end: int | None
+) -> None:
+    data = random_bytes(3 * MIB + 5)
+    put(store, "file.bin", data)
+
+    with store.read("file.bin", start=start, end=end) as chunks:
+        assert b"".join(chunks) == data[start:end]
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 1), (0, 5 * MIB), (9, None), (9, 20), (20, None)])
+def test_behind_its_end_an_object_has_no_bytes(
+    store: Destination, start: int, end: int | None
+) -> None:
+    put(store, "empty.bin", b"")
+    put(store, "short.bin", b"123456789")
+
+    for key, data in (("empty.bin", b""), ("short.bin", b"123456789")):
+        with store.read(key, start=start, end=end) as chunks:
+            assert b"".join(chunks) == data[start:end]
+
+
+def test_what_is_not_archived_need_not_be_thawed(store: Destination) -> None:
+    put(store, "file.txt", b"hello")
+
+    about = store.head("file.txt")
+
+    assert about is not None
+    assert not about.frozen
+    assert [info.frozen for info in store.objects()] == [False]
+
+
 def test_a_reader_may_stop_early(store: Destination) -> None:
     put(store, "file.bin", random_bytes(3 * MIB))
 
