@@ -29,7 +29,7 @@ COLUMNS = [
     "source_id", "remote_id", "parent_id", "name", "mime_type", "content", "owner_email",
     "drive_id", "extension", "key_name", "key_fold", "fingerprint", "mark", "move_due", "problem",
     "problem_message", "extra", "metadata", "remote_created_at", "remote_modified_at",
-    "first_seen_at", "trashed_at", "vanished_at",
+    "first_seen_at", "placed_at", "trashed_at", "vanished_at",
 ]  # fmt: skip
 METADATA = {
     "webViewLink": "https://drive.google.com/file/d/1/view",
@@ -95,7 +95,8 @@ def _row(
     modified = WHEN + timedelta(minutes=n)
     return (
         source_id, remote_id, parent, name, mime_type, content, "synthetic@example.com", "", "",
-        name, name, f"{n:032x}", 0, False, "", "", {}, METADATA, WHEN, modified, WHEN, None, None,
+        name, name, f"{n:032x}", 0, False, "", "", {}, METADATA, WHEN, modified, WHEN,
+        WHEN, None, None,
     )  # fmt: skip
 
 

@@ -32,7 +32,7 @@ _UPDATED = [
     "key_name", "key_fold", "fingerprint", "mark", "problem", "problem_message", "extra",
     "metadata", "remote_created_at", "remote_modified_at", "trashed_at", "vanished_at",
 ]  # fmt: skip
-_COLUMNS = ["source_id", "remote_id", "move_due", "first_seen_at", *_UPDATED]
+_COLUMNS = ["source_id", "remote_id", "move_due", "first_seen_at", "placed_at", *_UPDATED]
 
 
 @dataclass
@@ -197,7 +197,7 @@ def _row(
     now = timezone.now()
     trashed_at = ((known and known.trashed_at) or now) if file.trashed else None
     return (
-        file.remote_id, False, now, file.parent_id, file.name, file.mime_type[:255],
+        file.remote_id, False, now, now, file.parent_id, file.name, file.mime_type[:255],
         file.content.value, file.owner[:320], file.drive_id, file.extension, name,
         keys.fold(name), fingerprint, mark, file.problem or (IN_TRASH if file.trashed else ""),
         file.problem_message or (_IN_TRASH_MESSAGE if file.trashed else ""),

@@ -21,7 +21,7 @@ ORPHANS = "~orphans"
 _COLUMNS = [
     "source_id", "remote_id", "parent_id", "name", "mime_type", "content", "owner_email",
     "drive_id", "extension", "key_name", "key_fold", "fingerprint", "mark", "move_due", "problem",
-    "problem_message", "extra", "metadata", "first_seen_at",
+    "problem_message", "extra", "metadata", "first_seen_at", "placed_at",
 ]  # fmt: skip
 
 
@@ -39,7 +39,7 @@ def adopt(source: Source, parents: Collection[str] | None = None) -> int:
         component = keys.encode(remote_id)
         rows.append(
             (source.pk, remote_id, above, name, "", Content.FOLDER.value, "", "", "", component,
-             keys.fold(component), "", 0, False, "", "", {}, {}, now)
+             keys.fold(component), "", 0, False, "", "", {}, {}, now, now)
         )  # fmt: skip
     upsert_many(File, _COLUMNS, rows, unique=["source_id", "remote_id"], update=["source_id"])
     return len(rows)

@@ -22,7 +22,7 @@ _COLUMNS = [
     "source_id", "file_id", "revision", "current", "declared_size", "declared_md5",
     "declared_sha256", "modified_at", "size", "md5", "sha256", "content_type",
     "checksum_disputed", "state", "due_at", "lease_owner", "leases", "attempts", "error_code",
-    "error_message", "first_seen_at",
+    "error_message", "modified_by", "first_seen_at",
 ]  # fmt: skip
 
 
@@ -101,5 +101,5 @@ def _row(source_id: int, file_pk: int, file: RemoteFile, now: datetime) -> tuple
     return (
         source_id, file_pk, file.revision, True, size, file.md5 or "", file.sha256 or "",
         file.modified_at, None, "", "", "", False, Version.State.PENDING.value, now, "", 0, 0,
-        "", "", now,
+        "", "", "", now,
     )  # fmt: skip
