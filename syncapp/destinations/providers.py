@@ -7,6 +7,7 @@ page does not say.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from syncapp.types import Limits
@@ -19,6 +20,26 @@ class Region:
     name: str
     label: str
     in_eu: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Prices:
+    """What reading costs, in `currency` a GB (10^9 bytes), before tax and free allowances.
+
+    `egress` for bytes that leave for the internet, `retrieval` on top by storage class. List
+    prices change: an estimate names them as such.
+    """
+
+    egress: float = 0.0
+    currency: str = "EUR"
+    retrieval: Mapping[str, float] = field(default_factory=dict)
+
+    def per_gb(self, storage_class: str = "") -> float:
+        """All in all, of an object in this class."""
+        return self.egress + self.retrieval.get(storage_class, 0.0)
+
+
+OWN_HARDWARE = Prices()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +64,7 @@ class Provider:
     sse: tuple[str, ...] = ()
     etag_is_md5: bool = True
     ambient_keys: bool = False
+    prices: Prices | None = None  # None: not known
     notes: str = ""
 
     def endpoint_for(self, region: str) -> str:
@@ -89,6 +111,19 @@ PROVIDERS: dict[str, Provider] = {
         ),
         sse=("AES256", "aws:kms"),
         ambient_keys=True,
+        # aws.amazon.com/s3/pricing, 2025, Europe (Ireland): the first 10 TB a month, "Standard"
+        # retrieval.
+        prices=Prices(
+            egress=0.09,
+            currency="USD",
+            retrieval={
+                "STANDARD_IA": 0.01,
+                "ONEZONE_IA": 0.01,
+                "GLACIER_IR": 0.03,
+                "GLACIER": 0.01,
+                "DEEP_ARCHIVE": 0.02,
+            },
+        ),
         notes=_GLACIER_NOTE,
     ),
     "scaleway": Provider(
@@ -103,6 +138,8 @@ PROVIDERS: dict[str, Provider] = {
         # Scaleway documents 1,000 parts where S3 has 10,000.
         limits=Limits(max_parts=1000),
         storage_classes=("STANDARD", "ONEZONE_IA"),
+        # scaleway.com/en/pricing/storage, 2025: beyond 75 GB a month; Glacier's restoration.
+        prices=Prices(egress=0.01, retrieval={"GLACIER": 0.009}),
         notes=_GLACIER_NOTE,
     ),
     "ovhcloud": Provider(
@@ -124,6 +161,8 @@ PROVIDERS: dict[str, Provider] = {
         ),
         storage_classes=("STANDARD", "STANDARD_IA", "EXPRESS_ONEZONE"),
         sse=("AES256",),
+        # ovhcloud.com/en/public-cloud/prices, 2025: outgoing public traffic of Object Storage.
+        prices=Prices(egress=0.011),
     ),
     "hetzner": Provider(
         label="Hetzner Object Storage",
@@ -133,6 +172,8 @@ PROVIDERS: dict[str, Provider] = {
             Region("nbg1", "Nuremberg"),
             Region("hel1", "Helsinki"),
         ),
+        # docs.hetzner.com/storage/object-storage/overview, 2025: beyond what is included.
+        prices=Prices(egress=0.001),
     ),
     "exoscale": Provider(
         label="Exoscale Object Storage",
@@ -147,9 +188,15 @@ PROVIDERS: dict[str, Provider] = {
             Region("ch-gva-2", "Geneva", in_eu=False),
             Region("ch-dk-2", "Zürich", in_eu=False),
         ),
+        # exoscale.com/pricing, 2025: outgoing traffic beyond what is included.
+        prices=Prices(egress=0.02),
     ),
-    "ceph": Provider(label="Ceph RADOS Gateway", path_style=True, notes="Needs an endpoint."),
-    "rclone": Provider(label="rclone serve s3", path_style=True, notes="Needs an endpoint."),
+    "ceph": Provider(
+        label="Ceph RADOS Gateway", path_style=True, prices=OWN_HARDWARE, notes="Needs an endpoint."
+    ),
+    "rclone": Provider(
+        label="rclone serve s3", path_style=True, prices=OWN_HARDWARE, notes="Needs an endpoint."
+    ),
     "other": Provider(
         label="Other S3-compatible service", path_style=True, notes="Needs an endpoint."
     ),
