@@ -18,6 +18,9 @@ from emulator import (
     drive_export,
     drive_files,
     drive_media,
+    drive_share,
+    drive_upload,
+    drive_write,
     forms,
     oauth,
 )
@@ -40,7 +43,10 @@ Scope = dict[str, Any]
 CONTROL_PREFIX = "/_control/"
 ROUTES: list[Route] = [
     *drive_media.ROUTES,
+    *drive_write.ROUTES,
     *drive_files.ROUTES,
+    *drive_upload.ROUTES,
+    *drive_share.ROUTES,
     *drive_export.ROUTES,
     *drive_changes.ROUTES,
     *drive_about.ROUTES,
@@ -81,11 +87,12 @@ class Emulator:
             self._world.counters.faults += 1
             if fault.delay_s:
                 await asyncio.sleep(fault.delay_s)
-            request.incomplete = request.incomplete or fault.incomplete_search
-            request.short_page = request.short_page or fault.short_page
+            fault.spoil_request(request)
             refusal = fault.refusal()
             if refusal is not None:
                 self._world.counters.requests["fault"] += 1
+                if fault.late:
+                    await self._answer(request)
                 return refusal
         return await self._answer(request)
 
@@ -108,11 +115,12 @@ class Emulator:
         if route.scopes is None:
             return
         kind, _, token = request.headers.get("authorization", "").partition(" ")
-        account = self._world.oauth.account_for(token) if kind.lower() == "bearer" else None
-        if account is None:
+        access = self._world.oauth.access(token) if kind.lower() == "bearer" else None
+        account = self._world.accounts.get(access.grant.sub) if access else None
+        if access is None or account is None:
             raise unauthenticated()
-        request.account = account
-        request.scopes = frozenset(self._world.oauth.scopes_for(token))
+        request.account, request.scopes = account, access.scopes
+        request.client_id = access.grant.client_id
         if request.scopes.isdisjoint(route.scopes):
             raise insufficient_scope(route.kind)
         if route.units:
@@ -156,6 +164,8 @@ class _Stream:
     async def send(self, response: Response, fault: Fault | None = None) -> None:
         """Send it all, as the fault spoils it; raises ConnectionCut where the rest is missing."""
         body = response.body
+        if fault is not None and fault.cuts_answer and not body:
+            body = b" "  # there must be something for the connection to be cut before
         await self._send(_head(response, len(body) if isinstance(body, bytes) else response.length))
         if isinstance(body, bytes) and fault is None:
             self._count(len(body))

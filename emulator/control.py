@@ -120,6 +120,14 @@ class Control:
         """Units a minute and user; 0 means no limit."""
         self._call("POST", "quota", {"units_per_minute": units_per_minute})
 
+    def set_storage(self, limit: int | None, *, account: str = "") -> None:
+        """How many bytes the account may hold; None: as many as it likes."""
+        self._call("POST", "storage", {"account": account, "limit": limit})
+
+    def expire_uploads(self) -> None:
+        """Every resumable upload under way is forgotten, as after a week."""
+        self._call("POST", "uploads/expire")
+
     # Tokens.
 
     def token(self, account: str = "", scopes: Sequence[str] = ()) -> Json:

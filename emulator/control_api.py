@@ -135,6 +135,23 @@ async def set_quota(request: Request, world: World) -> Response:
     return json_response({})
 
 
+async def set_storage(request: Request, world: World) -> Response:
+    """How many bytes an account may hold; null: no limit."""
+    said = request.json()
+    sub = _account(world, str(said.get("account", ""))).sub
+    world.storage_limits.pop(sub, None)
+    if said.get("limit") is not None:
+        world.storage_limits[sub] = int(said["limit"])
+    return json_response({})
+
+
+async def expire_uploads(request: Request, world: World) -> Response:
+    """Every upload session is forgotten."""
+    count = len(world.uploads)
+    world.uploads.clear()
+    return json_response({"count": count})
+
+
 async def stale_page_tokens(request: Request, world: World) -> Response:
     world.page_generation += 1
     return json_response({"generation": world.page_generation})
@@ -187,6 +204,8 @@ ROUTES = [
     _route("GET", "counters", counters),
     _route("DELETE", "counters", reset_counters),
     _route("POST", "quota", set_quota),
+    _route("POST", "storage", set_storage),
+    _route("POST", "uploads/expire", expire_uploads),
     _route("POST", "page-tokens/stale", stale_page_tokens),
     _route("GET", "content/(?P<file_id>[^/]+)", true_content),
     _route("GET", "manifest", manifest),

@@ -9,7 +9,7 @@ from typing import Any
 from emulator.access import READ_CONTENT, READ_METADATA, visible
 from emulator.drive_files import page_size
 from emulator.fields import parse_mask
-from emulator.formats import EXPORT_FORMATS, IMPORT_FORMATS
+from emulator.formats import EXPORT_FORMATS, IMPORT_FORMATS, IMPORT_SIZES
 from emulator.http import GoogleError, Request, Response, Route, invalid, json_response
 from emulator.items import Item
 from emulator.quota import LIST, READ
@@ -30,7 +30,7 @@ async def about(request: Request, world: World) -> Response:
         "user": user_json(request.user.user, me=True),
         "importFormats": IMPORT_FORMATS,
         "exportFormats": EXPORT_FORMATS,
-        "maxImportSizes": dict.fromkeys(EXPORT_FORMATS, "10485760"),
+        "maxImportSizes": {kind: str(size) for kind, size in IMPORT_SIZES.items()},
         "maxUploadSize": "5497558138880",
         "appInstalled": True,
         "canCreateDrives": True,
@@ -39,7 +39,8 @@ async def about(request: Request, world: World) -> Response:
     }
     if mask.wants("storageQuota"):
         used = str(await asyncio.to_thread(request.user.corpus.items.total_bytes))
-        answer["storageQuota"] = {"limit": str(QUOTA_BYTES), "usage": used, "usageInDrive": used}
+        limit = str(world.storage_limits.get(request.user.sub, QUOTA_BYTES))
+        answer["storageQuota"] = {"limit": limit, "usage": used, "usageInDrive": used}
     return json_response(mask.apply(answer))
 
 

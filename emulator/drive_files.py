@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from emulator.access import READ_METADATA, visible
+from emulator.access import READ_METADATA, reached, visible
 from emulator.fields import Mask, parse_mask
 from emulator.http import GoogleError, Request, Response, Route, invalid, json_response
 from emulator.items import Item
@@ -64,7 +64,7 @@ async def list_files(request: Request, world: World) -> Response:
     corpora = _searched(request, query)
     start = _start(request, world)
     # One more than the page tells whether there is a next one.
-    found = list(islice(_matches(corpora, query, start), size + 1))
+    found = list(islice(_matches(request, corpora, query, start), size + 1))
     mask = parse_mask(request.first("fields") or DEFAULT_LIST)
     answer: dict[str, Any] = {"kind": "drive#fileList", "incompleteSearch": request.incomplete}
     if len(found) > size:
@@ -130,11 +130,13 @@ def _searched(request: Request, query: Query) -> list[Corpus]:
     return [account.corpus]
 
 
-def _matches(corpora: list[Corpus], query: Query, start: Position) -> Iterator[tuple[int, Item]]:
+def _matches(
+    request: Request, corpora: list[Corpus], query: Query, start: Position
+) -> Iterator[tuple[int, Item]]:
     for place in range(start.corpus, len(corpora)):
         first = start.ordinal if place == start.corpus else 0
         for item in _candidates(corpora[place], query, first):
-            if query.keeps(item):
+            if query.keeps(item) and reached(request, item):
                 yield place, item
 
 

@@ -37,6 +37,9 @@ class Fault:
     cut_after: int = -1  # bytes of the body after which the connection closes
     corrupt: bool = False  # flip bytes of the body; headers and length stay
     drip_bytes_per_s: float = 0.0
+    late: bool = False  # with `status`: the request is carried out, only its answer is lost
+    taken: int = -1  # of an upload's body only so many bytes arrive, then the connection closes
+    corrupt_upload: bool = False  # flip a byte of the body as it arrives
     incomplete_search: bool = False  # files.list answers with items missing and says so
     short_page: bool = False  # files.list gives half of what was asked; legal, and no error
     rate: float = 1.0  # chance that it fires
@@ -71,6 +74,15 @@ class Fault:
         self.fired += 1
         return True
 
+    def spoil_request(self, request: Request) -> None:
+        """What becomes of the request on its way here."""
+        request.incomplete = request.incomplete or self.incomplete_search
+        request.short_page = request.short_page or self.short_page
+        if self.taken >= 0:
+            request.taken = self.taken
+        if self.corrupt_upload:
+            request.body = _flip(request.body)
+
     def refusal(self) -> Response | None:
         """The error answer, where the fault is one."""
         if not self.status:
@@ -85,11 +97,19 @@ class Fault:
 
     @property
     def spoils_body(self) -> bool:
-        return self.cut_after >= 0 or self.corrupt or self.drip_bytes_per_s > 0
+        return self.cuts_answer or self.corrupt or self.drip_bytes_per_s > 0
+
+    @property
+    def cuts_answer(self) -> bool:
+        return self.cut_after >= 0 or self.taken >= 0
+
+    @property
+    def spoils_request(self) -> bool:
+        return self.corrupt_upload or self.incomplete_search or self.short_page
 
     @property
     def only_delays(self) -> bool:
-        return not (self.status or self.spoils_body or self.incomplete_search or self.short_page)
+        return not (self.status or self.spoils_body or self.spoils_request)
 
     def as_json(self) -> dict[str, Any]:
         shown = asdict(self)
@@ -138,12 +158,12 @@ class FaultList:
 
 async def spoil(chunks: AsyncIterator[bytes], fault: Fault) -> AsyncIterator[bytes]:
     """The body as the fault leaves it; raises ConnectionCut where the connection must close."""
-    sent = 0
+    sent, cut_after = 0, max(fault.cut_after, 0)
     async for whole in chunks:
         chunk = _flip(whole) if fault.corrupt else whole
-        if fault.cut_after >= 0 and sent + len(chunk) > fault.cut_after:
-            if fault.cut_after > sent:
-                yield chunk[: fault.cut_after - sent]
+        if fault.cuts_answer and sent + len(chunk) > cut_after:
+            if cut_after > sent:
+                yield chunk[: cut_after - sent]
             raise ConnectionCut
         sent += len(chunk)
         if fault.drip_bytes_per_s > 0:

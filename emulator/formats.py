@@ -53,7 +53,21 @@ IMPORT_FORMATS: dict[str, list[str]] = {
     "application/vnd.ms-excel": [GOOGLE + "spreadsheet"],
     "text/csv": [GOOGLE + "spreadsheet"],
     PPTX: [GOOGLE + "presentation"],
+    "application/vnd.ms-powerpoint": [GOOGLE + "presentation"],
+    "application/rtf": [GOOGLE + "document"],
+    ODT: [GOOGLE + "document"],
+    ODS: [GOOGLE + "spreadsheet"],
+    ODP: [GOOGLE + "presentation"],
     SCRIPT_JSON: [GOOGLE + "script"],
+}
+
+# The most bytes that are converted, by what they become.
+IMPORT_SIZES = {
+    GOOGLE + "document": 50 * 1024**2,
+    GOOGLE + "spreadsheet": 100 * 1024**2,
+    GOOGLE + "presentation": 100 * 1024**2,
+    GOOGLE + "drawing": 2 * 1024**2,
+    GOOGLE + "script": 1024**2,
 }
 
 EXTENSIONS = {

@@ -43,9 +43,11 @@ class Request:
     base_url: str  # scheme://host[:port] by which the client reached us
     target: str = ""  # path?query as sent, for faults to match on
     account: Account | None = None
+    client_id: str = ""  # of the OAuth client that the bearer token was given to
     scopes: frozenset[str] = frozenset()
     short_page: bool = False  # a fault wants this list to have a short page
     incomplete: bool = False  # a fault wants this list to miss items and to say so
+    taken: int = -1  # a fault cuts this upload after so many bytes of its body
 
     def first(self, name: str, default: str = "") -> str:
         """The first value of a query parameter, or the default."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from emulator.content import Content
 
@@ -73,6 +73,9 @@ class Item:
     properties: dict[str, str] = field(default_factory=dict)
     app_properties: dict[str, str] = field(default_factory=dict)
     refusals: Refusals | None = None
+    app: str = ""  # the OAuth client that created it: all that the scope drive.file reaches
+    granted: list[dict[str, Any]] = field(default_factory=list)  # permissions made by clients
+    imported: tuple[str, Content] | None = None  # a document's: type and bytes it was made from
 
     @property
     def is_folder(self) -> bool:

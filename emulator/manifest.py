@@ -42,6 +42,10 @@ async def entry(world: World, account: Account, corpus: Corpus, item: Item) -> d
         "trashed": item.trashed,
         "version": item.version,
         "modified_ms": item.modified_ms,
+        "created_ms": item.created_ms,
+        "app": item.app,
+        "app_properties": item.app_properties,
+        "granted": item.granted,
         "refused": refusal(account, item),
     }
     if item.content is not None:
@@ -53,6 +57,9 @@ async def entry(world: World, account: Account, corpus: Corpus, item: Item) -> d
                 shown[name] = await asyncio.to_thread(item.content.digest, name)
     if item.is_editor:
         shown["exports"] = [asdict(served) for served in world.served_exports.get(item.id, ())]
+    if item.imported is not None:
+        mime_type, content = item.imported
+        shown["imported"] = {"mime_type": mime_type, "sha256": content.digest("sha256")}
     if item.shortcut is not None:
         shown["target"] = item.shortcut[0]
     return shown

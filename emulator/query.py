@@ -17,7 +17,7 @@ from emulator.items import Item
 Predicate = Callable[[Item], bool]
 
 _TOKEN = re.compile(
-    r"""\s*(?:(?P<string>'(?:[^'\\]|\\.)*')|(?P<op><=|>=|!=|=|<|>)|(?P<paren>[()])
+    r"""\s*(?:(?P<string>'(?:[^'\\]|\\.)*')|(?P<op><=|>=|!=|=|<|>)|(?P<paren>[(){}])
     |(?P<word>[A-Za-z][\w.]*))""",
     re.VERBOSE | re.DOTALL,
 )
@@ -119,11 +119,10 @@ class _Reader:
     def _term(self, name: str) -> Query:
         if name in _FLAGS:
             return Query(self._flag(name))
+        if name in ("properties", "appProperties"):
+            return Query(self._pair("app_properties" if name[0] == "a" else name))
         operator = self._next()[1]
-        kind, raw = self._next()
-        if kind != "string":
-            raise invalid("q")
-        value = _unquote(raw)
+        value = self._string()
         if name == "name":
             return Query(_name_test(operator, value))
         if name == "mimeType":
@@ -133,6 +132,26 @@ class _Reader:
         if name == "shortcutDetails.targetId" and operator == "=":
             return Query(lambda item: item.shortcut is not None and item.shortcut[0] == value)
         raise invalid("q")
+
+    def _string(self) -> str:
+        kind, raw = self._next()
+        if kind != "string":
+            raise invalid("q")
+        return _unquote(raw)
+
+    def _pair(self, attribute: str) -> Predicate:
+        """`has { key='…' and value='…' }`."""
+        self._expect(("word", "has"), ("paren", "{"), ("word", "key"), ("op", "="))
+        key = self._string()
+        self._expect(("word", "and"), ("word", "value"), ("op", "="))
+        value = self._string()
+        self._expect(("paren", "}"))
+        return lambda item: getattr(item, attribute).get(key) == value
+
+    def _expect(self, *tokens: tuple[str, str]) -> None:
+        for token in tokens:
+            if self._next() != token:
+                raise invalid("q")
 
     def _flag(self, name: str) -> Predicate:
         wanted = True

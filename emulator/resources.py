@@ -57,6 +57,8 @@ def permissions_of(item: Item) -> list[dict[str, Any]]:
     found = []
     if item.owner is not None:
         found.append(_permission(item.owner.sub, "user", "owner", item.owner))
+    if item.granted:
+        return found + item.granted
     if item.shared and item.public:
         anyone = {"id": "anyoneWithLink", "type": "anyone", "role": "reader"}
         found.append(anyone | {"kind": "drive#permission", "allowFileDiscovery": False})
@@ -217,7 +219,7 @@ RENDERERS: dict[str, Renderer] = {
     "sharingUser": _sharing_user,
     "owners": _outside_shared_drives(_owners),
     "ownedByMe": _outside_shared_drives(_owned_by),
-    "shared": _outside_shared_drives(lambda i, v: i.shared),
+    "shared": _outside_shared_drives(lambda i, v: i.shared or bool(i.granted)),
     "permissions": _outside_shared_drives(
         lambda i, v: permissions_of(i) if _owned_by(i, v) else None
     ),
@@ -241,7 +243,7 @@ RENDERERS: dict[str, Renderer] = {
     "size": _size,
     "quotaBytesUsed": lambda i, v, b: _size(i, v, b) or "0",
     "headRevisionId": _blob_only(lambda i: i.head_revision_id),
-    "isAppAuthorized": lambda i, v, b: False,
+    "isAppAuthorized": lambda i, v, b: bool(i.app),
     "resourceKey": lambda i, v, b: i.resource_key or None,
     "shortcutDetails": _shortcut,
     "exportLinks": _export_links,

@@ -17,6 +17,7 @@ from emulator.faults import FaultList
 from emulator.items import Item, ItemStore, User
 from emulator.quota import Quota
 from emulator.tokens import TokenStore
+from emulator.uploads import UploadSession
 
 FIRST_TOKEN = 1000  # change tokens start here, so that "1" is a rejected one
 
@@ -161,6 +162,9 @@ class World:
         self.served_exports: dict[str, list[ServedExport]] = {}  # by file id
         self.operations: dict[str, DownloadOperation] = {}
         self.channels: dict[str, Channel] = {}
+        self.generated: dict[str, str] = {}  # ids for new files, and to whom they were given
+        self.uploads: dict[str, UploadSession] = {}
+        self.storage_limits: dict[str, int] = {}  # bytes, by sub; who is not here has room
         self.left_drives: dict[str, SharedDrive] = {}  # taken away, may be given back
 
     def account_by_email(self, email: str) -> Account | None:

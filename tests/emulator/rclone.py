@@ -16,7 +16,7 @@ from typing import Any
 
 from emulator.sample import ADA
 from emulator.tokens import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
-from tests.emulator.consent_pages import DRIVE
+from tests.emulator.calling import AUTH
 from tests.emulator.serving import Serving
 
 NEVER = "2099-01-01T00:00:00Z"
@@ -36,15 +36,21 @@ class Rclone:
     """One configuration of one remote, `drive:`, that reads Ada's Drive."""
 
     def __init__(
-        self, served: Serving, folder: Path, *, expiry: str = NEVER, token_url: str = ""
+        self,
+        served: Serving,
+        folder: Path,
+        *,
+        expiry: str = NEVER,
+        token_url: str = "",
+        scope: str = "drive.readonly",
     ) -> None:
-        issued = served.world.oauth.issue(ADA.sub, [DRIVE])
+        issued = served.world.oauth.issue(ADA.sub, [AUTH + scope])
         token = {key: issued[key] for key in ("access_token", "refresh_token", "token_type")}
         settings = {
             "type": "drive",
             "client_id": DEFAULT_CLIENT_ID,
             "client_secret": DEFAULT_CLIENT_SECRET,
-            "scope": "drive.readonly",
+            "scope": scope,
             "token": json.dumps(token | {"expiry": expiry}),
         }
         if token_url:

@@ -245,3 +245,44 @@ def test_rclone_says_what_a_revoked_account_means(served: Serving, tmp_path: Pat
 def test_the_proxy_leads_to_google_only(served: Serving) -> None:
     with pytest.raises(requests.exceptions.ProxyError, match="403"):
         requests.get("https://example.org/", proxies={"https": served.proxy_url}, timeout=10)
+
+
+def test_what_rclone_copies_into_the_drive_it_finds_there_again(
+    served: Serving, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    (source / "sub" / "deeper").mkdir(parents=True)
+    (source / "empty.txt").write_bytes(b"")
+    (source / "sub" / "ünïcode ’name.txt").write_text("text")
+    (source / "sub" / "deeper" / "big.bin").write_bytes(bytes(range(256)) * 3000)
+    rclone = Rclone(served, tmp_path, scope="drive")
+    upload = ("--drive-upload-cutoff", "512k", "--drive-chunk-size", "256k")
+    done = rclone.run("copy", str(source), "drive:restored", *upload)
+    assert done.returncode == 0, done.stderr[-2000:]
+    check = rclone.run("check", str(source), "drive:restored", "--download")
+    assert check.returncode == 0, check.stderr[-2000:]
+    listed = rclone.json("lsjson", "-R", "--hash", "drive:restored")
+    for entry in listed:
+        path = source / entry["Path"]
+        shown = datetime.fromisoformat(entry["ModTime"]).timestamp()
+        assert entry["IsDir"] or abs(shown - path.stat().st_mtime) < 0.01
+    assert served.world.counters.requests["files.create"] >= 8  # the big one came in pieces
+    assert len(listed) == 5
+
+
+def test_rclone_replaces_content_and_uploads_through_errors(
+    served: Serving, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    rclone = Rclone(served, tmp_path, scope="drive.file")
+    control = Control(served.url)
+    for text in (b"first" * 100_000, b"second" * 100_000):
+        (source / "x.bin").write_bytes(text)
+        control.add_fault("upload_id", status=503, count=1, skip=1)
+        upload = ("--drive-upload-cutoff", "256k", "--drive-chunk-size", "256k")
+        done = rclone.run("copy", str(source), "drive:", *upload, "--low-level-retries", "5")
+        assert done.returncode == 0, done.stderr[-2000:]
+        control.clear_faults()
+        assert rclone.run("check", str(source), "drive:", "--download").returncode == 0
+    assert [e["Name"] for e in rclone.json("lsjson", "drive:")] == ["x.bin"]
