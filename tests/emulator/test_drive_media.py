@@ -174,8 +174,8 @@ def test_metadata_scope_does_not_reach_bytes(google: RunningEmulator, drive: Dri
     assert reason(reader.media(file_id)) == (403, "insufficientPermissions")
 
 
-def test_writes_have_no_route(drive: Drive) -> None:
-    assert drive.post("files", {"name": "new"}).status_code == 404
+def test_who_may_only_read_can_not_write(drive: Drive) -> None:
+    assert reason(drive.post("files", {"name": "new"})) == (403, "insufficientPermissions")
 
 
 def test_permissions_are_for_who_may_share(drive: Drive) -> None:
