@@ -1,0 +1,190 @@
+"""A folder of this server as the target: plain files with their times.
+
+A file is written under a temporary name in `.restoring-<run>` below the target, fsynced, given its
+time, and only then its name, which never replaces what it is not to replace (link(2) fails where a
+name is taken). No symbolic link below the target is followed.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from syncapp.destinations.local_files import file_sha256, folder, set_mtime, translated
+from syncapp.errors import ConfigurationError, IntegrityError, PermanentError
+from syncapp.restore_targets.base import (
+    OVERWRITE,
+    SKIP,
+    Bytes,
+    Item,
+    Path,
+    Placed,
+    Target,
+    numbered,
+)
+
+_NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+_MOST_NAMES = 1000  # tried by RENAME
+
+
+class FolderTarget(Target):
+    """Files below one folder, which is made if it is not there."""
+
+    def __init__(self, root: str, run_id: int) -> None:
+        """`root` is an absolute path that was found allowed."""
+        self._root = root
+        self._unfinished = f".restoring-{run_id}"
+        self._naming = threading.Lock()
+
+    def begin(self) -> None:
+        if os.path.lexists(self._root) and not os.path.isdir(self._root):
+            raise ConfigurationError(f"{self._root} is not a folder. Choose another one.")
+        try:
+            with translated(self._root):
+                os.makedirs(self._root, 0o700, exist_ok=True)
+                with self._opened() as root_fd, folder(root_fd, [self._unfinished], create=True):
+                    pass
+        except PermanentError as error:
+            message = f"The folder {self._root} can't be made. Choose another one."
+            raise ConfigurationError(message) from error
+
+    def folder(self, item: Item) -> Placed:
+        with (
+            translated(self._root, "/".join(item.path)),
+            self._opened() as root_fd,
+            folder(root_fd, list(item.path), create=True),
+        ):
+            return self._placed(item.path)
+
+    def place(self, item: Item, content: Bytes, collision: str) -> Placed:
+        shown = "/".join(item.path)
+        with (
+            translated(self._root, shown),
+            self._opened() as root_fd,
+            folder(root_fd, list(item.path[:-1]), create=True) as parent,
+        ):
+            if collision != OVERWRITE or self._is_there(parent, item.path[-1], content):
+                placed = self._found(parent, item, content, collision)
+                if placed is not None:
+                    return placed
+            with folder(root_fd, [self._unfinished], create=True) as unfinished:
+                temporary = str(item.id)
+                try:
+                    self._write(unfinished, temporary, item, content)
+                    return self._name(unfinished, parent, item, content, collision)
+                finally:
+                    with suppress(FileNotFoundError):
+                        os.unlink(temporary, dir_fd=unfinished)
+
+    def end(self) -> None:
+        with translated(self._root), suppress(FileNotFoundError), self._opened() as root_fd:
+            shutil.rmtree(self._unfinished, dir_fd=root_fd)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        fd = os.open(self._root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _placed(self, path: Path, *, kept: bool = False) -> Placed:
+        return Placed(os.path.join(self._root, *path), kept)
+
+    def _found(self, parent: int, item: Item, content: Bytes, collision: str) -> Placed | None:
+        """The item as it stands there already, or what it must give way to; None: to be made."""
+        above, name = item.path[:-1], item.path[-1]
+        for candidate in _names(name):
+            if self._is_there(parent, candidate, content):
+                return self._placed((*above, candidate))
+            if not _exists(parent, candidate):
+                return None
+            if collision == SKIP:
+                return self._placed(item.path, kept=True)
+        raise PermanentError(f"There are {_MOST_NAMES} files named like “{name}” already.")
+
+    def _is_there(self, parent: int, name: str, content: Bytes) -> bool:
+        """Whether a regular file of this name has the very bytes: made before a crash, or equal."""
+        try:
+            fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=parent)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ELOOP, errno.EACCES, errno.ENXIO):
+                return False
+            raise
+        try:
+            about = os.fstat(fd)
+            if not stat.S_ISREG(about.st_mode) or about.st_size != content.size:
+                return False
+            return file_sha256(fd, 0, content.size).hex() == content.sha256
+        finally:
+            os.close(fd)
+
+    def _write(self, unfinished: int, temporary: str, item: Item, content: Bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(temporary, flags, 0o600, dir_fd=unfinished)
+        digest = hashlib.sha256()
+        try:
+            for chunk in content:
+                digest.update(chunk)
+                rest = memoryview(chunk)
+                while rest:
+                    rest = rest[os.write(fd, rest) :]
+            if digest.hexdigest() != content.sha256:
+                raise IntegrityError(f"“{'/'.join(item.path)}” did not come as it was stored.")
+            if item.modified_at is not None:
+                set_mtime(fd, item.modified_at)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+    def _name(
+        self, unfinished: int, parent: int, item: Item, content: Bytes, collision: str
+    ) -> Placed:
+        """Give the finished file its name, or the next free one."""
+        temporary, (*above, name) = str(item.id), item.path
+        if collision == OVERWRITE:
+            os.rename(temporary, name, src_dir_fd=unfinished, dst_dir_fd=parent)
+            os.fsync(parent)
+            return self._placed(item.path)
+        for candidate in _names(name):
+            if self._link(unfinished, temporary, parent, candidate):
+                os.fsync(parent)
+                return self._placed((*above, candidate))
+            if collision == SKIP:
+                return self._placed(item.path, kept=not self._is_there(parent, name, content))
+        raise PermanentError(f"There are {_MOST_NAMES} files named like “{name}” already.")
+
+    def _link(self, unfinished: int, temporary: str, parent: int, name: str) -> bool:
+        """False if the name is taken."""
+        try:
+            os.link(temporary, name, src_dir_fd=unfinished, dst_dir_fd=parent)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with self._naming:  # against our own threads; nobody else can be held off here
+                if _exists(parent, name):
+                    return False
+                os.rename(temporary, name, src_dir_fd=unfinished, dst_dir_fd=parent)
+        return True
+
+
+def _names(name: str) -> Iterator[str]:
+    yield name
+    for number in range(2, _MOST_NAMES):
+        yield numbered(name, number)
+
+
+def _exists(parent: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
