@@ -170,7 +170,8 @@ class ObjectInfo:
     """An object as its destination reports it. `md5` only where the store vouches for it.
 
     `storage_class` as the store names it, "" if it has none; `frozen`: must be thawed before it
-    can be read (a listing tells that by the class alone).
+    can be read (a listing tells that by the class alone). In a listing of versions, `latest` is
+    the one that the key alone names, `marker` says that there is none since.
     """
 
     key: str
@@ -183,6 +184,8 @@ class ObjectInfo:
     metadata: dict[str, str] = field(default_factory=dict)
     storage_class: str = ""
     frozen: bool = False
+    marker: bool = False
+    latest: bool = True
 
 
 @dataclass(frozen=True, slots=True)

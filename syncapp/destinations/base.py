@@ -132,6 +132,12 @@ class Destination(ABC):
         """Every object whose key starts with `prefix`, page by page."""
 
     @abstractmethod
+    def versions(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Every version of every object, delete markers too, keys in the order of `objects`;
+        where the store keeps none, the same as `objects`. A version's `version_id` is what the
+        other calls take."""
+
+    @abstractmethod
     def copy(
         self, source_key: str, target_key: str, *, version_id: str = "", size: int | None = None
     ) -> ObjectInfo:

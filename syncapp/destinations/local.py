@@ -169,6 +169,9 @@ class LocalDestination(Destination):
                 yield from self._list_folder(root_fd, names, start, pending)
                 start = ""
 
+    def versions(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return self.objects(prefix)
+
     def copy(
         self, source_key: str, target_key: str, *, version_id: str = "", size: int | None = None
     ) -> ObjectInfo:

@@ -19,11 +19,11 @@ from syncapp.destinations.endpoint import check_resolved
 from syncapp.destinations.s3_check import check_bucket
 from syncapp.destinations.s3_copy import copy_in_parts
 from syncapp.destinations.s3_errors import S3Errors
+from syncapp.destinations.s3_list import list_objects, list_versions
 from syncapp.destinations.s3_objects import (
     base64_of,
     etag_of,
     info_of,
-    is_frozen,
     metadata_of,
     plain_md5,
     plain_sha256,
@@ -116,6 +116,17 @@ class S3Destination(Destination):
                 self._keeps_versions = False
         return self._keeps_versions
 
+    def _has_versions(self) -> bool:
+        """Whether there may be more than one of a key: kept now, or once kept."""
+        try:
+            return bool(self.versioning())
+        except PermanentError:
+            return False
+        except ConfigurationError as error:
+            if error.code != "access_denied":
+                raise
+            return False
+
     def versioning(self) -> str:
         """The bucket's word: "Enabled", "Suspended" or ""."""
         with self.errors.translated():
@@ -176,20 +187,10 @@ class S3Destination(Destination):
         thaw_object(self, key, self.one(key, version_id), days)
 
     def objects(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(
-            Bucket=self.bucket, Prefix=self.full(prefix)
-        )
-        with self.errors.translated():
-            for page in pages:
-                for found in page.get("Contents", ()):
-                    yield ObjectInfo(
-                        key=found["Key"][len(self.settings.prefix) :],
-                        size=found["Size"],
-                        etag=etag_of(found),
-                        modified_at=found["LastModified"],
-                        storage_class=found.get("StorageClass", ""),
-                        frozen=is_frozen(found),
-                    )
+        return list_objects(self, prefix)
+
+    def versions(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        return list_versions(self, prefix) if self._has_versions() else list_objects(self, prefix)
 
     def copy(
         self, source_key: str, target_key: str, *, version_id: str = "", size: int | None = None
