@@ -14,10 +14,13 @@ from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
 from allauth.socialaccount.models import SocialAccount, SocialLogin, SocialToken
 from allauth.socialaccount.providers.base import AuthProcess
 from allauth.socialaccount.providers.google.views import GoogleOAuth2Adapter
+from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponseForbidden
+from django.shortcuts import redirect
 from django.urls import NoReverseMatch, reverse
 
+from accounts import write_consent
 from accounts.fields import decrypt, encrypt
 from accounts.models import GoogleAccount
 
@@ -57,11 +60,16 @@ class SocialAccountAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
         return False
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
-        """Refuse what is not a link."""
+        """Refuse what is not a link, and a consent for writing that lacks something."""
         if sociallogin.state.get("process") != AuthProcess.CONNECT:
             raise ImmediateHttpResponse(
                 HttpResponseForbidden("Logging in with Google is switched off.")
             )
+        problem = write_consent.problem(sociallogin) if write_consent.asked(sociallogin) else ""
+        if problem:
+            messages.error(request, problem)
+            after = sociallogin.get_redirect_url(request) or reverse("google_accounts")
+            raise ImmediateHttpResponse(redirect(after))
 
     def get_connect_redirect_url(self, request: HttpRequest, socialaccount: SocialAccount) -> str:
         """On to setting up the source of a new account; else back to the list, which tells all."""

@@ -19,7 +19,7 @@ from django.dispatch import Signal, receiver
 from django.http import HttpRequest
 from django.utils import timezone
 
-from accounts import google
+from accounts import google, write_consent
 from accounts.models import GoogleAccount, User
 from accounts.scopes import unticked_reason
 from syncapp.errors import BackupError
@@ -57,6 +57,8 @@ def copy_tokens(request: HttpRequest, sociallogin: SocialLogin, **_: Any) -> Non
     """
     if sociallogin.account.provider != "google" or request.user != sociallogin.account.user:
         return
+    if write_consent.asked(sociallogin) and write_consent.problem(sociallogin):
+        return  # `pre_social_login` tells it
     keep_consent(sociallogin.account.user, _consent_of(sociallogin))
 
 

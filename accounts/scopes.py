@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 DRIVE = "https://www.googleapis.com/auth/drive.readonly"
 FORMS_RESPONSES = "https://www.googleapis.com/auth/forms.responses.readonly"
+DRIVE_FILE = "https://www.googleapis.com/auth/drive.file"
 _IDENTITY = frozenset(
     {
         "openid",
@@ -50,7 +51,15 @@ WANTED = (
         required=False,
     ),
 )
-_WORDS = {permission.scope: permission.words for permission in WANTED}
+# Not asked for when an account is linked: only when somebody wants to restore to Drive.
+WRITING = Permission(
+    DRIVE_FILE,
+    "See, edit, create and delete only the specific Google Drive files you use with this app",
+    "Puts restored files into new folders of this Drive. Files that are there already can't be "
+    "changed with it.",
+    required=False,
+)
+_WORDS = {permission.scope: permission.words for permission in (*WANTED, WRITING)}
 
 
 def granted(account: GoogleAccount) -> frozenset[str]:
@@ -61,6 +70,11 @@ def granted(account: GoogleAccount) -> frozenset[str]:
 def missing_scopes(account: GoogleAccount) -> frozenset[str]:
     """The scopes that we ask for and the account did not grant, optional ones included."""
     return frozenset(permission.scope for permission in WANTED) - granted(account)
+
+
+def may_write(account: GoogleAccount) -> bool:
+    """Whether files may be restored into the account's Drive."""
+    return DRIVE_FILE in granted(account)
 
 
 def unticked_reason(scopes: Iterable[str]) -> str:

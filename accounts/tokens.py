@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
@@ -25,16 +26,19 @@ from google.auth.credentials import Credentials, TokenState
 from accounts import google
 from accounts.causes import Lapse, likely_cause
 from accounts.models import GoogleAccount
-from accounts.scopes import granted, missing_scopes
-from syncapp.errors import BackupError, ReconnectRequired, Unavailable
+from accounts.scopes import DRIVE_FILE, granted, may_write, missing_scopes
+from syncapp.errors import BackupError, ConfigurationError, ReconnectRequired, Unavailable
 
 __all__ = [
     "AccessToken",
     "credentials",
     "fresh_access_token",
     "granted",
+    "may_write",
     "missing_scopes",
     "require_reconnect",
+    "withdraw_writing",
+    "writing_credentials",
 ]
 
 logger = logging.getLogger(__name__)
@@ -61,6 +65,30 @@ def credentials(account_id: int) -> Credentials:
     or Unavailable, RateLimited, ConfigurationError.
     """
     return _AccountCredentials(account_id)
+
+
+def writing_credentials(account_id: int) -> Credentials:
+    """As `credentials`, to restore files into the account's Drive; nothing else may use it.
+
+    ConfigurationError `write_not_granted` if nobody has allowed that: reading is not affected.
+    """
+    account = _linked(account_id)
+    if not may_write(account):
+        raise ConfigurationError(
+            f"Restoring to the Drive of {account.email} is not allowed yet. Press “Allow restoring "
+            "to Drive” on the page Google accounts.",
+            code="write_not_granted",
+        )
+    return _AccountCredentials(account_id)
+
+
+def withdraw_writing(account_id: int) -> None:
+    """Google no longer lets us write there: the page asks for that consent anew."""
+    with transaction.atomic():
+        account = GoogleAccount.objects.select_for_update().filter(pk=account_id).first()
+        if account is not None and may_write(account):
+            left = sorted(granted(account) - {DRIVE_FILE})
+            GoogleAccount.objects.filter(pk=account_id).update(scopes=left)
 
 
 class _AccountCredentials(Credentials):  # type: ignore[misc]

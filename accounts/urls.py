@@ -22,6 +22,7 @@ urlpatterns = [
     path("setup/<str:token>/", views.first_administrator, name="account_setup"),
     path("google/", views.google_accounts, name="google_accounts"),
     path("google/<int:account_id>/unlink/", views.google_unlink, name="google_unlink"),
+    path("google/<int:account_id>/write/", views.google_write, name="google_write"),
     path("google/login/", views.google_connect, name="google_login"),
     path("google/login/callback/", views.google_callback, name="google_callback"),
     path("3rdparty/", _to_list, name="socialaccount_connections"),

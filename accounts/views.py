@@ -19,11 +19,12 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
-from accounts import scopes, setup
+from accounts import scopes, setup, write_consent
 from accounts.adapters import GoogleAdapter
 from accounts.forms import AdministratorForm
 from accounts.linking import unlink
@@ -54,6 +55,8 @@ def _card(account: GoogleAccount) -> dict[str, Any]:
     return {
         "account": account,
         "connected": account.state == GoogleAccount.State.CONNECTED,
+        "writing": scopes.WRITING,
+        "may_write": scopes.may_write(account),
         "permissions": [(wanted, wanted.scope in held) for wanted in scopes.WANTED],
         "others": scopes.others(account),
     }
@@ -78,6 +81,20 @@ def google_connect(request: HttpRequest) -> HttpResponse:
         request, process=AuthProcess.CONNECT, auth_params=auth_params
     )
     return answer
+
+
+@login_required
+@require_POST
+def google_write(request: HttpRequest, account_id: int) -> HttpResponse:
+    """Off to Google to allow restoring into this account's Drive; `next` is where to come back."""
+    account = _mine(request, account_id)
+    wanted = request.POST.get("next", "")
+    local = url_has_allowed_host_and_scheme(wanted, None, require_https=request.is_secure())
+    after = wanted if local else reverse("google_accounts")
+    if not settings.GOOGLE_CLIENT_ID or account.state != GoogleAccount.State.CONNECTED:
+        messages.error(request, f"Reconnect {account.email} first.")
+        return redirect("google_accounts")
+    return write_consent.ask(request, get_adapter().get_provider(request, "google"), account, after)
 
 
 @never_cache
