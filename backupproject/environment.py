@@ -261,6 +261,12 @@ VARIABLES = (
         "1000000",
         "Google's quota units a minute for the Google Cloud project. 0: no limit here.",
     ),
+    Variable(
+        "GOOGLE_WRITES_PER_SECOND",
+        whole(0, 1000),
+        "3",
+        "Files, folders and permissions a second that a restore creates in one Drive. 0: no limit.",
+    ),
     Variable("WORKERS", whole(1, 64), "2", "Worker processes on this host."),
     Variable("FILES_IN_FLIGHT", whole(1, 256), "16", "Files each worker moves at once."),
     Variable("LEASE_SECONDS", whole(3, 3600), "60", "A dead worker's files are free after this."),

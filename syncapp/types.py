@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -125,48 +124,34 @@ class Digest:
     sha256: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Part:
     """A run of bytes on its way to a destination; `open()` gives a fresh reader at its start.
 
-    Numbers start at 1. `md5` is the raw digest of these bytes alone, so is `sha256`: computed when
-    it is first asked for, as most stores never do.
+    Numbers start at 1. `md5` and `sha256` are raw digests of these bytes alone.
     """
 
     number: int
     size: int
     md5: bytes
+    sha256: bytes
     open: Callable[[], BinaryIO]
-    known_sha256: bytes = b""
 
     @classmethod
-    def of(cls, number: int, data: bytes, md5: bytes, sha256: bytes = b"") -> Part:
+    def of(cls, number: int, data: bytes, md5: bytes, sha256: bytes) -> Part:
         """A part whose bytes are in memory."""
-        return cls(number, len(data), md5, lambda: io.BytesIO(data), sha256)
-
-    @property
-    def sha256(self) -> bytes:
-        if not self.known_sha256:
-            digest = hashlib.sha256()
-            with self.open() as reader:
-                while chunk := reader.read(1024**2):
-                    digest.update(chunk)
-            self.known_sha256 = digest.digest()
-        return self.known_sha256
+        return cls(number, len(data), md5, sha256, lambda: io.BytesIO(data))
 
 
 @dataclass(frozen=True, slots=True)
 class SentPart:
-    """A part that a destination has confirmed. Raw digest of its bytes; `etag` is the store's.
-
-    `sha256` only where the store needs it again, b"" elsewhere.
-    """
+    """A part that a destination has confirmed. Raw digests of its bytes; `etag` is the store's."""
 
     number: int
     size: int
     md5: bytes
+    sha256: bytes
     etag: str
-    sha256: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ os.environ.update(
         # The stand-in has no quota unless a test gives it one.
         "GOOGLE_UNITS_PER_MINUTE": "0",
         "GOOGLE_UNITS_PER_MINUTE_PROJECT": "0",
+        "GOOGLE_WRITES_PER_SECOND": "0",
         "LOG_LEVEL": "WARNING",
     }
 )

@@ -23,6 +23,7 @@ from syncapp.engine import bandwidth
 from syncapp.errors import ConfigurationError, Interrupted
 from syncapp.models import Destination, Pace, Source
 from syncapp.pacing import BURST_S, Bucket
+from syncapp.sources.google_client import EDIT_UNITS
 
 log = logging.getLogger(__name__)
 LUMP_S = 1.0  # a lump is at most what flows in in this time
@@ -150,6 +151,29 @@ class GooglePace:
         self._account.refused(retry_after_s)
 
 
+class WritingPace:
+    """Google's pace for changes to a Drive: so many a second for each account, besides the units.
+
+    Google allows three a second for long (older guides said so, and clients still meet it); more
+    are answered by 403 userRateLimitExceeded.
+    """
+
+    def __init__(self, account_id: int, stopped: Stopped = never) -> None:
+        self._units = GooglePace(account_id, stopped)
+        self._changes = Limit(f"google:writes:{account_id}", _writes_a_second, stopped)
+
+    def take(self, units: float) -> None:
+        """Return once a request of so many units may be made; what costs like a change is one."""
+        if units == EDIT_UNITS:
+            self._changes.take(1.0)
+        self._units.take(units)
+
+    def refused(self, retry_after_s: float | None) -> None:
+        """Changes slow down; the account's reading, too, as the quota is one."""
+        self._changes.refused(retry_after_s)
+        self._units.refused(retry_after_s)
+
+
 def reading(source_id: int, stopped: Stopped = never) -> Limit:
     """Bytes from a source, in all workers together: take them as they come."""
     row = Source.objects.filter(pk=source_id)
@@ -177,7 +201,7 @@ class _Rule:
     def __call__(self) -> float:
         now = time.monotonic()
         if now >= self._until:
-            with _connection():
+            with own_connection():
                 text = self._read() or ""
             try:
                 self._table = bandwidth.parse(text)
@@ -197,6 +221,10 @@ def _per_project() -> float:
     return _a_second(settings.GOOGLE_UNITS_PER_MINUTE_PROJECT)
 
 
+def _writes_a_second() -> float:
+    return float(settings.GOOGLE_WRITES_PER_SECOND)
+
+
 def _a_second(units_per_minute: int) -> float:
     """So that a minute's flow and what was saved up before it stay within the minute's quota."""
     return units_per_minute / (60.0 + BURST_S)
@@ -204,7 +232,7 @@ def _a_second(units_per_minute: int) -> float:
 
 def _change(key: str, ceiling: float, change: Callable[[Bucket, float], Bucket | None]) -> None:
     """Apply a change (None: nothing to write) to the shared row, by compare-and-set."""
-    with _connection():
+    with own_connection():
         while True:
             now = timezone.now().timestamp()
             new = _columns(Bucket.new(ceiling, now))
@@ -218,7 +246,7 @@ def _change(key: str, ceiling: float, change: Callable[[Bucket, float], Bucket |
 
 
 @contextmanager
-def _connection() -> Iterator[None]:
+def own_connection() -> Iterator[None]:
     """The database, for threads of files too: a connection that was opened here is closed here."""
     opened = connection.connection is None
     try:

@@ -6,7 +6,7 @@ from syncapp.models.history import Attempt, Event, Lane, Run, ScanProgress, Work
 from syncapp.models.limits import Breaker, Channel, Pace
 from syncapp.models.policy import Policy, Upkeep
 from syncapp.models.proof import Canary, Finding
-from syncapp.models.restore import Restore, RestoreItem
+from syncapp.models.restore import Restore, RestoreFolder, RestoreItem
 from syncapp.models.setup import Destination, Source
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "Place",
     "Policy",
     "Restore",
+    "RestoreFolder",
     "RestoreItem",
     "Run",
     "ScanProgress",

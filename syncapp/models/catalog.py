@@ -257,14 +257,13 @@ class PartialUpload(models.Model):
 
 
 class UploadedPart(models.Model):
-    """A part that the destination has confirmed. `md5` and `sha256` are hex, of its bytes; the
-    latter only where it is needed again."""
+    """A part that the destination has confirmed. `md5` and `sha256` are hex, of its bytes."""
 
     upload = models.ForeignKey(PartialUpload, on_delete=models.CASCADE, related_name="parts")
     number = models.PositiveIntegerField()
     size = models.BigIntegerField()
     md5 = models.CharField(max_length=32)
-    sha256 = models.CharField(max_length=64, blank=True)
+    sha256 = models.CharField(max_length=64)
     etag = models.CharField(max_length=255)
 
     class Meta:

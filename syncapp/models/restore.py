@@ -85,3 +85,20 @@ class RestoreItem(models.Model):
 
     def __str__(self) -> str:
         return visible(self.path)
+
+
+class RestoreFolder(models.Model):
+    """A folder that a restore to Drive makes: its id is kept before it is made, so it is once."""
+
+    restore = models.ForeignKey(Restore, on_delete=models.CASCADE, related_name="+")
+    path_hash = models.CharField(max_length=64)  # of the path below the target
+    remote_id = models.CharField(max_length=255)
+    made = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["restore", "path_hash"], name="restore_folder_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.remote_id

@@ -56,10 +56,14 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where an item is now: path, key or id. `kept`: something else is there, and stays."""
+    """Where an item is now: path, key or id. `kept`: something else is there, and stays.
+
+    `note` tells people what could not be as it was, though the item is whole.
+    """
 
     where: str
     kept: bool = False
+    note: str = ""
 
 
 class Target(ABC):

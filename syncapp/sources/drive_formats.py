@@ -69,6 +69,16 @@ def choose_format(mime_type: str, offered: Mapping[str, Sequence[str]]) -> Expor
     return next((f for f in WANTED.get(mime_type, ()) if f.mime_type in available), None)
 
 
+def extension_of(mime_type: str, content_type: str) -> str:
+    """What is appended to the name of an item that is kept in another type than Google's own."""
+    if mime_type == FORM:
+        return "json"
+    if mime_type == SHORTCUT:
+        return "shortcut.json"
+    known = (*WANTED.get(mime_type, ()), *([VIDEO_FORMAT] if mime_type == VIDEO else []))
+    return next((f.extension for f in known if f.mime_type == content_type), "")
+
+
 def why_not_exportable(mime_type: str) -> str:
     """The sentence for an item that can't be backed up."""
     kind = mime_type.removeprefix(GOOGLE_TYPE)

@@ -1,4 +1,4 @@
-"""Whole bodies from Google over the lean wire, for what is small enough to be held in memory.
+"""Whole bodies from and to Google over the lean wire, for what may be held in memory.
 
 As the streaming way of `google_client.py`: the token is renewed on 401, and a refusal becomes
 the same error. Follows no redirect, so that a token never travels; makes each request once, who
@@ -8,6 +8,7 @@ calls it waits and tries again.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import certifi
@@ -16,7 +17,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.auth.transport.urllib3 import Request
 
 from syncapp.sources.google_errors import read_fault, translate, translate_transport
-from syncapp.wire import Answer, TooLong, Wire, WireError
+from syncapp.wire import MAX_ANSWER_BYTES, Answer, TooLong, Wire, WireError
 
 # Of a token, before the account is stopped until its owner links it again: a second one, because
 # a 401 of a passing fault may come right after one of a token that has ended.
@@ -24,7 +25,7 @@ RENEWALS = 2
 
 
 class WholeReader:
-    """GETs for one account; shared by threads. `trusts` tells where its token may go."""
+    """Requests for one account; shared by threads."""
 
     def __init__(self, credentials: Any, pool: urllib3.PoolManager) -> None:
         """`pool` serves the renewal of tokens."""
@@ -37,8 +38,18 @@ class WholeReader:
 
         TooLong if the body has more than `max_bytes`.
         """
+        return self._translated(_Asked("GET", url, headers, None, max_bytes), what)
+
+    def send(
+        self, method: str, url: str, what: str, headers: Mapping[str, str], body: bytes
+    ) -> Answer:
+        """As `get`, with a body; also the 308 of an upload that goes on."""
+        sent = {"expect": "", **headers}  # libcurl would wait for a 100 that Google never sends
+        return self._translated(_Asked(method, url, sent, body, MAX_ANSWER_BYTES), what)
+
+    def _translated(self, asked: _Asked, what: str) -> Answer:
         try:
-            answer = self._authorized(url, headers, max_bytes)
+            answer = self._authorized(asked)
         except TooLong:
             raise
         except (WireError, GoogleAuthError) as error:
@@ -47,17 +58,28 @@ class WholeReader:
             raise translate(read_fault(answer.status, answer.headers, answer.body), what)
         return answer
 
-    def _authorized(self, url: str, headers: Mapping[str, str], max_bytes: int) -> Answer:
-        answer = self._once(url, headers, max_bytes)
+    def _authorized(self, asked: _Asked) -> Answer:
+        answer = self._once(asked)
         for _ in range(RENEWALS):
             if answer.status != 401:
                 break
             self._credentials.refresh(self._renewing)
-            answer = self._once(url, headers, max_bytes)
+            answer = self._once(asked)
         return answer
 
-    def _once(self, url: str, headers: Mapping[str, str], max_bytes: int) -> Answer:
-        sent = {"accept-encoding": "identity", **headers}
-        self._credentials.before_request(self._renewing, "GET", url, sent)
+    def _once(self, asked: _Asked) -> Answer:
+        sent = {"accept-encoding": "identity", **asked.headers}
+        self._credentials.before_request(self._renewing, asked.method, asked.url, sent)
         lines = [f"{name}: {value}" for name, value in sent.items()]
-        return self._wire.request("GET", url, lines, max_answer=max_bytes)
+        return self._wire.request(
+            asked.method, asked.url, lines, asked.body, max_answer=asked.max_bytes
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None
+    max_bytes: int

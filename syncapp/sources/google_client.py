@@ -46,13 +46,15 @@ MAX_ERROR_BODY = 64 * 1024
 # Google compresses only for those who say so twice (Drive's guide on performance).
 COMPRESSED = {"Accept-Encoding": "gzip", "User-Agent": "backup (gzip)"}
 # Units of Google's quota (since 2026-05-01); what is not named here is a read of metadata.
-READ_UNITS, LIST_UNITS, DOWNLOAD_UNITS = 5, 100, 200
+READ_UNITS, LIST_UNITS, DOWNLOAD_UNITS, EDIT_UNITS = 5, 100, 200, 50
 METHOD_UNITS = {
     "drive.files.list": LIST_UNITS,
     "drive.changes.list": LIST_UNITS,
     "drive.drives.list": LIST_UNITS,
     "drive.files.export": DOWNLOAD_UNITS,
     "drive.files.download": DOWNLOAD_UNITS,
+    "drive.files.create": EDIT_UNITS,
+    "drive.permissions.create": EDIT_UNITS,
 }
 MAX_REDIRECTS = 5
 GOOGLE_DOMAINS = ("googleapis.com", "google.com", "googleusercontent.com")
@@ -129,6 +131,7 @@ class GoogleClient:
         self.files, self.about = drive.files(), drive.about()
         self.changes, self.drives = drive.changes(), drive.drives()
         self.operations, self.channels = drive.operations(), drive.channels()
+        self.permissions = drive.permissions()
 
     @property
     def forms(self) -> Any:
@@ -164,6 +167,29 @@ class GoogleClient:
         processor time of `open`.
         """
         return self._trying(lambda: self._whole.get(url, what, headers, max_bytes), DOWNLOAD_UNITS)
+
+    def send(
+        self, method: str, url: str, what: str, headers: Mapping[str, str], body: bytes
+    ) -> Whole:
+        """A change with a body, tried again like `call`: it must be one that can't happen twice.
+
+        `url` is one of Drive's.
+        """
+        return self._trying(lambda: self._whole.send(method, url, what, headers, body), EDIT_UNITS)
+
+    def send_once(
+        self, url: str, what: str, headers: Mapping[str, str], body: bytes, units: int = 0
+    ) -> Whole:
+        """PUT a piece of an upload, tried once; the answer may be the 308 of one that goes on.
+
+        `url` came from Google's answer: PermanentError if no token may be sent there.
+        """
+        if not self.endpoints.trusts(url):
+            raise PermanentError(
+                f"Google points to a foreign host for {what}; it was not followed.",
+                code="untrusted_address",
+            )
+        return self._paced(lambda: self._whole.send("PUT", url, what, headers, body), units)
 
     def wait(self, failures: int) -> None:
         """Pause as Google asks for after `failures` ≥ 1 refused calls."""

@@ -33,6 +33,7 @@ RATE_REASONS = frozenset(
     ["rateLimitExceeded", "userRateLimitExceeded", "RATE_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"]
 )
 DAY_REASONS = frozenset(["dailyLimitExceeded", "dailyLimitExceededUnreg"])
+FULL_REASONS = frozenset(["storageQuotaExceeded", "quotaExceeded"])
 SCOPE_REASONS = frozenset(["insufficientPermissions", "ACCESS_TOKEN_SCOPE_INSUFFICIENT"])
 DISABLED_REASONS = frozenset(["accessNotConfigured", "SERVICE_DISABLED"])
 
@@ -56,6 +57,10 @@ REFUSALS = {
     "exportSizeLimitExceeded": "It is too large for a plain export.",
     "cannotDownloadAbusiveFile": "Google has flagged it as malware or abuse.",
     "PERMISSION_DENIED": "This account may not read it.",
+    "sharingRateLimitExceeded": "So much was shared that Google allows no more for today.",
+    "numChildrenInNonRootLimitExceeded": "A folder of Drive holds 500,000 items at most.",
+    "activeItemCreationLimitExceeded": "The account has created as many items as Drive allows.",
+    "teamDriveFileLimitExceeded": "The shared drive holds as many items as Drive allows.",
 }
 
 MAX_MESSAGE = 500  # of Google's own words, kept in the database with each attempt
@@ -141,6 +146,12 @@ def _by_reason(fault: Fault, what: str) -> BackupError | None:
         return Deferred(
             f"Google's download quota for {what} is used up; it is tried again in some hours."
         )
+    if reason in FULL_REASONS:
+        return ConfigurationError(
+            "This Google account's storage is full. Make room, or get more at "
+            "one.google.com/storage, and resume the restore.",
+            code="storage_quota_exceeded",
+        )
     if reason in DAY_REASONS:
         return QuotaExhausted("The Google Cloud project's daily limit is used up.")
     if reason in RATE_REASONS:
@@ -187,7 +198,7 @@ def _slower(fault: Fault) -> RateLimited:
 def _is_known(reason: str) -> bool:
     return (
         reason == "downloadQuotaExceeded"
-        or reason in RATE_REASONS | DAY_REASONS | SCOPE_REASONS | DISABLED_REASONS
+        or reason in RATE_REASONS | DAY_REASONS | FULL_REASONS | SCOPE_REASONS | DISABLED_REASONS
         or reason in RECONNECT_REASONS
         or reason in REFUSALS
     )
