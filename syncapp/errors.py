@@ -9,7 +9,8 @@
     │   ├── CursorRejected   the change log can't be read on from there: list everything again
     │   └── Interrupted      the worker itself was told to stop: nothing has failed
     ├── PermanentError       skip this file; the run ends "with warnings"
-    │   └── NotFound         the remote file or the object is not there
+    │   ├── NotFound         the remote file or the object is not there
+    │   └── ObjectLocked     the store protects the object until a date: nothing is wrong
     ├── IntegrityError       bytes differ: read again once, then alarm; never mark as stored
     └── ConfigurationError   stop this source or destination and ask a person
         ├── ReconnectRequired   the account's consent is gone: link it again
@@ -18,6 +19,8 @@
 Every error has a stable `code` (kept in the database, counted, filtered on) and a message that is a
 sentence for the person who must act: what, where, what to do. Never a token, key or signed URL.
 """
+
+from datetime import datetime
 
 
 class BackupError(Exception):
@@ -90,6 +93,16 @@ class NotFound(PermanentError):
     """The remote file or the stored object does not exist (any more)."""
 
     code = "not_found"
+
+
+class ObjectLocked(PermanentError):
+    """The store itself protects the object from removal, until `until`: shown, never a fault."""
+
+    code = "object_locked"
+
+    def __init__(self, message: str, *, until: datetime) -> None:
+        super().__init__(message)
+        self.until = until
 
 
 class IntegrityError(BackupError):

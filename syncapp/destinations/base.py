@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import ClassVar
 
 from syncapp.types import (
@@ -24,6 +24,8 @@ from syncapp.types import (
     Part,
     SentPart,
 )
+
+FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)  # of a lock without an end
 
 
 class Upload(ABC):
@@ -148,7 +150,22 @@ class Destination(ABC):
 
     @abstractmethod
     def delete(self, key: str, *, version_id: str = "") -> None:
-        """Remove one object (one version if named); no error if it is not there."""
+        """Remove one object (one version if named); no error if it is not there.
+
+        Without a version, a store that keeps versions only hides the bytes. ObjectLocked if the
+        store protects them.
+        """
+
+    @abstractmethod
+    def purge(self, key: str, *, version_id: str = "") -> None:
+        """Remove the bytes for good: of the version named, or of the object that has no version's
+        id; with them the marks of a deletion under whose key nothing is left. No error if it is
+        not there; ObjectLocked if the store protects it."""
+
+    @abstractmethod
+    def locked_until(self, key: str, *, version_id: str = "") -> datetime | None:
+        """Until when the store protects it from removal, FOR_EVER if somebody has to end that;
+        None if it does not, or if nothing is there."""
 
     @abstractmethod
     def sweep_uploads(self, started_before: datetime, keep: Collection[str] = ()) -> int:

@@ -204,6 +204,12 @@ class LocalDestination(Destination):
                 return
             self._remove_empty(root_fd, names[:-1])
 
+    def purge(self, key: str, *, version_id: str = "") -> None:
+        self.delete(key, version_id=version_id)
+
+    def locked_until(self, key: str, *, version_id: str = "") -> datetime | None:
+        return None
+
     def sweep_uploads(self, started_before: datetime, keep: Collection[str] = ()) -> int:
         """By the last change of a partial file: one that is still being written is spared."""
         swept = 0

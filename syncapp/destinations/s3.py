@@ -30,6 +30,7 @@ from syncapp.destinations.s3_objects import (
     version_of,
 )
 from syncapp.destinations.s3_read import read_object, thaw_object
+from syncapp.destinations.s3_remove import locked_until, purge, remove
 from syncapp.destinations.s3_settings import OPTIONS, S3Settings
 from syncapp.destinations.s3_upload import S3Upload
 from syncapp.destinations.s3_wire import S3Wire
@@ -66,7 +67,7 @@ class S3Destination(Destination):
         self._once = threading.Lock()
         self._client: S3Client | None = None
         self._plane: S3Wire | S3Boto | None = None
-        self._keeps_versions: bool | None = None
+        self._versioning: str | None = None
 
     @classmethod
     def create(cls, settings: Mapping[str, str], secrets: Mapping[str, str]) -> S3Destination:
@@ -104,28 +105,25 @@ class S3Destination(Destination):
 
     @property
     def keeps_versions(self) -> bool:
-        if self._keeps_versions is None:
+        return self._versioning_once() == "Enabled"
+
+    @property
+    def has_versions(self) -> bool:
+        """Whether there may be more than one of a key: kept now, or once kept."""
+        return bool(self._versioning_once())
+
+    def _versioning_once(self) -> str:
+        if self._versioning is None:
             try:
-                self._keeps_versions = self.versioning() == "Enabled"
+                self._versioning = self.versioning()
             except PermanentError:
-                self._keeps_versions = False  # a store that has none
+                self._versioning = ""  # a store that has none
             except ConfigurationError as error:
                 if error.code != "access_denied":
                     raise
                 # Not allowed to know: the old bytes are kept by a copy, which is never wrong.
-                self._keeps_versions = False
-        return self._keeps_versions
-
-    def _has_versions(self) -> bool:
-        """Whether there may be more than one of a key: kept now, or once kept."""
-        try:
-            return bool(self.versioning())
-        except PermanentError:
-            return False
-        except ConfigurationError as error:
-            if error.code != "access_denied":
-                raise
-            return False
+                self._versioning = ""
+        return self._versioning
 
     def versioning(self) -> str:
         """The bucket's word: "Enabled", "Suspended" or ""."""
@@ -190,7 +188,7 @@ class S3Destination(Destination):
         return list_objects(self, prefix)
 
     def versions(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        return list_versions(self, prefix) if self._has_versions() else list_objects(self, prefix)
+        return list_versions(self, prefix) if self.has_versions else list_objects(self, prefix)
 
     def copy(
         self, source_key: str, target_key: str, *, version_id: str = "", size: int | None = None
@@ -223,8 +221,13 @@ class S3Destination(Destination):
         return self.info(target_key, after)
 
     def delete(self, key: str, *, version_id: str = "") -> None:
-        with suppress(NotFound), self.errors.translated(key):
-            self.client.delete_object(**self.one(key, version_id))
+        remove(self, key, version_id)
+
+    def purge(self, key: str, *, version_id: str = "") -> None:
+        purge(self, key, version_id)
+
+    def locked_until(self, key: str, *, version_id: str = "") -> datetime | None:
+        return locked_until(self, key, version_id)
 
     def sweep_uploads(self, started_before: datetime, keep: Collection[str] = ()) -> int:
         pages = self.client.get_paginator("list_multipart_uploads").paginate(
