@@ -36,6 +36,7 @@ __all__ = [
     "granted",
     "may_write",
     "missing_scopes",
+    "not_allowed",
     "require_reconnect",
     "withdraw_writing",
     "writing_credentials",
@@ -74,12 +75,17 @@ def writing_credentials(account_id: int) -> Credentials:
     """
     account = _linked(account_id)
     if not may_write(account):
-        raise ConfigurationError(
-            f"Restoring to the Drive of {account.email} is not allowed yet. Press “Allow restoring "
-            "to Drive” on the page Google accounts.",
-            code="write_not_granted",
-        )
+        raise not_allowed(account)
     return _AccountCredentials(account_id)
+
+
+def not_allowed(account: GoogleAccount) -> ConfigurationError:
+    """What to say where nobody has allowed restoring to the account's Drive."""
+    return ConfigurationError(
+        f"Restoring to the Drive of {account.email} is not allowed yet. Press “Allow restoring "
+        "to Drive” on the page Google accounts.",
+        code="write_not_granted",
+    )
 
 
 def withdraw_writing(account_id: int) -> None:

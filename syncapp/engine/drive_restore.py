@@ -14,18 +14,21 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.models import GoogleAccount
-from accounts.tokens import withdraw_writing, writing_credentials
+from accounts.tokens import may_write, not_allowed, withdraw_writing, writing_credentials
 from syncapp.engine.limits import Stopped, WritingPace, never, own_connection, wait
 from syncapp.errors import ConfigurationError
-from syncapp.models import Restore, RestoreFolder, RestoreItem
+from syncapp.models import DriveId, Restore, Source
 from syncapp.restore_targets.base import Path
 from syncapp.restore_targets.drive import DriveTarget, Wishes
 from syncapp.sources.google_client import GoogleClient, GoogleEndpoints
 from syncapp.sources.google_write import DriveWriter
+from syncapp.types import JsonObject
+
+MAX_NAME = 1000  # characters of the new folder's name
 
 
 class KeptIds:
-    """The ids of one restore: of items in `placed`, of folders in rows of their own."""
+    """The ids of one restore's files and folders, as rows."""
 
     def __init__(self, restore_id: int) -> None:
         self._restore_id = restore_id
@@ -33,34 +36,52 @@ class KeptIds:
     def of_item(self, item_id: int) -> str:
         """What is kept for an item, "" for nothing."""
         with own_connection():
-            placed = RestoreItem.objects.filter(pk=item_id).values_list("placed", flat=True)
-            return placed.first() or ""
+            kept = self._row(_item(item_id)).first()
+            return kept.remote_id if kept else ""
 
     def keep(self, item_id: int, before: str, after: str) -> str:
         """Keep `after` if `before` is kept still; what is kept now."""
+        key = _item(item_id)
         with own_connection():
-            RestoreItem.objects.filter(pk=item_id, placed=before).update(placed=after)
-        return self.of_item(item_id)
+            if before:
+                self._row(key).filter(remote_id=before).update(remote_id=after)
+            return self._made_sure(key, after).remote_id
 
     def of_folder(self, path: Path, make: Callable[[], str]) -> tuple[str, bool]:
         """The id of a folder, from now on always the same, and whether it is known to be made."""
+        key = _hash(path)
         with own_connection():
-            kept = self._folders(path).first()
+            kept = self._row(key).first()
         if kept is None:
             new = make()  # asks Google: not while a connection is held
             with own_connection():
-                kept, _ = RestoreFolder.objects.get_or_create(
-                    restore_id=self._restore_id, path_hash=_hash(path), defaults={"remote_id": new}
-                )
+                kept = self._made_sure(key, new)
         return kept.remote_id, kept.made
 
     def made(self, path: Path) -> None:
         """A folder is there."""
         with own_connection():
-            self._folders(path).update(made=True)
+            self._row(_hash(path)).update(made=True)
 
-    def _folders(self, path: Path) -> QuerySet[RestoreFolder]:
-        return RestoreFolder.objects.filter(restore_id=self._restore_id, path_hash=_hash(path))
+    def _row(self, key: str) -> QuerySet[DriveId]:
+        return DriveId.objects.filter(restore_id=self._restore_id, key=key)
+
+    def _made_sure(self, key: str, remote_id: str) -> DriveId:
+        """The row, made now unless another lane was quicker."""
+        kept, _ = DriveId.objects.get_or_create(
+            restore_id=self._restore_id, key=key, defaults={"remote_id": remote_id}
+        )
+        return kept
+
+
+def check(source: Source, options: JsonObject) -> JsonObject:
+    """The options as they are kept with a restore; ConfigurationError says what is wrong."""
+    account = _account(source, options)
+    if not may_write(account):
+        raise not_allowed(account)
+    kept: JsonObject = {"account": account.pk}
+    folder = str(options.get("folder") or "").strip()
+    return kept | {"folder": folder[:MAX_NAME]} if folder else kept
 
 
 def drive_target(restore: Restore, stopped: Stopped = never) -> DriveTarget:
@@ -69,7 +90,7 @@ def drive_target(restore: Restore, stopped: Stopped = never) -> DriveTarget:
     Of its options `account` is the id of another Google account of the same owner, `folder` the
     new folder's name. ConfigurationError if nobody has allowed writing there.
     """
-    account = _account(restore)
+    account = _account(restore.run.source, restore.options)
     endpoints = GoogleEndpoints(
         drive_url=settings.GOOGLE_DRIVE_URL, forms_url=settings.GOOGLE_FORMS_URL
     )
@@ -95,15 +116,19 @@ def folder_name(restore: Restore) -> str:
     return f"Restored {asked_at:%Y-%m-%d %H:%M}"
 
 
-def _account(restore: Restore) -> GoogleAccount:
-    source = restore.run.source
-    wanted = restore.options.get("account") or source.account_id
-    account = GoogleAccount.objects.filter(pk=wanted, user_id=source.owner_id).first()
+def _account(source: Source, options: JsonObject) -> GoogleAccount:
+    wanted = str(options.get("account") or source.account_id)
+    mine = GoogleAccount.objects.filter(user_id=source.owner_id)
+    account = mine.filter(pk=wanted).first() if wanted.isdecimal() else None
     if account is None:
         raise ConfigurationError(
             "The Google account to restore to is not linked (any more). Choose another one."
         )
     return account
+
+
+def _item(item_id: int) -> str:
+    return f"item:{item_id}"
 
 
 def _hash(path: Path) -> str:

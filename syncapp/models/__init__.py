@@ -6,7 +6,7 @@ from syncapp.models.history import Attempt, Event, Lane, Run, ScanProgress, Work
 from syncapp.models.limits import Breaker, Channel, Pace
 from syncapp.models.policy import Policy, Upkeep
 from syncapp.models.proof import Canary, Finding
-from syncapp.models.restore import Restore, RestoreFolder, RestoreItem
+from syncapp.models.restore import DriveId, Restore, RestoreItem
 from syncapp.models.setup import Destination, Source
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Channel",
     "Copy",
     "Destination",
+    "DriveId",
     "Event",
     "File",
     "Finding",
@@ -25,7 +26,6 @@ __all__ = [
     "Place",
     "Policy",
     "Restore",
-    "RestoreFolder",
     "RestoreItem",
     "Run",
     "ScanProgress",

@@ -87,18 +87,19 @@ class RestoreItem(models.Model):
         return visible(self.path)
 
 
-class RestoreFolder(models.Model):
-    """A folder that a restore to Drive makes: its id is kept before it is made, so it is once."""
+class DriveId(models.Model):
+    """The id of what a restore makes in a Drive, kept before it is made, so that it is made once.
+
+    `key` is "item:" and the item's number, or the hash of a folder's path.
+    """
 
     restore = models.ForeignKey(Restore, on_delete=models.CASCADE, related_name="+")
-    path_hash = models.CharField(max_length=64)  # of the path below the target
+    key = models.CharField(max_length=64)
     remote_id = models.CharField(max_length=255)
-    made = models.BooleanField(default=False)
+    made = models.BooleanField(default=False)  # told of folders only
 
     class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["restore", "path_hash"], name="restore_folder_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["restore", "key"], name="drive_id_once")]
 
     def __str__(self) -> str:
         return self.remote_id

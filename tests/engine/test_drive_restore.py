@@ -20,9 +20,9 @@ from emulator.formats import DOCX, XLSX
 from emulator.items import GOOGLE
 from emulator.sample_names import HOSTILE_NAMES
 from emulator.tokens import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
-from syncapp.engine.drive_restore import drive_target
+from syncapp.engine.drive_restore import KeptIds, check, drive_target
 from syncapp.errors import ConfigurationError, IntegrityError, TransientError, Unavailable
-from syncapp.models import Restore, RestoreFolder, RestoreItem, Run, Source
+from syncapp.models import DriveId, Restore, RestoreItem, Run, Source
 from syncapp.restore_targets.base import SKIP, Item, Placed
 from syncapp.restore_targets.drive import CONVERTING
 from syncapp.sources import google_upload
@@ -84,7 +84,7 @@ class Setting:
 
     def made(self) -> dict[str, dict[str, Any]]:
         """What this restore made, by id."""
-        top = RestoreFolder.objects.filter(restore=self.restore).order_by("pk").first()
+        top = DriveId.objects.exclude(key__startswith="item:").order_by("pk").first()
         entries = {e["id"]: e for e in self.control.manifest(ADA) if e["app"]}
         return {i: e for i, e in entries.items() if top and top.remote_id in e["path"]}
 
@@ -162,7 +162,7 @@ def test_a_try_whose_end_nobody_saw_is_gone_on_with(setting: Setting, size: int)
     item, data = setting.item("folder", "file.bin"), os.urandom(size)
     placed = setting.place(item, data)
     # Every step happened, and none was written down but the ids.
-    RestoreFolder.objects.filter(restore=setting.restore).update(made=False)
+    DriveId.objects.filter(restore=setting.restore).update(made=False)
     content = Content(data)
     again = drive_target(setting.restore).place(item, content, SKIP)
     assert again.where == placed.where
@@ -203,7 +203,7 @@ def test_exports_become_documents_again_under_their_own_names(setting: Setting) 
 def test_a_document_lost_before_it_was_made_is_made(setting: Setting) -> None:
     setting.restore.convert = True
     report = setting.item("Report", mime_type=DOCUMENT, content_type=DOCX)
-    RestoreItem.objects.filter(pk=report.id).update(placed=CONVERTING)
+    KeptIds(setting.restore.pk).keep(report.id, "", CONVERTING)
     setting.place(report, b"PK of the report")
     assert setting.paths() == [("Report",)]
 
@@ -292,6 +292,8 @@ def test_an_outage_is_one_and_ends(setting: Setting) -> None:
 
 def test_without_consent_nothing_is_asked_of_google(setting: Setting) -> None:
     GoogleAccount.objects.update(scopes=[DRIVE])
+    with pytest.raises(ConfigurationError, match="Allow restoring to Drive"):
+        check(setting.restore.run.source, {})
     with pytest.raises(ConfigurationError, match="Allow restoring to Drive") as refused:
         drive_target(setting.restore)
     assert refused.value.code == "write_not_granted"
@@ -315,6 +317,8 @@ def test_another_persons_account_is_never_restored_to(setting: Setting) -> None:
     setting.restore.options = {"account": theirs.pk}
     with pytest.raises(ConfigurationError, match="not linked"):
         drive_target(setting.restore)
+    with pytest.raises(ConfigurationError, match="not linked"):
+        check(setting.restore.run.source, setting.restore.options)
 
 
 def test_a_chosen_name_is_the_folders_name(setting: Setting) -> None:
