@@ -299,6 +299,13 @@ VARIABLES = (
         "",
         "Folders below which local destinations may lie. Empty: administrators only, anywhere.",
     ),
+    Variable(
+        "RESTORE_ROOTS",
+        words,
+        "",
+        "Folders of this server to which files may be restored, each person to a folder there of "
+        "the person's user name. Empty: administrators only, anywhere.",
+    ),
 )
 
 

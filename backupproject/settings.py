@@ -220,9 +220,10 @@ SPOOL_BUDGET: int = ENV["SPOOL_BUDGET"]
 SPOOL_MEMORY: int = ENV["SPOOL_MEMORY"]
 ALLOW_PRIVATE_ENDPOINTS: bool = ENV["ALLOW_PRIVATE_ENDPOINTS"]
 LOCAL_DESTINATION_ROOTS: list[str] = ENV["LOCAL_DESTINATION_ROOTS"]
+RESTORE_ROOTS: list[str] = ENV["RESTORE_ROOTS"]
 REDIS_URL: str = ENV["REDIS_URL"]
 # Hands of each queue on a host (syncapp/engine/queues.py).
-QUEUES = {"transfer": WORKERS, "scan": 2, "verify": 1}
+QUEUES = {"transfer": WORKERS, "scan": 2, "verify": 1, "restore": 1}
 Q_CLUSTER: dict[str, Any] = {
     "name": "backup",
     "cluster_name": "transfer",

@@ -21,7 +21,17 @@ from django_q.tasks import async_task
 
 from accounts.tokens import require_reconnect
 from syncapp import pacing
-from syncapp.engine import breakers, drain, moving, queues, record, runs, scanning, verify
+from syncapp.engine import (
+    breakers,
+    drain,
+    moving,
+    queues,
+    record,
+    restoring,
+    runs,
+    scanning,
+    verify,
+)
 from syncapp.engine import lane as lanes
 from syncapp.engine.beat import Beat, LaneLost
 from syncapp.engine.kinds import ACTIVE, FIRST_STAGE
@@ -36,6 +46,7 @@ _STAGES = {
     Run.Stage.MOVE: moving.move,
     Run.Stage.TRANSFER: lanes.transfer,
     Run.Stage.VERIFY: verify.verify,
+    Run.Stage.RESTORE: restoring.restore,
 }
 
 
@@ -109,6 +120,8 @@ def _wanted(run: Run, open_lanes: int) -> int:
     """How many lanes the run's stage should have."""
     if run.stage == Run.Stage.SCAN and not open_lanes:
         return int(_may_scan(run))
+    if run.stage == Run.Stage.RESTORE:
+        return int(open_lanes > 0 or restoring.wants_lane(run))
     if run.stage != Run.Stage.TRANSFER:
         return 1
     transferring = Run.objects.filter(ACTIVE, stage=Run.Stage.TRANSFER).count()

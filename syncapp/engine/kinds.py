@@ -6,7 +6,11 @@ from django.db.models import Q
 
 from syncapp.models import Run
 
-FIRST_STAGE = {Run.Kind.BACKUP: Run.Stage.SCAN, Run.Kind.VERIFY: Run.Stage.VERIFY}
+FIRST_STAGE = {
+    Run.Kind.BACKUP: Run.Stage.SCAN,
+    Run.Kind.VERIFY: Run.Stage.VERIFY,
+    Run.Kind.RESTORE: Run.Stage.RESTORE,
+}
 # What a person asked for in so many words goes on while the source is paused.
 _OF_ITS_OWN = [Run.Kind.RESTORE, Run.Kind.ERASE]
 UNPAUSED = Q(paused=False) & (Q(source__paused=False) | Q(kind__in=_OF_ITS_OWN))

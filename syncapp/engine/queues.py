@@ -1,4 +1,4 @@
-"""Separate queues, so that scans, transfers and verifications never wait for one another.
+"""Separate queues, so that scans, transfers, verifications and restores never wait for one another.
 
 Each is a Django-Q cluster of its own on every host (`ALT_CLUSTERS`), with as many hands as
 `settings.QUEUES` says. One hand of the scan queue is kept free of whole listings, which take
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from syncapp.models import Run
 
-SCAN, TRANSFER, VERIFY = "scan", "transfer", "verify"
+SCAN, TRANSFER, VERIFY, RESTORE = "scan", "transfer", "verify", "restore"
 OF_STAGE = {
     Run.Stage.SCAN: SCAN,
     Run.Stage.PLAN: SCAN,
     Run.Stage.MOVE: TRANSFER,
     Run.Stage.TRANSFER: TRANSFER,
     Run.Stage.VERIFY: VERIFY,
+    Run.Stage.RESTORE: RESTORE,
 }
 
 

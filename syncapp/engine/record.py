@@ -14,7 +14,11 @@ from accounts.models import User
 from syncapp.engine import live
 from syncapp.models import Destination, Event, Run, Source, Version
 
-_TIMED = [Run.Stage.TRANSFER, Run.Stage.VERIFY]  # stages whose end can be told from their rates
+_TIMED = [
+    Run.Stage.TRANSFER,
+    Run.Stage.VERIFY,
+    Run.Stage.RESTORE,
+]  # stages whose end can be told from their rates
 
 
 def event(
@@ -92,6 +96,7 @@ def progress(run: Run, owner_id: int, *, files_per_s: float, bytes_per_s: float)
             "files_done": run.files_done,
             "files_failed": run.files_failed,
             "files_refused": run.files_refused,
+            "files_skipped": run.files_skipped,
             "bytes_total": run.bytes_total,
             "bytes_done": run.bytes_done,
             "files_per_s": round(files_per_s, 2),

@@ -24,6 +24,7 @@ from syncapp.models import Breaker, Copy, Event, File, Run, Source, Version, Wor
 
 # Stands in a run whose moves were put off; it does not end well.
 NOT_MOVED = "files_not_moved"
+RUN_PAUSED = "run_paused"
 WORKER_SILENT_S = 15
 LONGEST_REST = timedelta(hours=1)  # of a run after a failure
 LONGEST_WAIT = timedelta(hours=8)  # of a file, whatever went wrong
@@ -88,6 +89,35 @@ def resume(source: Source) -> bool:
         record.event(source.owner, "source_resumed", f"{source.name} goes on.", source=source)
         record.changed(source)
     return bool(done)
+
+
+def pause_run(run: Run, error: BackupError | None = None) -> bool:
+    """Hold one run, not its source. `error` says what a person must do first; without, a person
+    has asked for it. False if it was paused or over already."""
+    told = {"error_code": error.code[:64], "error_message": error.message} if error else {}
+    held = Run.objects.filter(pk=run.pk, paused=False, ended_at__isnull=True)
+    if not held.update(paused=True, **told):
+        return False
+    what = f"{run.get_kind_display()} of {run.source.name}"
+    reason = f"waits for you: {error.message}" if error else "is paused."
+    level = Event.Level.ALERT if error else Event.Level.INFO
+    record.event(
+        run.source.owner, RUN_PAUSED, f"{what} {reason}", level=level, source=run.source, run=run
+    )
+    record.changed(run.source, run)
+    return True
+
+
+def resume_run(run: Run) -> bool:
+    """Let a paused run go on where it was. False if it was not paused."""
+    held = Run.objects.filter(pk=run.pk, paused=True, ended_at__isnull=True)
+    if not held.update(paused=False, retry_at=None, error_code="", error_message=""):
+        return False
+    what = f"{run.get_kind_display()} of {run.source.name}"
+    record.mended(run.source.owner, RUN_PAUSED, run=run)
+    record.event(run.source.owner, "run_resumed", f"{what} goes on.", source=run.source, run=run)
+    record.changed(run.source, run)
+    return True
 
 
 def cancel(run: Run) -> bool:
@@ -219,7 +249,7 @@ def complete(run: Run, message: str) -> bool:
 
 def fail(run: Run, error: BackupError) -> bool:
     """End a run that can't go on; the reason is an alert, and stops the source if it must."""
-    if isinstance(error, ConfigurationError):
+    if isinstance(error, ConfigurationError) and run.kind == Run.Kind.BACKUP:
         _stop(run.source_id, error)
     return _end(run, Run.Outcome.FAILED, error.code, error.message)
 
@@ -261,9 +291,11 @@ def _end(run: Run, outcome: str, code: str, message: str) -> bool:
     if not ended:
         return False
     source = Source.objects.select_related("owner").get(pk=run.source_id)
+    record.mended(source.owner, RUN_PAUSED, run=run)
     if outcome in (Run.Outcome.OK, Run.Outcome.WARNINGS):
-        record.mended(source.owner, "run_failed", source=source)
-        unblock(source)
+        record.mended(source.owner, "run_failed", source=source, run__kind=run.kind)
+        if run.kind == Run.Kind.BACKUP:  # the others may do without Google
+            unblock(source)
     level = {Run.Outcome.FAILED: Event.Level.ALERT, Run.Outcome.WARNINGS: Event.Level.WARNING}
     record.event(
         source.owner,

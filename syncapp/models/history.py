@@ -106,8 +106,8 @@ class Run(models.Model):
 
     @property
     def files_settled(self) -> int:
-        """Files that need nothing more in this run: stored, refused or given up."""
-        return self.files_done + self.files_refused + self.files_failed
+        """Files that need nothing more in this run: stored, refused, left or given up."""
+        return self.files_done + self.files_refused + self.files_skipped + self.files_failed
 
 
 class ScanProgress(models.Model):

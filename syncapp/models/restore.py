@@ -66,7 +66,7 @@ class RestoreItem(models.Model):
     restore = models.ForeignKey(Restore, on_delete=models.CASCADE, related_name="items")
     file = models.ForeignKey(File, null=True, on_delete=models.CASCADE, related_name="+")
     version = models.ForeignKey(Version, null=True, on_delete=models.CASCADE, related_name="+")
-    path = models.TextField()  # below the target, names as in Google, `/` between folders
+    path = models.TextField()  # below the target, in the encoding of `keys`, `/` between folders
     size = models.BigIntegerField(default=0)
     state = models.CharField(max_length=8, choices=State.choices, default=State.PENDING)
     due_at = models.DateTimeField(default=timezone.now)

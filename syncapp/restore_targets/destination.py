@@ -189,18 +189,16 @@ def _part(number: int, file: IO[bytes]) -> Part:
     file.flush()
     if isinstance(file, io.BytesIO):
         data = file.getvalue()
-        md5 = hashlib.md5(data, usedforsecurity=False).digest()
-        return Part.of(number, data, md5, hashlib.sha256(data).digest())
-    md5_of, sha256_of = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-    with io.BufferedReader(_Stretch(file.fileno(), size)) as reader:
-        while chunk := reader.read(1024**2):
-            md5_of.update(chunk)
-            sha256_of.update(chunk)
+        return Part.of(number, data, hashlib.md5(data, usedforsecurity=False).digest())
+    md5 = hashlib.md5(usedforsecurity=False)
 
     def opened() -> BinaryIO:
         return cast("BinaryIO", io.BufferedReader(_Stretch(file.fileno(), size)))
 
-    return Part(number, size, md5_of.digest(), sha256_of.digest(), opened)
+    with opened() as reader:
+        while chunk := reader.read(1024**2):
+            md5.update(chunk)
+    return Part(number, size, md5.digest(), opened)
 
 
 class _Stretch(io.RawIOBase):

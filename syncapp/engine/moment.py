@@ -1,0 +1,159 @@
+"""The account as it was at any moment: what lay where, and which content it had.
+
+Time is when the backup saw something, not what Google says about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from syncapp.engine.occupied import STORED
+from syncapp.engine.sets import chunks
+from syncapp.models import Copy, File, Place, Version
+from syncapp.restore_targets.base import numbered
+from syncapp.types import Content
+
+BATCH = 1000
+_DEEPEST = 200  # Drive allows 100 levels; anything deeper is a loop
+
+
+class Chosen(NamedTuple):
+    """A file and its content at a moment; `version_id` None for an empty folder, or where no
+    content of the file is stored. `path`: raw names from the chosen item downwards."""
+
+    file_id: int
+    version_id: int | None
+    path: tuple[str, ...]
+    size: int
+    sha256: str
+    modified_at: datetime | None
+    mime_type: str
+    content: str
+
+
+class _Seen(NamedTuple):
+    file_id: int
+    remote_id: str
+    name: str
+    mime_type: str
+    content: str
+    extension: str
+
+
+_COLUMNS = ("pk", "remote_id", "name", "mime_type", "content", "extension")
+
+
+def descend(
+    source_id: int, file_ids: Collection[int], at: datetime | None
+) -> Iterator[list[Chosen]]:
+    """Everything below the chosen files and folders as it was at the moment (None: now).
+
+    [] means everything. Depth first, in lists of at most 1000; of one folder's siblings each has a
+    name of its own. What is chosen by id is there, whether it was gone or not.
+    """
+    moment = at or timezone.now()
+    if file_ids:
+        rows = File.objects.filter(source_id=source_id, pk__in=file_ids).order_by("pk")
+        tops = [_Seen(*row) for row in rows.values_list(*_COLUMNS)]
+    else:
+        tops = _children(source_id, "", moment)
+    for some in chunks(_walk(source_id, tops, moment), BATCH):
+        yield _with_versions(some, moment)
+
+
+def _walk(
+    source_id: int, tops: Sequence[_Seen], moment: datetime
+) -> Iterator[tuple[_Seen, tuple[str, ...]]]:
+    stack = [iter(_named(tops, ()))]
+    while stack:
+        step = next(stack[-1], None)
+        if step is None:
+            stack.pop()
+            continue
+        seen, path = step
+        if seen.content != Content.FOLDER:
+            yield seen, path
+            continue
+        below = _children(source_id, seen.remote_id, moment)
+        if not below or len(stack) >= _DEEPEST:
+            yield seen, path
+        else:
+            stack.append(iter(_named(below, path)))
+
+
+def _named(
+    siblings: Iterable[_Seen], above: tuple[str, ...]
+) -> list[tuple[_Seen, tuple[str, ...]]]:
+    taken: set[str] = set()
+    found = []
+    for seen in siblings:
+        name = wanted = file_name(seen.name, seen.extension)
+        number = 1
+        while name in taken:
+            number += 1
+            name = numbered(wanted, number)
+        taken.add(name)
+        found.append((seen, (*above, name)))
+    return found
+
+
+def file_name(name: str, extension: str) -> str:
+    """The name for bytes on disk: exports get their extension."""
+    if extension and not name.lower().endswith(f".{extension}"):
+        return f"{name}.{extension}"
+    return name
+
+
+def _children(source_id: int, parent: str, moment: datetime) -> list[_Seen]:
+    here = File.objects.filter(
+        source_id=source_id,
+        parent_id=parent,
+        placed_at__lte=moment,
+        trashed_at__isnull=True,
+        vanished_at__isnull=True,
+    )
+    found = [_Seen(*row) for row in here.values_list(*_COLUMNS)]
+    was = Place.objects.filter(
+        source_id=source_id, parent_id=parent, until_at__gt=moment, from_at__lte=moment
+    )
+    columns = ("file__pk", "file__remote_id", "name")
+    about = ("file__mime_type", "file__content", "file__extension")
+    found += [_Seen(*row) for row in was.values_list(*columns, *about)]
+    return sorted(found, key=lambda seen: (seen.content != Content.FOLDER, seen.name, seen.file_id))
+
+
+def _with_versions(some: Sequence[tuple[_Seen, tuple[str, ...]]], moment: datetime) -> list[Chosen]:
+    files = [seen.file_id for seen, _ in some if seen.content != Content.FOLDER]
+    versions = _versions(files, moment)
+    nothing = (None, 0, "", None)
+    chosen = []
+    for seen, path in some:
+        pk, size, sha256, modified_at = versions.get(seen.file_id, nothing)
+        chosen.append(
+            Chosen(
+                seen.file_id, pk, path, size or 0, sha256, modified_at, seen.mime_type, seen.content
+            )
+        )
+    return chosen
+
+
+def _versions(
+    files: Sequence[int], moment: datetime
+) -> dict[int, tuple[int, int | None, str, datetime | None]]:
+    stored = Copy.objects.filter(version_id=OuterRef("pk"), state__in=STORED)
+    rows = Version.objects.filter(Exists(stored), file_id__in=files, first_seen_at__lte=moment)
+    best: dict[int, tuple[bool, datetime, int]] = {}
+    found: dict[int, tuple[int, int | None, str, datetime | None]] = {}
+    for pk, file_id, seen_at, replaced_at, size, sha256, modified_at in rows.values_list(
+        "pk", "file_id", "first_seen_at", "replaced_at", "size", "sha256", "modified_at"
+    ):
+        rank = (replaced_at is None or replaced_at > moment, seen_at, pk)
+        if file_id not in best or rank > best[file_id]:
+            best[file_id] = rank
+            found[file_id] = (pk, size, sha256, modified_at)
+    return found

@@ -1,0 +1,251 @@
+"""What a restore will bring back: written down item by item, or only added up beforehand.
+
+Planning is done in sets and costs memory for one way down the tree: a folder's names while what is
+below it is being written. A plan that was cut off is made anew.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from syncapp.engine import keys
+from syncapp.engine.beat import Beat
+from syncapp.engine.fetch import Stored, locate
+from syncapp.engine.moment import Chosen, descend
+from syncapp.engine.origins import Origins, Place
+from syncapp.engine.sets import by_pk, insert_many
+from syncapp.errors import BackupError
+from syncapp.models import Restore, RestoreItem, Run, Source
+from syncapp.types import Content
+
+log = logging.getLogger(__name__)
+NOT_STORED = "not_stored"
+_NOT_STORED_MESSAGE = "No content of this file was stored by then."
+SAMPLE = 100  # objects that an estimate asks about being archived
+_ASKERS = 8
+# Amazon's "Standard" retrieval takes up to 5 hours, of Deep Archive up to 12.
+THAW_S = {"DEEP_ARCHIVE": 12 * 3600.0}
+_THAW_S = 5 * 3600.0
+_COLUMNS = [
+    *("restore_id", "file_id", "version_id", "path", "size", "state", "due_at", "attempts"),
+    *("origin_id", "placed", "error_code", "error_message"),
+]
+
+
+class Names:
+    """Names as they are written down: components for any file system, or as Google has them.
+
+    Given paths in the order of `descend`, depth first. With `exact`, only what separates folders is
+    encoded, so that `keys.decode` gives Google's names; otherwise components are also cut to 255
+    bytes and held apart where case or Unicode form alone tells them apart.
+    """
+
+    def __init__(self, *, exact: bool = False) -> None:
+        self._exact = exact
+        self._levels: list[tuple[str, _Level]] = []
+
+    def of(self, path: Sequence[str]) -> str:
+        """The written path, `/` between components."""
+        if self._exact:
+            return "/".join(map(keys.encode, path))
+        given: list[str] = []
+        for depth, raw in enumerate(path):
+            above = "/".join(given)
+            if depth == len(self._levels):
+                self._levels.append((above, _Level()))
+            elif self._levels[depth][0] != above:
+                del self._levels[depth:]
+                self._levels.append((above, _Level()))
+            given.append(self._levels[depth][1].component(raw))
+        return "/".join(given)
+
+
+class _Level:
+    """The names of one folder."""
+
+    def __init__(self) -> None:
+        self._given: dict[str, str] = {}
+        self._taken: set[str] = set()
+
+    def component(self, raw: str) -> str:
+        if raw not in self._given:
+            made = keys.component(raw, "", raw, self._taken)
+            self._given[raw] = made
+            self._taken.add(keys.fold(made))
+        return self._given[raw]
+
+
+def plan(run: Run, restore: Restore, beat: Beat) -> bool:
+    """Write down every item; False if it was told to stop before. Idempotent."""
+    if restore.planned_at is not None:
+        return True
+    for batch in by_pk(RestoreItem.objects.filter(restore=restore)):
+        RestoreItem.objects.filter(pk__in=[pk for (pk,) in batch]).delete()
+    names = Names(exact=restore.target == Restore.Target.DRIVE)
+    files = size = 0
+    for chosen in descend(run.source_id, restore.files, restore.at):
+        if not beat.may_take():
+            return False
+        rows = [_row(restore, one, names.of(one.path)) for one in chosen]
+        with transaction.atomic():
+            beat.fence()
+            insert_many(RestoreItem, _COLUMNS, rows)
+        files += len(chosen)
+        size += sum(one.size for one in chosen)
+        Run.objects.filter(pk=run.pk).update(files_total=files, bytes_total=size)
+    with transaction.atomic():
+        beat.fence()
+        Restore.objects.filter(pk=restore.pk).update(planned_at=timezone.now())
+        Run.objects.filter(pk=run.pk).update(
+            files_total=files, bytes_total=size, files_failed=_unstored(restore)
+        )
+    restore.refresh_from_db()
+    return True
+
+
+def _unstored(restore: Restore) -> int:
+    return restore.items.filter(state=RestoreItem.State.FAILED).count()
+
+
+def _row(restore: Restore, chosen: Chosen, path: str) -> tuple[object, ...]:
+    lost = chosen.version_id is None and chosen.content != Content.FOLDER
+    state = RestoreItem.State.FAILED if lost else RestoreItem.State.PENDING
+    code, message = (NOT_STORED, _NOT_STORED_MESSAGE) if lost else ("", "")
+    about = (restore.pk, chosen.file_id, chosen.version_id, path, chosen.size)
+    return (*about, state, timezone.now(), 0, None, "", code, message)
+
+
+@dataclass
+class Estimate:
+    """What a restore would mean. `costs`: list prices by currency, before free allowances.
+
+    `frozen` files must be retrieved from cold storage first; of more than SAMPLE files it is told
+    from a sample. `unpriced_bytes` come from services whose prices are not known.
+    """
+
+    files: int = 0
+    folders: int = 0  # empty ones
+    bytes: int = 0
+    missing: int = 0  # files of which no content was stored
+    costs: dict[str, float] = field(default_factory=dict)
+    unpriced_bytes: int = 0
+    seconds: float = 0.0
+    frozen: int = 0
+    thaw_seconds: float = 0.0
+    origins: dict[str, int] = field(default_factory=dict)  # files by the destination's name
+
+    @property
+    def cost(self) -> str:
+        """For people: `0.45 USD + 0.10 EUR`, `nothing`."""
+        parts = [f"{amount:,.2f} {name}" for name, amount in sorted(self.costs.items()) if amount]
+        return " + ".join(parts) or ("not known" if self.unpriced_bytes else "nothing")
+
+
+def estimate(
+    source: Source,
+    *,
+    files: Collection[int] = (),
+    at: datetime | None = None,
+    prefer: str = Restore.Prefer.FASTEST,
+    origin_id: int | None = None,
+) -> Estimate:
+    """Add up what a restore would bring back, from where, at what cost and in what time.
+
+    Reads the catalog, and asks destinations about SAMPLE objects at most; changes nothing.
+    """
+    adding = _Adding(Origins(prefer, origin_id))
+    for chosen in descend(source.pk, list(files), at):
+        adding.add(chosen)
+    return adding.finish()
+
+
+class _Adding:
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        self._found = Estimate()
+        self._sample: list[tuple[Place, int]] = []
+        self._from_elsewhere = 0  # files that may be archived
+        self._chance = random.Random(1)
+
+    def add(self, chosen: Sequence[Chosen]) -> None:
+        found = self._found
+        stored = locate([one.version_id for one in chosen if one.version_id is not None])
+        self._origins.load({p.destination_id for s in stored.values() for p in s.places})
+        for one in chosen:
+            if one.content == Content.FOLDER:
+                found.folders += 1
+            elif one.version_id in stored:
+                self._add_file(stored[one.version_id])
+            else:
+                found.missing += 1
+
+    def _add_file(self, stored: Stored) -> None:
+        found, size = self._found, stored.size
+        places = self._origins.order(stored.places, size)
+        if not places:
+            found.missing += 1
+            return
+        place = places[0]
+        found.files += 1
+        found.bytes += size
+        name = self._origins.name(place.destination_id)
+        found.origins[name] = found.origins.get(name, 0) + 1
+        speed, prices = (
+            self._origins.speed(place.destination_id),
+            self._origins.prices(place.destination_id),
+        )
+        # Requests wait side by side, their bytes share the line.
+        found.seconds += speed.latency_s / settings.FILES_IN_FLIGHT + size / speed.bytes_per_s
+        if prices is None:
+            found.unpriced_bytes += size
+        else:
+            rate = prices.per_gb(self._origins.storage_class(place.destination_id))
+            found.costs[prices.currency] = found.costs.get(prices.currency, 0.0) + rate * size / 1e9
+        if len(places) == 1:  # with a choice, one that is archived is not the one that is read
+            self._from_elsewhere += 1
+            self._keep(place, size)
+
+    def _keep(self, place: Place, size: int) -> None:
+        """Reservoir sampling: each file is as likely to be asked about as any other."""
+        if len(self._sample) < SAMPLE:
+            self._sample.append((place, size))
+            return
+        at = self._chance.randrange(self._from_elsewhere)
+        if at < SAMPLE:
+            self._sample[at] = (place, size)
+
+    def finish(self) -> Estimate:
+        found = self._found
+        with ThreadPoolExecutor(_ASKERS, "ask") as pool:
+            classes = list(pool.map(self._class_if_frozen, self._sample))
+        frozen = [(name, one) for name, one in zip(classes, self._sample, strict=True) if name]
+        if not frozen:
+            return found
+        scale = self._from_elsewhere / len(self._sample)
+        found.frozen = round(len(frozen) * scale)
+        for name, (place, size) in frozen:
+            found.thaw_seconds = max(found.thaw_seconds, THAW_S.get(name, _THAW_S))
+            if prices := self._origins.prices(place.destination_id):
+                more = prices.retrieval.get(name, 0.0) * size / 1e9 * scale
+                found.costs[prices.currency] = found.costs.get(prices.currency, 0.0) + more
+        found.seconds += found.thaw_seconds
+        return found
+
+    def _class_if_frozen(self, one: tuple[Place, int]) -> str:
+        place = one[0]
+        try:
+            store = self._origins.store(place.destination_id)
+            about = store.head(place.key, version_id=place.store_version)
+        except BackupError as error:
+            log.info("estimate.unasked destination=%d code=%s", place.destination_id, error.code)
+            return ""
+        return about.storage_class or "archived" if about and about.frozen else ""

@@ -1,0 +1,193 @@
+"""Restores: asking for one, its stage, what it waits for, its end. What people and commands call.
+
+A restore is a run of its own kind; a source may have several at once, also while it is paused or
+being backed up. A target that needs a person (full disk, missing rights) pauses the run with the
+reason, and it goes on where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, Min, Sum
+from django.utils import timezone
+
+from accounts.models import User
+from syncapp.engine import record, runs, targets
+from syncapp.engine.beat import Beat
+from syncapp.engine.restore_lane import RestoreLane
+from syncapp.engine.restore_plan import plan
+from syncapp.engine.sets import chunks
+from syncapp.errors import BackupError, ConfigurationError
+from syncapp.models import Destination, Event, File, Lane, Restore, RestoreItem, Run, Source
+from syncapp.types import JsonObject
+
+UNFINISHED = [RestoreItem.State.PENDING, RestoreItem.State.THAWING]
+FAILED = "files_failed"
+_THAWING = "restore_thawing"
+
+
+def request_restore(
+    source: Source,
+    *,
+    target: str,
+    options: JsonObject | None = None,
+    files: Sequence[int] = (),
+    at: datetime | None = None,
+    by: User | None = None,
+    prefer: str = Restore.Prefer.FASTEST,
+    origin: Destination | None = None,
+    collision: str = Restore.Collision.SKIP,
+    convert: bool = False,
+    permissions: bool = False,
+) -> Run:
+    """A new run that restores; ConfigurationError says what is wrong with the wish.
+
+    `files` are ids of files and folders, () is everything; `at` the moment whose state is wanted,
+    None the latest. `options` by target: `path` (folder); `destination` and `prefix`, which gets
+    below `restored/` (destination). `origin` is for `prefer` "named".
+    """
+    check_origin(source, prefer, origin)
+    _check_files(source, files)
+    kept = targets.check(source, target, options or {}, by)
+    with transaction.atomic():
+        run = Run.objects.create(source=source, kind=Run.Kind.RESTORE, requested_by=by)
+        Restore.objects.create(
+            run=run,
+            files=list(files),
+            at=at,
+            target=target,
+            options=kept,
+            prefer=prefer,
+            origin=origin,
+            collision=collision,
+            convert=convert,
+            permissions=permissions,
+        )
+    record.changed(source, run)
+    return run
+
+
+def check_origin(source: Source, prefer: str, origin: Destination | None) -> None:
+    """ConfigurationError if it can't be read from there."""
+    if (prefer == Restore.Prefer.NAMED) != (origin is not None):
+        raise ConfigurationError("Name the destination to restore from, or let it be chosen.")
+    if origin is not None and origin.owner_id != source.owner_id:
+        raise ConfigurationError("Destination: choose one of your own.")
+
+
+def _check_files(source: Source, files: Sequence[int]) -> None:
+    known = sum(
+        File.objects.filter(source=source, pk__in=some).count() for some in chunks(set(files), 500)
+    )
+    if known != len(set(files)):
+        raise ConfigurationError("A chosen file is not there any more. Choose again.")
+
+
+def wants_lane(run: Run) -> bool:
+    """Whether a lane would find something to do now: plan, bring something, or end the run."""
+    wish = Restore.objects.filter(run=run).first()
+    if wish is None or wish.planned_at is None:
+        return True
+    rest = RestoreItem.objects.filter(restore=wish, state__in=UNFINISHED)
+    return rest.filter(due_at__lte=timezone.now()).exists() or not rest.exists()
+
+
+def restore(run: Run, lane: Lane, beat: Beat) -> None:
+    """Plan what was asked for, bring it back, and end the run when nothing is left."""
+    wish = Restore.objects.filter(run=run).first()
+    if wish is None:
+        runs.fail(run, BackupError("Nobody knows any more what was to be restored."))
+        return
+    try:
+        target = targets.target_for(wish, beat)
+        target.begin()
+    except ConfigurationError as error:
+        runs.pause_run(run, error)
+        return
+    if not plan(run, wish, beat):
+        return
+    worker = RestoreLane(run, wish, target, beat)
+    worker.work()
+    if worker.stopped_by is not None:
+        runs.pause_run(run, worker.stopped_by)
+    elif Run.objects.filter(pk=run.pk, ended_at__isnull=False).exists():
+        target.end()  # cancelled
+    elif not wish.items.filter(state__in=UNFINISHED).exists():
+        target.end()
+        _end(run, wish)
+    else:
+        _tell_thawing(run)
+
+
+def _end(run: Run, wish: Restore) -> None:
+    """Count from the items, which are the truth, and say how it went."""
+    found = {
+        state: (number, size or 0)
+        for state, number, size in wish.items.values_list("state")
+        .annotate(number=Count("pk"), size=Sum("size"))
+        .order_by()
+    }
+    states = RestoreItem.State
+    done, size = found.get(states.DONE, (0, 0))
+    skipped, _ = found.get(states.SKIPPED, (0, 0))
+    failed, _ = found.get(states.FAILED, (0, 0))
+    Run.objects.filter(pk=run.pk).update(
+        files_done=done, files_skipped=skipped, files_failed=failed, bytes_done=size
+    )
+    parts = [f"{done:,} files restored, each byte as it was backed up"]
+    parts += [f"{skipped:,} left as they were there already"] * bool(skipped)
+    if failed:
+        parts.append(f"{failed:,} could not be restored: the report tells each with its reason")
+        runs.fail(run, _FilesFailed(f"{'; '.join(parts)}."))
+    else:
+        runs.complete(run, f"{'; '.join(parts)}.")
+
+
+class _FilesFailed(BackupError):
+    """Ends a restore that could not bring back everything."""
+
+    code = FAILED
+
+
+def waits_for(run: Run) -> str:
+    """What a restore under way is waiting for, as a sentence; "" for nothing."""
+    rest = RestoreItem.objects.filter(restore__run=run, state__in=UNFINISHED)
+    now = timezone.now()
+    if rest.filter(due_at__lte=now).exists():
+        return ""
+    told = []
+    for state, what in (
+        (RestoreItem.State.THAWING, "are being retrieved from cold storage"),
+        (RestoreItem.State.PENDING, "could not be read or placed and are tried again"),
+    ):
+        some = rest.filter(state=state).aggregate(files=Count("pk"), at=Min("due_at"))
+        if some["files"]:
+            at = timezone.localtime(some["at"])
+            told.append(f"{some['files']:,} files {what}; the next look is at {at:%H:%M}.")
+    return " ".join(told)
+
+
+def _tell_thawing(run: Run) -> None:
+    """Once a run: why it takes hours."""
+    thawing = RestoreItem.objects.filter(restore__run=run, state=RestoreItem.State.THAWING)
+    if not thawing.exists() or Event.objects.filter(run=run, code=_THAWING).exists():
+        return
+    record.event(
+        run.source.owner,
+        _THAWING,
+        f"{thawing.count():,} files of {run.source.name} lie in cold storage. They were asked "
+        "back, which takes hours; the restore goes on by itself.",
+        source=run.source,
+        run=run,
+    )
+
+
+def restores_of(source: Source | None = None) -> Any:
+    """Restores, the newest first, of one source or of all."""
+    rows = Restore.objects.filter(run__kind=Run.Kind.RESTORE)
+    rows = rows.filter(run__source=source) if source else rows
+    return rows.select_related("run__source__owner", "origin").order_by("-pk")

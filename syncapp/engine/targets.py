@@ -1,0 +1,117 @@
+"""From a restore's row to the target it names; and which folders of this server may be one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from django.conf import settings
+from django.utils import timezone
+
+from accounts.models import User
+from syncapp.destinations.local import LocalDestination
+from syncapp.engine import limits
+from syncapp.engine.adapters import destination_for
+from syncapp.engine.beat import Beat
+from syncapp.engine.gate import Gate
+from syncapp.errors import ConfigurationError
+from syncapp.models import Destination, Restore, Source
+from syncapp.restore_targets.base import Target
+from syncapp.restore_targets.destination import DestinationTarget
+from syncapp.restore_targets.folder import FolderTarget
+from syncapp.types import JsonObject
+
+RESTORED = "restored"  # below it lies what a restore brought into a destination
+_CODE = Path(__file__).resolve().parents[2]
+
+
+def target_for(restore: Restore, beat: Beat) -> Target:
+    """The target, ready for `begin`. ConfigurationError if it is not there any more."""
+    return _MAKERS[Restore.Target(restore.target)](restore, beat)
+
+
+def check(source: Source, target: str, options: JsonObject, by: User | None) -> JsonObject:
+    """The options as they are to be kept; ConfigurationError says what is wrong with them.
+
+    `by` None is whoever runs commands on this server.
+    """
+    if target == Restore.Target.FOLDER:
+        return {"path": _checked_folder(str(options.get("path", "")), by)}
+    if target == Restore.Target.DESTINATION:
+        return _checked_destination(source, options)
+    return options
+
+
+def _folder(restore: Restore, beat: Beat) -> Target:
+    return FolderTarget(restore.options["path"], restore.run_id)
+
+
+def _destination(restore: Restore, beat: Beat) -> Target:
+    row = Destination.objects.filter(pk=restore.options["destination"]).first()
+    if row is None:
+        raise ConfigurationError("The destination to restore to was removed.")
+    limit = limits.writing(row.pk, beat.halted)
+    store = Gate(destination_for(row), _always, limit).store
+    settings.SPOOL_DIR.mkdir(parents=True, exist_ok=True)
+    return DestinationTarget(store, restore.options["prefix"], settings.SPOOL_DIR)
+
+
+def _always() -> None:
+    """Nothing keeps a restore from asking."""
+
+
+_MAKERS: dict[Restore.Target, Callable[[Restore, Beat], Target]] = {
+    Restore.Target.FOLDER: _folder,
+    Restore.Target.SCRATCH: _folder,
+    Restore.Target.DESTINATION: _destination,
+}
+
+
+def _checked_destination(source: Source, options: JsonObject) -> JsonObject:
+    wanted_id = int(options.get("destination") or 0)
+    row = Destination.objects.filter(pk=wanted_id, owner=source.owner_id).first()
+    if row is None:
+        raise ConfigurationError("Destination: choose one of your own.")
+    if not row.enabled:
+        raise ConfigurationError(f"Destination: “{row.name}” is disabled. Enable it first.")
+    wanted = str(options.get("prefix") or "").strip("/")
+    prefix = wanted or f"{timezone.localdate():%Y-%m-%d}"
+    # Beside the backups, never among them.
+    if prefix.split("/")[0] != RESTORED:
+        prefix = f"{RESTORED}/{prefix}"
+    if any(name in ("", ".", "..") or "\0" in name for name in prefix.split("/")):
+        raise ConfigurationError(f"Folder: “{wanted}” is not a folder's path.")
+    return {"destination": row.pk, "prefix": prefix}
+
+
+def _checked_folder(path: str, by: User | None) -> str:
+    """The folder's real path, if this person may restore there."""
+    if not path.startswith("/") or "\0" in path:
+        raise ConfigurationError(f"Folder: “{path}” is not an absolute path.")
+    real = Path(os.path.realpath(path))
+    forbidden = [_CODE, settings.DATA_DIR, *_backups()]
+    if real == Path("/") or any(map(partial(_overlap, real), forbidden)):
+        raise ConfigurationError(
+            f"Folder: {real} belongs to the program or to a backup. Choose another one."
+        )
+    if by is None or by.is_superuser:
+        return str(real)
+    # Each person's own folder: nobody overwrites what another one has restored.
+    roots = [Path(os.path.realpath(root)) / by.username for root in settings.RESTORE_ROOTS]
+    if not roots:
+        raise ConfigurationError("Folder: only administrators may restore to this server.")
+    if not any(real.is_relative_to(root) for root in roots):
+        names = " or ".join(map(str, roots))
+        raise ConfigurationError(f"Folder: choose {names}, or one below.")
+    return str(real)
+
+
+def _backups() -> list[Path]:
+    rows = Destination.objects.filter(kind=LocalDestination.kind).values_list("options", flat=True)
+    return [Path(os.path.realpath(o["path"])) for o in rows if o.get("path")]
+
+
+def _overlap(one: Path, other: Path) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)

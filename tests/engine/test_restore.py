@@ -1,0 +1,275 @@
+"""Restores to folders and other destinations: whole, with the right names and times."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncapp.destinations.local import LocalDestination
+from syncapp.destinations.local_files import mtime
+from syncapp.engine import restore_report, restoring, runs
+from syncapp.engine.adapters import destination_for
+from syncapp.engine.restore_plan import Names, estimate
+from syncapp.errors import ConfigurationError
+from syncapp.models import Copy, Destination, RestoreItem, Run, Version
+from tests.engine.restores import out, request, tree, vault, work
+from tests.engine.vault import MODIFIED, SEEN, Vault
+
+__all__ = ["out", "vault"]
+
+
+def test_a_whole_source_comes_back_with_names_times_and_empty_folders(
+    vault: Vault, out: Path
+) -> None:
+    top = vault.folder("My Drive")
+    deep = vault.folder("Reports", top.remote_id)
+    vault.folder("Nothing here", top.remote_id)
+    vault.file("a.txt", b"alpha", top.remote_id)
+    vault.file("b.bin", os.urandom(3_000_000), deep.remote_id)
+    vault.file("empty", b"", deep.remote_id)
+
+    run = work(request(vault, out))
+
+    assert (run.outcome, run.files_done, run.files_failed) == ("ok", 4, 0)
+    found = tree(out)
+    assert set(found) == {
+        *("My Drive", "My Drive/Nothing here", "My Drive/Reports", "My Drive/a.txt"),
+        *("My Drive/Reports/b.bin", "My Drive/Reports/empty"),
+    }
+    assert found["My Drive/a.txt"] == b"alpha"
+    assert mtime((out / "My Drive/a.txt").stat()) == MODIFIED
+    assert run.bytes_done == run.bytes_total == 3_000_005
+
+
+def test_an_independent_program_finds_every_checksum_right(vault: Vault, out: Path) -> None:
+    versions = [vault.file(f"f{n}.bin", os.urandom(1000 * n + n)) for n in range(20)]
+    work(request(vault, out))
+    lines = "".join(f"{v.sha256}  {v.file.name}\n" for v in versions)
+
+    checked = subprocess.run(
+        ["sha256sum", "--check", "--strict", "--quiet"],
+        input=lines, cwd=out, capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert (checked.returncode, checked.stdout) == (0, "")
+
+
+def test_names_from_outside_are_written_safely_and_apart(vault: Vault, out: Path) -> None:
+    top = vault.folder("..")
+    names = ["a/b", "..", ".", "x\ny", "same.txt", "same.txt", "Same.TXT", "é", "e\u0301", ""]
+    names += ["\u202egpj.exe", "n" * 300 + ".txt", "/etc/passwd", "nul\x01"]
+    for number, name in enumerate(names):
+        vault.file(name, b"%d" % number, top.remote_id)
+
+    run = work(request(vault, out))
+
+    assert run.outcome == "ok"
+    found = {path: data for path, data in tree(out).items() if data is not None}
+    assert sorted(found.values()) == sorted(b"%d" % n for n in range(len(names)))
+    assert all(path.startswith("．．/") and path.count("/") == 1 for path in found)
+    folds = {path.casefold() for path in found}
+    assert len(folds) == len(found)
+
+
+def test_many_chosen_files_and_folders_come_from_the_chosen_level_down(
+    vault: Vault, out: Path
+) -> None:
+    top = vault.folder("My Drive")
+    deep = vault.folder("Reports", top.remote_id)
+    vault.file("in.txt", b"in", deep.remote_id)
+    chosen = vault.file("chosen.txt", b"chosen", top.remote_id)
+    vault.file("other.txt", b"other", top.remote_id)
+
+    work(request(vault, out, deep, chosen.file))
+
+    assert set(tree(out)) == {"Reports", "Reports/in.txt", "chosen.txt"}
+
+
+def test_the_content_of_an_earlier_moment_comes_back(vault: Vault, out: Path) -> None:
+    version = vault.file("a.txt", b"first")
+    vault.version(version.file, b"second", seen=SEEN + timedelta(days=10))
+
+    work(request(vault, out, at=SEEN + timedelta(days=5)))
+
+    assert tree(out) == {"a.txt": b"first"}
+
+
+def test_a_second_restore_finds_everything_whole_and_reads_nothing(
+    vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(5):
+        vault.file(f"{number}.txt", b"data %d" % number)
+    work(request(vault, out))
+    monkeypatch.setattr(LocalDestination, "read", lambda *_, **__: pytest.fail("it was read"))
+
+    run = work(request(vault, out))
+
+    assert (run.outcome, run.files_done) == ("ok", 5)
+
+
+@pytest.mark.parametrize(
+    ("collision", "expected", "counts"),
+    [
+        ("skip", {"a.txt": b"mine"}, (0, 1)),
+        ("rename", {"a.txt": b"mine", "a (2).txt": b"backup"}, (1, 0)),
+        ("overwrite", {"a.txt": b"backup"}, (1, 0)),
+    ],
+)
+def test_what_else_has_a_name_is_treated_as_asked(
+    vault: Vault, out: Path, collision: str, expected: dict[str, bytes], counts: tuple[int, int]
+) -> None:
+    vault.file("a.txt", b"backup")
+    out.mkdir()
+    (out / "a.txt").write_bytes(b"mine")
+
+    run = work(request(vault, out, collision=collision))
+
+    assert tree(out) == expected
+    assert (run.outcome, run.files_done, run.files_skipped) == ("ok", *counts)
+
+
+def test_a_paused_source_holds_up_no_restore(vault: Vault, out: Path) -> None:
+    vault.file("a.txt", b"alpha")
+    runs.pause(vault.source)
+
+    assert work(request(vault, out)).outcome == "ok"
+
+
+def test_everything_goes_to_another_destination_below_restored(
+    vault: Vault, tmp_path: Path
+) -> None:
+    other = vault.add_folder(tmp_path / "other", "other")
+    vault.destinations.pop()
+    top = vault.folder("My Drive")
+    vault.file("a.txt", b"alpha", top.remote_id)
+    vault.file("big.bin", os.urandom(9_000_000), top.remote_id)
+
+    run = work(request(vault, other))
+
+    assert (run.outcome, run.files_done) == ("ok", 2)
+    keys = [info.key for info in destination_for(other).objects("restored/")]
+    assert keys == ["restored/back/My Drive/a.txt", "restored/back/My Drive/big.bin"]
+
+
+def test_a_dry_run_adds_up_files_bytes_cost_and_time(vault: Vault, out: Path) -> None:
+    top = vault.folder("My Drive")
+    vault.folder("empty", top.remote_id)
+    aws = Destination.objects.create(
+        owner=vault.source.owner,
+        name="aws",
+        kind="s3",
+        options={"provider": "aws", "storage_class": "STANDARD_IA"},
+    )
+    for number in range(3):
+        version = vault.file(f"{number}.bin", b"x" * 1000, top.remote_id, at=[])
+        Version.objects.filter(pk=version.pk).update(size=10**9)
+        Copy.objects.create(
+            version=version, destination=aws, state="stored", object_key="k", stored_at=SEEN
+        )
+    vault.file("lost.txt", b"lost", top.remote_id, at=[])
+
+    found = estimate(vault.source)
+
+    assert (found.files, found.folders, found.missing) == (3, 1, 1)
+    assert found.bytes == 3 * 10**9
+    assert found.cost == "0.30 USD"
+    assert found.seconds > 10
+    assert found.origins == {"aws": 3}
+    assert not RestoreItem.objects.exists()
+
+
+def test_a_dry_run_tells_what_lies_in_cold_storage(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        vault.file(f"{number}.bin", b"x", at=vault.destinations[:1])
+    real = LocalDestination.head
+
+    def head(self: LocalDestination, key: str, **more: Any) -> Any:
+        from dataclasses import replace
+
+        found = real(self, key, **more)
+        return replace(found, frozen=True, storage_class="DEEP_ARCHIVE") if found else None
+
+    monkeypatch.setattr(LocalDestination, "head", head)
+
+    found = estimate(vault.source)
+
+    assert (found.frozen, found.thaw_seconds) == (30, 12 * 3600)
+
+
+def test_the_report_tells_each_item_its_hash_origin_and_result(vault: Vault, out: Path) -> None:
+    good = vault.file("good\n.txt", b"good", at=vault.destinations[:1])
+    vault.file("lost.txt", b"lost", at=[])
+    run = work(request(vault, out))
+
+    told = json.loads("".join(restore_report.as_json(run.restore)))
+    text = "".join(restore_report.text(run.restore))
+
+    assert told["restore"]["files_failed"] == 1
+    by_path = {item["path"]: item for item in told["items"]}
+    item = by_path["good␊.txt"]
+    assert (item["sha256"], item["origin"], item["result"]) == (good.sha256, "one", "done")
+    assert by_path["lost.txt"]["error_code"] == "not_stored"
+    assert good.sha256 in text
+    assert "[not_stored]" in text
+
+
+@pytest.mark.parametrize("path", ["relative", "/", "/a\0b", "{disk}", "{disk}/below", "{above}"])
+def test_folders_that_hold_backups_or_the_program_are_refused(
+    vault: Vault, tmp_path: Path, path: str
+) -> None:
+    wanted = path.format(disk=tmp_path / "one", above=tmp_path)
+    with pytest.raises(ConfigurationError):
+        restoring.request_restore(vault.source, target="folder", options={"path": wanted})
+    assert not Run.objects.exists()
+
+
+def test_people_restore_below_a_folder_of_their_own_name_only(
+    vault: Vault, tmp_path: Path, settings: Any
+) -> None:
+    owner, root = vault.source.owner, tmp_path / "restored"
+    mine, others = root / owner.username / "today", root / "another" / "today"
+
+    def ask(path: Path) -> Run:
+        return restoring.request_restore(
+            vault.source, target="folder", options={"path": str(path)}, by=owner
+        )
+
+    with pytest.raises(ConfigurationError, match="only administrators"):
+        ask(mine)
+    settings.RESTORE_ROOTS = [str(root)]
+    for path in (others, root, mine / ".." / ".." / "another"):
+        with pytest.raises(ConfigurationError, match="choose"):
+            ask(path)
+    ask(mine)
+
+
+def test_only_the_owners_own_files_and_destinations_are_taken(vault: Vault, tmp_path: Path) -> None:
+    other = Vault.make(tmp_path / "other", owner="outsider")
+    foreign = other.file("theirs.txt", b"secret")
+
+    with pytest.raises(ConfigurationError):
+        request(vault, tmp_path / "out", foreign.file)
+    with pytest.raises(ConfigurationError):
+        request(vault, other.destinations[0])
+    with pytest.raises(ConfigurationError):
+        request(vault, tmp_path / "out", prefer="named", origin=other.destinations[0])
+
+
+def test_written_names_are_apart_in_each_folder_and_the_same_each_time() -> None:
+    paths = [("A", "x"), ("A", "X"), ("a", "x"), ("B",), ("b", "y"), ("b", "Y")]
+    names = Names()
+    given = [names.of(path) for path in paths]
+
+    assert given[0] == "A/x"
+    assert len({name.casefold() for name in given}) == len(paths)
+    again = Names()
+    assert [again.of(path) for path in paths] == given
+    assert Names(exact=True).of(("a/b", "n" * 300)) == "a／b/" + "n" * 300

@@ -1,0 +1,231 @@
+"""Restores through damage, outages, full disks, kills and cold storage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from syncapp.destinations.local import LocalDestination
+from syncapp.engine import dispatch, restoring, runs
+from syncapp.errors import ConfigurationError, PermanentError, Unavailable
+from syncapp.models import Event, Finding, Lane, RestoreItem
+from syncapp.restore_targets.folder import FolderTarget
+from tests.engine.restores import items, one_lane, out, raising, request, tree, vault, work
+from tests.engine.vault import Vault
+
+__all__ = ["out", "vault"]
+State = RestoreItem.State
+
+
+def test_a_damaged_copy_is_healed_over_by_another_and_noted(vault: Vault, out: Path) -> None:
+    data = os.urandom(2_500_000)
+    version = vault.file("a.bin", data)
+    vault.path(version, vault.destinations[0]).write_bytes(data[:-1] + b"?")
+
+    run = work(request(vault, out))
+
+    assert (run.outcome, tree(out)) == ("ok", {"a.bin": data})
+    item = RestoreItem.objects.get()
+    assert (item.state, item.origin) == ("done", vault.destinations[1])
+    assert Finding.objects.get().run == run
+
+
+def test_what_can_not_be_restored_is_told_and_the_rest_comes(vault: Vault, out: Path) -> None:
+    vault.file("good.txt", b"good")
+    vault.file("lost.txt", b"lost", at=[])
+    gone = vault.file("gone.txt", b"gone")
+    for destination in vault.destinations:
+        vault.path(gone, destination).unlink()
+
+    run = work(request(vault, out))
+
+    assert (run.outcome, run.error_code) == ("failed", "files_failed")
+    assert (run.files_done, run.files_failed) == (1, 2)
+    assert tree(out) == {"good.txt": b"good"}
+    codes = dict(RestoreItem.objects.filter(state="failed").values_list("path", "error_code"))
+    assert codes == {"lost.txt": "not_stored", "gone.txt": "not_stored"}
+    vault.source.refresh_from_db()
+    assert vault.source.blocked_code == ""
+
+
+def test_an_outage_is_waited_for_and_the_restore_goes_on(
+    vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.file("a.txt", b"alpha")
+    with monkeypatch.context() as patch:
+        patch.setattr(LocalDestination, "read", raising(Unavailable("no answer")))
+        run = request(vault, out)
+        one_lane(run)
+        item = RestoreItem.objects.get()
+        assert (item.state, item.attempts, item.error_code) == ("pending", 1, "unavailable")
+        assert item.due_at > timezone.now()
+        assert "tried again" in restoring.waits_for(run)
+        assert dispatch.top_up(run.pk) == 0, "nothing is due, so no lane is wanted"
+
+    assert work(run).outcome == "ok"
+    assert tree(out) == {"a.txt": b"alpha"}
+
+
+def test_a_full_disk_pauses_the_run_with_the_reason_until_a_person_resumes_it(
+    vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.file("a.txt", b"alpha")
+    full = ConfigurationError("The disk is full.", code="destination_full")
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderTarget, "_write", raising(full))
+        run = work(request(vault, out))
+    assert (run.paused, run.error_code, run.ended_at) == (True, "destination_full", None)
+    assert Event.objects.filter(level="alert", code="run_paused", run=run).count() == 1
+    assert dispatch.top_up(run.pk) == 0
+
+    assert runs.resume_run(run)
+    assert work(run).outcome == "ok"
+    assert tree(out) == {"a.txt": b"alpha"}
+    assert not Event.objects.filter(level="alert", acknowledged_at__isnull=True).exists()
+
+
+def test_a_target_that_can_not_be_used_pauses_the_run_and_blocks_no_source(
+    vault: Vault, out: Path
+) -> None:
+    vault.file("a.txt", b"alpha")
+    run = request(vault, out)
+    out.write_text("a file, not a folder")
+
+    run = work(run)
+
+    assert run.paused
+    assert "is not a folder" in run.error_message
+    vault.source.refresh_from_db()
+    assert vault.source.blocked_code == ""
+
+
+def test_a_cancelled_restore_leaves_no_unfinished_file(
+    vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.file("a.txt", b"alpha")
+    run = request(vault, out)
+    real = FolderTarget._write
+
+    def cancelled(self: FolderTarget, *arguments: Any) -> None:
+        runs.cancel(run)
+        real(self, *arguments)
+
+    monkeypatch.setattr(FolderTarget, "_write", cancelled)
+    one_lane(run)
+
+    run.refresh_from_db()
+    assert run.outcome == "cancelled"
+    assert not list(out.glob(".restoring*"))
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+def dying(real: Callable[..., Any], calls: int) -> Callable[..., Any]:
+    left = iter(range(calls - 1))
+
+    def dies(*arguments: Any, **more: Any) -> Any:
+        if next(left, None) is None:
+            raise Killed
+        return real(*arguments, **more)
+
+    return dies
+
+
+@pytest.mark.parametrize("where", ["os.fsync", "os.link", "os.unlink"])
+def test_after_a_kill_at_any_step_each_file_is_there_once_and_whole(
+    vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch, where: str, settings: Any
+) -> None:
+    settings.FILES_IN_FLIGHT = 1
+    for number in range(6):
+        vault.file(f"{number}.txt", b"data %d" % number)
+    run = request(vault, out, collision="rename")
+    name = where.split(".")[1]
+    for calls in (3, 5, 2):
+        with monkeypatch.context() as patch:
+            patch.setattr(os, name, dying(getattr(os, name), calls))
+            try:
+                one_lane(run)
+            except Killed:
+                Lane.objects.filter(run=run).update(ended_at=timezone.now())
+
+    assert work(run).outcome == "ok"
+    assert tree(out) == {f"{n}.txt": b"data %d" % n for n in range(6)}
+
+
+def test_a_plan_that_was_cut_off_is_made_anew(
+    vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(7):
+        vault.file(f"{number}.txt", b"data")
+    run = request(vault, out)
+    with monkeypatch.context() as patch:
+        patch.setattr("syncapp.engine.restore_plan._unstored", raising(Killed()))
+        with pytest.raises(Killed):
+            one_lane(run)
+    Lane.objects.filter(run=run).update(ended_at=timezone.now())
+
+    assert work(run).outcome == "ok"
+    assert RestoreItem.objects.count() == 7
+
+
+def test_a_lane_that_was_replaced_writes_nothing_more(
+    vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.file("a.txt", b"alpha")
+    run = request(vault, out)
+    dispatch.top_up(run.pk)
+    lane = Lane.objects.get(run=run)
+    real = FolderTarget.place
+
+    def replaced(self: FolderTarget, *arguments: Any) -> Any:
+        placed = real(self, *arguments)
+        Lane.objects.filter(pk=lane.pk).update(ended_at=timezone.now())
+        return placed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderTarget, "place", replaced)
+        dispatch.work(lane.pk)
+    assert items(run) == {"a.txt": "pending"}
+
+    assert work(run).outcome == "ok"
+
+
+def test_what_lies_in_cold_storage_is_asked_back_waited_for_and_restored(
+    vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.file("cold.txt", b"brr", at=vault.destinations[:1])
+    thawed: list[tuple[str, int]] = []
+    real = LocalDestination.read
+
+    def read(self: LocalDestination, key: str, **how: Any) -> Any:
+        if len(thawed) < 3:
+            raise PermanentError("It is archived.", code="archived")
+        return real(self, key, **how)
+
+    monkeypatch.setattr(LocalDestination, "read", read)
+    monkeypatch.setattr(
+        LocalDestination, "thaw", lambda _, key, **more: thawed.append((key, more["days"]))
+    )
+    run = request(vault, out)
+    waits = []
+    for _ in range(3):
+        one_lane(run)
+        item = RestoreItem.objects.get()
+        assert item.state == State.THAWING
+        waits.append(item.due_at - timezone.now())
+        assert "cold storage" in restoring.waits_for(run)
+        RestoreItem.objects.update(due_at=timezone.now())
+
+    assert work(run).outcome == "ok"
+    assert tree(out) == {"cold.txt": b"brr"}
+    assert waits == sorted(waits)
+    assert waits[0] > timedelta(minutes=4)
+    assert Event.objects.filter(code="restore_thawing").count() == 1
