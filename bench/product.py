@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import django
+import psutil
 from cryptography.fernet import Fernet
 from django.core.management import call_command
 
@@ -183,6 +184,6 @@ def _ready(pid: int) -> bool:
     for process in measure.tree(pid):
         try:
             titles.append(" ".join(process.cmdline()))
-        except OSError:
+        except (OSError, psutil.Error):  # it has just ended
             continue
     return sum("idle" in title for title in titles) >= 1

@@ -196,4 +196,10 @@ def synthetic_content(key: str, number: int, size: int) -> Content:
     """Content for a synthetic file: the cheapest kind that its size allows."""
     if size <= PATTERN_SIZE:
         return PatternContent(key, number, size)
+    return _generated(key, size)
+
+
+@lru_cache(maxsize=1024)
+def _generated(key: str, size: int) -> GeneratedContent:
+    """The same object each time: its hashes, seconds of work, are kept in it."""
     return GeneratedContent(key, size)

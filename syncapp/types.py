@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -124,34 +125,48 @@ class Digest:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Part:
     """A run of bytes on its way to a destination; `open()` gives a fresh reader at its start.
 
-    Numbers start at 1. `md5` and `sha256` are raw digests of these bytes alone.
+    Numbers start at 1. `md5` is the raw digest of these bytes alone, so is `sha256`: computed when
+    it is first asked for, as most stores never do.
     """
 
     number: int
     size: int
     md5: bytes
-    sha256: bytes
     open: Callable[[], BinaryIO]
+    known_sha256: bytes = b""
 
     @classmethod
-    def of(cls, number: int, data: bytes, md5: bytes, sha256: bytes) -> Part:
+    def of(cls, number: int, data: bytes, md5: bytes, sha256: bytes = b"") -> Part:
         """A part whose bytes are in memory."""
-        return cls(number, len(data), md5, sha256, lambda: io.BytesIO(data))
+        return cls(number, len(data), md5, lambda: io.BytesIO(data), sha256)
+
+    @property
+    def sha256(self) -> bytes:
+        if not self.known_sha256:
+            digest = hashlib.sha256()
+            with self.open() as reader:
+                while chunk := reader.read(1024**2):
+                    digest.update(chunk)
+            self.known_sha256 = digest.digest()
+        return self.known_sha256
 
 
 @dataclass(frozen=True, slots=True)
 class SentPart:
-    """A part that a destination has confirmed. Raw digests of its bytes; `etag` is the store's."""
+    """A part that a destination has confirmed. Raw digest of its bytes; `etag` is the store's.
+
+    `sha256` only where the store needs it again, b"" elsewhere.
+    """
 
     number: int
     size: int
     md5: bytes
-    sha256: bytes
     etag: str
+    sha256: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

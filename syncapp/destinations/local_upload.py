@@ -56,7 +56,7 @@ class LocalUpload(Upload):
         try:
             for part in parts:
                 offset = (part.number - 1) * self._part_size
-                if file_sha256(self._fd, offset, part.size) == part.sha256:
+                if file_sha256(self._fd, offset, part.size).hex() == part.etag:
                     self._sent[part.number] = part
         except OSError:
             self.suspend()
@@ -77,7 +77,7 @@ class LocalUpload(Upload):
         with translated(self._store.root, self._key):
             write_part(self._fd, (part.number - 1) * self._part_size, part, self._store.root)
         etag = part.sha256.hex()
-        self._sent[part.number] = SentPart(part.number, part.size, part.md5, part.sha256, etag)
+        self._sent[part.number] = SentPart(part.number, part.size, part.md5, etag)
         return etag
 
     def finish(self, digest: Digest) -> ObjectInfo:

@@ -97,7 +97,8 @@ class S3Upload(Upload):
         self._sent.pop(part.number, None)
         self._store.confirm(self._key, part, answer)
         etag = etag_of(answer)
-        self._sent[part.number] = SentPart(part.number, part.size, part.md5, part.sha256, etag)
+        sha256 = part.sha256 if self._store.with_sha256 else b""
+        self._sent[part.number] = SentPart(part.number, part.size, part.md5, etag, sha256)
         return etag
 
     def finish(self, digest: Digest) -> ObjectInfo:

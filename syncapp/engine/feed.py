@@ -276,7 +276,7 @@ class Feed:
         if there is None or (there.size, there.md5) != (part.size, part.md5):
             etag = retrying(lambda: upload.send(part), self._halt)
             if self._is_big():
-                sent = SentPart(part.number, part.size, part.md5, part.sha256, etag)
+                sent = SentPart(part.number, part.size, part.md5, etag, part.known_sha256)
                 self._note(Sent(self.target.copy_id, upload.id, sent))
         self.spool.confirm(self.target.destination_id, part.number)
 

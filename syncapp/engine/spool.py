@@ -264,14 +264,15 @@ class PartFiller:
             self._file.close()
             if spare:
                 self._budget.give_disk(spare)
-            path, digests = self._path, (self._md5.digest(), self._sha256.digest())
-            return Held(Part(self.number, self.filled, *digests, lambda: path.open("rb")), 0, path)
+            path, md5, sha256 = self._path, self._md5.digest(), self._sha256.digest()
+            part = Part(self.number, self.filled, md5, lambda: path.open("rb"), sha256)
+            return Held(part, 0, path)
         if spare:
             self._budget.give_memory(spare)
         self._bytes.truncate(self.filled)
         data = self._bytes.getvalue()  # its own buffer: CPython copies nothing here
-        digests = hashlib.md5(data, usedforsecurity=False).digest(), hashlib.sha256(data).digest()
-        return Held(Part.of(self.number, data, *digests), memory_bytes=self.filled)
+        md5 = hashlib.md5(data, usedforsecurity=False).digest()
+        return Held(Part.of(self.number, data, md5), memory_bytes=self.filled)
 
     def discard(self) -> None:
         """Give everything back unused."""

@@ -85,8 +85,8 @@ def recorded(copies: Collection[int]) -> dict[int, Recorded]:
             upload.part_bytes,
             tuple(
                 SentPart(
-                    part.number, part.size, bytes.fromhex(part.md5), bytes.fromhex(part.sha256),
-                    part.etag,
+                    part.number, part.size, bytes.fromhex(part.md5), part.etag,
+                    bytes.fromhex(part.sha256),
                 )
                 for part in upload.parts.all()
             ),

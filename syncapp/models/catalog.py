@@ -257,13 +257,14 @@ class PartialUpload(models.Model):
 
 
 class UploadedPart(models.Model):
-    """A part that the destination has confirmed. `md5` and `sha256` are hex, of its bytes."""
+    """A part that the destination has confirmed. `md5` and `sha256` are hex, of its bytes; the
+    latter only where it is needed again."""
 
     upload = models.ForeignKey(PartialUpload, on_delete=models.CASCADE, related_name="parts")
     number = models.PositiveIntegerField()
     size = models.BigIntegerField()
     md5 = models.CharField(max_length=32)
-    sha256 = models.CharField(max_length=64)
+    sha256 = models.CharField(max_length=64, blank=True)
     etag = models.CharField(max_length=255)
 
     class Meta:

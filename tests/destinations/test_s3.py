@@ -157,7 +157,7 @@ def test_bodies_are_read_once_and_in_pieces(rclone_server: Info) -> None:
     store = s3_store(rclone_server, "rclone")
     store.put(
         "a.bin",
-        Part(1, part.size, part.md5, part.sha256, lambda: Counting(data)),
+        Part(1, part.size, part.md5, lambda: Counting(data), part.sha256),
         meta_of(data),
     )
 

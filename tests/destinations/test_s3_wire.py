@@ -100,7 +100,7 @@ def test_a_part_goes_from_memory_or_from_its_file(tmp_path: Path) -> None:
     path = tmp_path / "part"
     path.write_bytes(data)
     kept = part_of(data)
-    in_file = Part(1, kept.size, kept.md5, kept.sha256, lambda: path.open("rb"))
+    in_file = Part(1, kept.size, kept.md5, lambda: path.open("rb"), kept.sha256)
     begun = reply("200 OK", b"<r><UploadId>up</UploadId></r>")
     with store_on(answering(begun, stored(data))) as (store, server):
         upload = store.start_upload("big.bin", meta_of(), part_size=FIVE)
