@@ -212,10 +212,22 @@ def _held(answer: Answer) -> int:
 
 def _pieces(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Pieces of PIECE_BYTES; the last, shorter or not, only once everything was read."""
-    buffer = bytearray()
+    held: list[bytes] = []
+    size = 0
     for chunk in chunks:
-        buffer += chunk
-        while len(buffer) > PIECE_BYTES:
-            yield bytes(buffer[:PIECE_BYTES])
-            del buffer[:PIECE_BYTES]
-    yield bytes(buffer)
+        rest = chunk
+        while size + len(rest) > PIECE_BYTES:
+            room = PIECE_BYTES - size
+            held.append(rest[:room])
+            rest, size = rest[room:], 0
+            yield _joined(held)
+        held.append(rest)
+        size += len(rest)
+    yield _joined(held)
+
+
+def _joined(held: list[bytes]) -> bytes:
+    """One piece, and the list empty: the parts must not be held beside it while it is sent."""
+    whole = b"".join(held)
+    held.clear()
+    return whole

@@ -54,9 +54,12 @@ def test_the_button_asks_for_one_scope_beside_what_was_granted(linked, browser, 
 
 
 def test_an_allowed_account_is_written_to_and_read_as_before(linked, browser, owner, idp):
-    answer = allow(browser(owner), linked)
+    person = browser(owner)
+    answer = allow(person, linked)
     linked.refresh_from_db()
     assert answer["Location"] == "/accounts/google/"
+    page = person.client.get("/accounts/google/").content.decode()
+    assert f"Files can now be restored to the Drive of {ADA}." in page
     assert {DRIVE, DRIVE_FILE} <= set(linked.scopes)
     assert linked.state == GoogleAccount.State.CONNECTED
     idp.control.expire_tokens(ADA)  # a refreshed one is as good
