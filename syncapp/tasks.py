@@ -3,7 +3,7 @@
 Queues store these dotted paths: renaming one breaks what is queued.
 """
 
-from syncapp.engine import dispatch, push
+from syncapp.engine import database_backup, dispatch, push, segments
 from syncapp.engine import poll as polling
 
 
@@ -20,3 +20,13 @@ def poll(source_id: int) -> None:
 def stop_push(source_id: int) -> None:
     """Close the push channels that a source no longer needs."""
     push.stop(source_id)
+
+
+def write_segments(source_id: int) -> None:
+    """Write what changed of a source's catalog to its destinations; nothing if another does."""
+    segments.write(source_id)
+
+
+def back_up_database(destination_ids: list[int]) -> None:
+    """Send a backup of the database to these destinations."""
+    database_backup.send(destination_ids)

@@ -19,7 +19,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from accounts.models import GoogleAccount
-from syncapp.engine import cron, push, queues, record, runs
+from syncapp.engine import cron, database_backup, push, queues, record, runs, segment_turns
 from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN
 from syncapp.errors import ConfigurationError, QuotaExhausted, ReconnectRequired
 from syncapp.models import Destination, Run, Source, Version
@@ -164,6 +164,8 @@ def care(now: datetime) -> None:
     _correct_clocks(now)
     _free(now)
     _begin_deferred(now)
+    segment_turns.care(now)
+    database_backup.care(now)
     for source_id in push.to_stop(now):
         async_task(STOP_PUSH, source_id, cluster=queues.SCAN)
 

@@ -1,11 +1,20 @@
 """The state: setup (what is wanted), catalog (what is stored where), history (what happened),
-limits (what all workers share), policy (what is kept, and regular upkeep), restore, proof."""
+limits (what all workers share), policy (what is kept, and regular upkeep), restore, proof,
+recovery (the catalog beside the data)."""
 
 from syncapp.models.catalog import Copy, File, PartialUpload, Place, UploadedPart, Version
 from syncapp.models.history import Attempt, Event, Lane, Run, ScanProgress, Worker
 from syncapp.models.limits import Breaker, Channel, Pace
 from syncapp.models.policy import Policy, Upkeep
 from syncapp.models.proof import Canary, Finding
+from syncapp.models.recovery import (
+    Change,
+    DatabaseBackup,
+    Recovery,
+    Segment,
+    SegmentCopy,
+    SegmentTurn,
+)
 from syncapp.models.restore import DriveId, Restore, RestoreItem
 from syncapp.models.setup import Destination, Source
 
@@ -13,8 +22,10 @@ __all__ = [
     "Attempt",
     "Breaker",
     "Canary",
+    "Change",
     "Channel",
     "Copy",
+    "DatabaseBackup",
     "Destination",
     "DriveId",
     "Event",
@@ -25,10 +36,14 @@ __all__ = [
     "PartialUpload",
     "Place",
     "Policy",
+    "Recovery",
     "Restore",
     "RestoreItem",
     "Run",
     "ScanProgress",
+    "Segment",
+    "SegmentCopy",
+    "SegmentTurn",
     "Source",
     "Upkeep",
     "UploadedPart",

@@ -1,0 +1,164 @@
+"""After a recovery: what lies at the destination, held against what the catalog says.
+
+One pass over the listing, in sets, constant memory. Copies whose object is there are noted as seen;
+those that were not seen at its end are missing. Objects that no copy claims (stored after the last
+segment was written) are taken into the catalog where they themselves tell what they are
+(`adoption`); others are foreign: reported, never touched.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.utils import timezone
+
+from syncapp.destinations.base import Destination as Store
+from syncapp.engine import segment_store
+from syncapp.engine.adoption import Adoption
+from syncapp.engine.occupied import STORED
+from syncapp.engine.sets import chunks, update_many
+from syncapp.models import Copy, Destination, Finding, Source
+from syncapp.types import ObjectInfo
+
+BATCH = 1000  # objects: a page of a listing
+MOST_FINDINGS = 1000  # rows; the numbers count all
+_MISSING = "The catalog has it, but it is not at the destination."
+_FOREIGN = "No copy claims it, and it does not tell which file it is."
+
+
+@dataclass
+class Compared:
+    """How many objects were found, what of them was adopted, and what is missing or foreign."""
+
+    objects: int = 0
+    adopted: int = 0
+    missing: int = 0
+    foreign: int = 0
+    examples: list[str] = field(default_factory=list)  # keys of what is missing
+
+    def notes(self) -> list[str]:
+        """In words, for a person; nothing where all is as it should be."""
+        told = []
+        if self.adopted:
+            told.append(
+                f"{self.adopted} objects that were stored after the last segment were taken up."
+            )
+        if self.missing:
+            told.append(
+                f"{self.missing} copies that the catalog has are not at the destination; the next "
+                f"backup makes those of present files anew. Among them: {', '.join(self.examples)}"
+            )
+        if self.foreign:
+            told.append(f"{self.foreign} objects do not tell what they are; they are left alone.")
+        return told
+
+
+def compare(
+    source: Source, destination: Destination, on_objects: Callable[[int], None]
+) -> Compared:
+    """Hold the source's part of the destination against its copies there."""
+    store = segment_store.catalog_store(destination)
+    began, told = timezone.now(), Compared()
+    adoption = Adoption(source, destination, store, began)
+    listing = (info for info in store.versions(f"{source.slug}/") if not info.marker)
+    for batch in chunks(listing, BATCH):
+        unclaimed = _note_seen(source, destination, batch, store, began)
+        with transaction.atomic():
+            foreign = [info for info in unclaimed if not adoption.adopt(info)]
+            _report(source, destination, foreign, told)
+        told.objects += len(batch)
+        told.foreign += len(foreign)
+        on_objects(len(batch))
+    adoption.finish()
+    told.adopted = adoption.adopted
+    _missing(source, destination, began, told)
+    return told
+
+
+def _note_seen(
+    source: Source,
+    destination: Destination,
+    batch: Sequence[ObjectInfo],
+    store: Store,
+    began: datetime,
+) -> list[ObjectInfo]:
+    """Note the copies that are there as they should be; the objects that none of them is."""
+    rows = Copy.objects.filter(
+        destination=destination,
+        object_key__in=[info.key for info in batch],
+        state__in=STORED,
+        version__source=source,
+    ).select_related("version")
+    claims: dict[str, list[Copy]] = defaultdict(list)
+    for copy in rows:
+        claims[copy.object_key].append(copy)
+    seen, unclaimed = [], []
+    for info in batch:
+        copy_id = next(_claiming(claims[info.key], info, store), None)
+        if copy_id is None:
+            unclaimed.append(info)
+        else:
+            seen.append((began, copy_id))
+    with transaction.atomic():
+        update_many(Copy, ["checked_at"], ["id"], seen)
+    return unclaimed
+
+
+def _claiming(copies: list[Copy], info: ObjectInfo, store: Store) -> Iterator[int]:
+    for copy in copies:
+        named = copy.store_version == info.version_id if copy.store_version else info.latest
+        if named and _fits(copy, info, store):
+            yield copy.pk
+
+
+def _fits(copy: Copy, info: ObjectInfo, store: Store) -> bool:
+    """Whether the object is what the copy says: by the listing, or else by what it bears."""
+    if copy.version.size != info.size:
+        return False
+    if info.etag and copy.etag:
+        if info.etag[: len(copy.etag)] == copy.etag:
+            return True
+    elif info.modified_at == copy.version.modified_at:
+        return True
+    head = store.head(info.key, version_id=info.version_id)
+    return head is not None and copy.version.sha256 in (head.sha256, head.metadata.get("sha256"))
+
+
+def _missing(source: Source, destination: Destination, began: datetime, told: Compared) -> None:
+    """Copies that the listing did not have: damaged, so that the next backup makes them anew."""
+    unseen: QuerySet[Copy] = Copy.objects.filter(
+        Q(checked_at__isnull=True) | Q(checked_at__lt=began),
+        destination=destination,
+        version__source=source,
+        state__in=STORED,
+    )
+    told.missing = unseen.count()
+    some = list(unseen.order_by("pk")[:MOST_FINDINGS])
+    told.examples = [copy.object_key for copy in some[:5]]
+    with transaction.atomic():
+        Finding.objects.bulk_create(
+            Finding(
+                source=source, destination=destination, copy=copy, kind=Finding.Kind.MISSING,
+                object_key=copy.object_key, message=_MISSING,
+            )
+            for copy in some
+        )  # fmt: skip
+        unseen.update(state=Copy.State.DAMAGED, error_code="missing", error_message=_MISSING)
+
+
+def _report(
+    source: Source, destination: Destination, foreign: Sequence[ObjectInfo], told: Compared
+) -> None:
+    room = max(MOST_FINDINGS - told.foreign, 0)
+    Finding.objects.bulk_create(
+        Finding(
+            source=source, destination=destination, kind=Finding.Kind.FOREIGN,
+            object_key=info.key, message=_FOREIGN,
+        )
+        for info in foreign[:room]
+    )  # fmt: skip

@@ -1,0 +1,284 @@
+"""Everything but one destination is lost: what comes back, and what the next backup then does."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from django.utils import timezone
+
+from accounts.linking import Consent, keep_consent
+from accounts.models import GoogleAccount, User
+from syncapp.engine import schedule, segment_intake, segment_rows, segments
+from syncapp.engine.adapters import destination_for
+from syncapp.models import (
+    Change,
+    Copy,
+    Destination,
+    File,
+    Policy,
+    Recovery,
+    Run,
+    Segment,
+    Source,
+    Version,
+)
+from tests.engine.conftest import Setting
+from tests.management.conftest import Answer, Shell
+
+COPIED = ("object_key", "store_version", "etag")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_noted(transactional_db: None) -> None:
+    Change.objects.all().delete()
+
+
+def files() -> list[dict[str, Any]]:
+    """The whole catalog, as the lines of a segment have it, but for keys of rows."""
+    ids = list(File.objects.order_by("remote_id").values_list("pk", flat=True))
+    names = dict(Destination.objects.values_list("pk", "name"))
+    lines = [orjson.loads(orjson.dumps(line)) for line in segment_rows.lines(ids)]
+    for line in lines:
+        for version in line.get("versions", []):
+            for copy in version.get("copies", []):
+                copy["to"] = names[copy["to"]]
+            version.get("copies", []).sort(key=lambda copy: str(copy["to"]))
+        line.get("versions", []).sort(key=lambda version: str(version["revision"]))
+    return sorted(lines, key=lambda line: str(line["file"]))
+
+
+def lose_everything() -> None:
+    """An empty database."""
+    Copy.objects.all().delete()
+    for model in (Source, Destination, GoogleAccount, User):
+        model.objects.all().delete()
+    Change.objects.all().delete()
+    assert not Segment.objects.exists()
+
+
+def place(destination: Destination) -> list[str]:
+    """How a person names it on the command line."""
+    words = ["--kind", destination.kind]
+    for name, value in destination.options.items():
+        words += ["--set", f"{name}={value}"] if not name.startswith("_") else []
+    for name in json.loads(destination.secrets or "{}"):
+        words += ["--secret-env", f"{name}=RECOVER_{name.upper()}"]
+    return words
+
+
+def link_again(few: Setting) -> None:
+    """What the page "Reconnect" comes to."""
+    token, account = few.control.token(), GoogleAccount.objects.get()
+    consent = Consent(
+        uid=account.uid,
+        email=account.email,
+        name="",
+        scopes=tuple(token["scope"].split()),
+        expires_at=timezone.now() + timedelta(seconds=token["expires_in"]),
+        access_token=token["access_token"],
+        refresh_token=token["refresh_token"],
+    )
+    keep_consent(account.user, consent)
+
+
+@pytest.fixture
+def keys(few: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in json.loads(few.bucket.secrets).items():
+        monkeypatch.setenv(f"RECOVER_{name.upper()}", value)
+
+
+def recover(shell: Shell, destination: Destination, *more: str) -> Any:
+    answer: Answer = shell("recover", *place(destination), "--json", *more)
+    assert answer.code == 0, answer.err
+    return answer.document["sources"]
+
+
+def change_a_lot(few: Setting) -> None:
+    """Edits, renames, a folder, deletions: with deltas between."""
+    blobs = list(File.objects.filter(content="blob").order_by("pk"))
+    few.control.edit(blobs[0].remote_id, b"second content")
+    few.control.rename(blobs[1].remote_id, "renamed \x1b[31m\u202e name?.txt")
+    few.back_up()
+    segments.write(few.source.pk)
+    few.control.delete(blobs[2].remote_id)
+    few.control.edit(blobs[0].remote_id, b"third content")
+    few.back_up()
+    segments.write(few.source.pk)
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("name", ["Folder", "Bucket"])
+def test_one_destination_gives_back_the_whole_catalog(
+    few: Setting,
+    shell: Shell,
+    name: str,
+) -> None:
+    few.back_up()
+    segments.write(few.source.pk)
+    change_a_lot(few)
+    Policy.objects.create(owner=few.source.owner, trash_days=11)
+    File.objects.filter(content="blob").order_by("pk").last().save()  # type: ignore[union-attr]
+    segments.write(few.source.pk)
+    before, cursor = files(), Source.objects.get().cursor
+    at_hand = Destination.objects.get(name=name)
+    lose_everything()
+    (told,) = recover(shell, at_hand)
+    assert (told["notes"], told["missing"], told["foreign"], told["adopted"]) == ([], 0, 0, 0)
+    assert files() == before
+    source = Source.objects.get()
+    assert (source.slug, source.cursor, source.owner.username) == ("drive", cursor, "owner")
+    assert source.account.state == GoogleAccount.State.RECONNECT
+    assert source.blocked_code == "reconnect_required"
+    assert Policy.objects.get().trash_days == 11
+    blocked = set(Destination.objects.exclude(blocked_code="").values_list("name", flat=True))
+    assert blocked == {"Bucket"} - {name}
+    assert Recovery.objects.get().ended_at is not None
+
+
+@pytest.mark.usefixtures("keys")
+def test_after_relinking_the_next_backup_uploads_nothing(few: Setting, shell: Shell) -> None:
+    few.back_up()
+    segments.write(few.source.pk)
+    secrets, before = few.bucket.secrets, files()
+    lose_everything()
+    recover(shell, few.folder)
+    source = few.source = Source.objects.get()
+    link_again(few)
+    schedule.care(timezone.now())
+    assert Source.objects.get().blocked_code == ""
+    few.folder, few.bucket = (Destination.objects.get(name=n) for n in ("Folder", "Bucket"))
+    Destination.objects.filter(pk=few.bucket.pk).update(blocked_code="")
+    few.bucket.secrets = secrets
+    few.bucket.save(update_fields=["secrets"])
+    few.control.reset_counters()
+    run = few.back_up()
+    assert (run.outcome, run.scan) == (Run.Outcome.OK, Run.Scan.CHANGES), run.error_message
+    assert (run.files_new, run.files_changed, run.files_done) == (0, 0, 0)
+    run = few.back_up(full=True)
+    assert (run.files_new, run.files_changed, run.files_done) == (0, 0, 0)
+    assert few.control.counters()["downloads"] == {}
+    file = File.objects.filter(content="blob").first()
+    assert file is not None
+    few.control.edit(file.remote_id, b"after the disaster")
+    assert few.back_up().files_done == 1
+    assert len(files()) == len(before)
+    segments.write(source.pk)
+    assert Segment.objects.get().number == 2
+    assert few.verify().outcome == Run.Outcome.OK
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("name", ["Folder", "Bucket"])
+def test_what_came_after_the_last_segment_is_adopted_by_what_it_bears(
+    few: Setting,
+    shell: Shell,
+    name: str,
+) -> None:
+    few.back_up()
+    segments.write(few.source.pk)
+    blobs = list(File.objects.filter(content="blob").order_by("pk"))
+    folder = File.objects.get(remote_id=blobs[0].parent_id)
+    few.control.edit(blobs[0].remote_id, b"stored after the last segment")
+    few.control.rename(blobs[1].remote_id, "moved since.bin")
+    new = few.control.create("quite new.txt", b"nobody wrote it down", parents=[folder.remote_id])
+    few.back_up()
+    at_hand = Destination.objects.get(name=name)
+    gone = Copy.objects.filter(destination=at_hand, version__file=blobs[5]).get()
+    destination_for(at_hand).delete(gone.object_key)
+    lose_everything()
+    (told,) = recover(shell, at_hand)
+    assert told["missing"] == 1
+    assert told["adopted"] >= 3
+    for remote_id, content in (
+        (blobs[0].remote_id, b"stored after the last segment"),
+        (new["id"], b"nobody wrote it down"),
+    ):
+        version = Version.objects.get(file__remote_id=remote_id, current=True)
+        copy = Copy.objects.get(version=version, destination__name=name, state="stored")
+        assert few.stored_bytes(copy) == content
+        assert version.sha256 == hashlib.sha256(content).hexdigest()
+    made = File.objects.get(remote_id=new["id"])
+    assert (made.name, made.parent_id) == ("quite new.txt", folder.remote_id)
+    for copy in Copy.objects.filter(destination__name=name, state="stored"):
+        assert hashlib.sha256(few.stored_bytes(copy)).hexdigest() == copy.version.sha256
+    lost = Copy.objects.get(destination__name=name, state="damaged")
+    assert lost.version.file.remote_id == blobs[5].remote_id
+
+
+def test_a_recovery_that_was_killed_goes_on_where_it_was(
+    few: Setting,
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    few.back_up()
+    segments.write(few.source.pk)
+    change_a_lot(few)
+    before = files()
+    lose_everything()
+    real, steps = segment_intake.Intake.clear, []
+
+    def killed(self: segment_intake.Intake, lines: Any) -> Any:
+        steps.append(1)
+        if len(steps) == 2:
+            yield from real(self, lines)
+            raise KeyboardInterrupt
+        yield from real(self, lines)
+
+    monkeypatch.setattr(segment_intake.Intake, "clear", killed)
+    with pytest.raises(KeyboardInterrupt):
+        shell("recover", *place(few.folder))
+    assert Source.objects.get().blocked_code == "recovering"
+    assert 0 < Recovery.objects.get().done < len(Recovery.objects.get().plan)
+    recover(shell, few.folder)
+    assert files() == before
+
+
+def test_damaged_and_missing_segments_are_said_and_an_older_way_is_taken(
+    few: Setting,
+    shell: Shell,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(segments, "FEW_LINES", 0)
+    few.back_up()
+    segments.write(few.source.pk)
+    change_a_lot(few)
+    File.objects.update(extension="x")
+    segments.write(few.source.pk)
+    File.objects.filter(content="blob").update(extension="y")
+    segments.write(few.source.pk)
+    before = files()
+    lose_everything()
+    folder = Path(few.folder.options["path"], ".catalog", "drive")
+    newest = max(folder.glob("*-full-*"))
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    (told,) = recover(shell, few.folder)
+    assert any("damaged" in note for note in told["notes"])
+    assert files() == before
+    lose_everything()
+    delta = sorted(folder.glob("*-delta-*"))[-1]
+    delta.unlink()
+    newest.write_bytes(newest.read_bytes()[: len(data) // 3])
+    (told,) = recover(shell, few.folder)
+    assert len(File.objects.all()) == len(before)
+
+
+def test_nothing_is_recovered_over_a_source_that_is_there(few: Setting, shell: Shell) -> None:
+    few.back_up()
+    segments.write(few.source.pk)
+    answer = shell("recover", *place(few.folder))
+    assert answer.code == 5
+    assert "is here already" in answer.err
+
+
+def test_a_place_without_a_catalog_says_so(few: Setting, shell: Shell) -> None:
+    answer = shell("recover", *place(few.folder))
+    assert answer.code == 5
+    assert "no catalog" in answer.err
