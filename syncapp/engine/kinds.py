@@ -15,3 +15,8 @@ FIRST_STAGE = {
 _OF_ITS_OWN = [Run.Kind.RESTORE, Run.Kind.ERASE]
 UNPAUSED = Q(paused=False) & (Q(source__paused=False) | Q(kind__in=_OF_ITS_OWN))
 ACTIVE = Q(ended_at__isnull=True) & UNPAUSED
+
+
+def is_paused(run: Run) -> bool:
+    """Whether a pause holds up the run, its own or its source's."""
+    return run.paused or (run.source.paused and run.kind not in _OF_ITS_OWN)

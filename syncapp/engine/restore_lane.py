@@ -109,6 +109,7 @@ class Result:
     error: BackupError | None = None
     due_at: datetime | None = None
     damages: list[Damage] = field(default_factory=list)
+    note: str = ""  # what could not be as it was, of an item that is whole
 
     @property
     def stops_all(self) -> bool:
@@ -193,7 +194,7 @@ class RestoreLane:
 
     def _done(self, row: Row, placed: Placed, content: Content | None) -> Result:
         state = State.SKIPPED if placed.kept else State.DONE
-        made = Result(row, state, placed.where)
+        made = Result(row, state, placed.where, note=placed.note)
         if content:
             made.origin_id, made.damages = content.origin_id, content.damages
         return made
@@ -279,6 +280,6 @@ def _written(result: Result, now: datetime) -> tuple[object, ...]:
         result.origin_id,
         result.placed,
         error.code[:64] if error else "",
-        error.message if error else "",
+        error.message if error else result.note,
         result.row.pk,
     )

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from syncapp.destinations.local import LocalDestination
-from syncapp.engine import limits
+from syncapp.engine import drive_restore, limits
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.gate import Gate
@@ -41,6 +41,8 @@ def check(source: Source, target: str, options: JsonObject, by: User | None) -> 
         return {"path": _checked_folder(str(options.get("path", "")), by)}
     if target == Restore.Target.DESTINATION:
         return _checked_destination(source, options)
+    if target == Restore.Target.DRIVE:
+        return drive_restore.check(source, options)
     return options
 
 
@@ -58,6 +60,10 @@ def _destination(restore: Restore, beat: Beat) -> Target:
     return DestinationTarget(store, restore.options["prefix"], settings.SPOOL_DIR)
 
 
+def _drive(restore: Restore, beat: Beat) -> Target:
+    return drive_restore.drive_target(restore, beat.halted)
+
+
 def _always() -> None:
     """Nothing keeps a restore from asking."""
 
@@ -66,6 +72,7 @@ _MAKERS: dict[Restore.Target, Callable[[Restore, Beat], Target]] = {
     Restore.Target.FOLDER: _folder,
     Restore.Target.SCRATCH: _folder,
     Restore.Target.DESTINATION: _destination,
+    Restore.Target.DRIVE: _drive,
 }
 
 

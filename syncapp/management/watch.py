@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from syncapp.engine import runs
+from syncapp.engine.kinds import is_paused
 from syncapp.management.base import START_WORKERS, Exit
 from syncapp.management.outcome import stopped_by
 from syncapp.management.progress import Display, Pace, Sample, run_line
@@ -75,6 +76,13 @@ class Watch:
             self._worker_seen_at = self._clock()
         elif self._clock() - self._worker_seen_at >= WORKERLESS_S:
             return Exit.NO_WORKER, f"No worker is running any more. {START_WORKERS}"
-        if all(run.source.paused for run in active):
-            return Exit.BLOCKED, stopped_by(active[0].source)
+        if all(is_paused(run) for run in active):
+            return Exit.BLOCKED, _why_paused(active[0])
         return Exit.OK, ""
+
+
+def _why_paused(run: Run) -> str:
+    if not run.paused:
+        return stopped_by(run.source)
+    reason = f" {run.error_message}" if run.error_message else ""
+    return f"Run {run.pk} is paused.{reason} `manage.py restore resume {run.pk}` lets it go on."

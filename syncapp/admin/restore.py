@@ -1,0 +1,48 @@
+"""Restores, read-only: what was asked back, and what became of each file."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+
+from syncapp.admin.base import ReadOnlyAdmin
+from syncapp.models import Restore, RestoreItem
+from syncapp.visible import visible
+
+
+@admin.register(Restore)
+class RestoreAdmin(ReadOnlyAdmin):
+    """Everybody's restores."""
+
+    list_display = ("run", "source", "target", "at", "prefer", "collision", "planned_at")
+    list_filter = ("target", "collision", "run__source")
+    list_select_related = ("run__source",)
+    search_fields = ("=run__id",)
+    search_help_text = "The id of a run."
+
+    @admin.display(description="source")
+    def source(self, restore: Restore) -> str:
+        """Whose files."""
+        return str(restore.run.source)
+
+
+@admin.register(RestoreItem)
+class RestoreItemAdmin(ReadOnlyAdmin):
+    """Their items."""
+
+    list_display = ("__str__", "restore", "state", "size", "origin", "attempts", "error_code")
+    list_filter = ("state", "origin")
+    list_select_related = ("restore__run", "origin")
+    search_fields = ("=restore__run__id", "=error_code")
+    search_help_text = "The id of a run, or a whole error code."
+    exclude = ("path", "placed")
+    readonly_fields = ("shown_path", "shown_place")
+
+    @admin.display(description="path")
+    def shown_path(self, item: RestoreItem) -> str:
+        """The path, with what steers text shown."""
+        return str(item)
+
+    @admin.display(description="placed at")
+    def shown_place(self, item: RestoreItem) -> str:
+        """Where it is, with what steers text shown."""
+        return visible(item.placed)

@@ -1,0 +1,95 @@
+"""Restores for terminals and scripts: figures, lines and documents.
+
+JSON of a restore, stable: what a run has (`outcome.py`), and at, target, options, prefer, origin,
+collision, convert, permissions, paused, files_skipped, waits_for.
+JSON of an estimate: files, folders, bytes, missing, frozen, costs ({currency: amount}), cost (in
+words), unpriced_bytes, seconds, thaw_seconds, origins ({name: files}).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from syncapp.engine import restoring
+from syncapp.engine.restore_plan import Estimate
+from syncapp.management.base import Exit
+from syncapp.management.outcome import run_document
+from syncapp.management.output import duration, moment, plural, size
+from syncapp.models import Restore, Run
+from syncapp.types import JsonObject
+
+
+def estimate_lines(found: Estimate) -> Iterator[str]:
+    """An estimate as text."""
+    folders = f" and {plural(found.folders, 'empty folder')}" if found.folders else ""
+    yield f"{plural(found.files, 'file')}{folders}, {size(found.bytes)}"
+    for name, files in sorted(found.origins.items()):
+        yield f"  from “{name}”: {plural(files, 'file')}"
+    yield f"cost: {found.cost}, by list prices, before tax and free allowances"
+    if found.unpriced_bytes:
+        yield f"  besides {size(found.unpriced_bytes)} from services whose prices are not known"
+    if found.frozen:
+        yield (
+            f"{plural(found.frozen, 'file')} must be retrieved from cold storage first, which "
+            f"takes up to {duration(found.thaw_seconds)}"
+        )
+    yield f"time: about {duration(found.seconds)}, as these destinations were read lately"
+    if found.missing:
+        yield f"{plural(found.missing, 'file')} can't be restored: no content was stored by then"
+
+
+def estimate_document(found: Estimate) -> JsonObject:
+    """An estimate as JSON."""
+    return asdict(found) | {"cost": found.cost}
+
+
+def restore_document(restore: Restore) -> JsonObject:
+    """A restore as JSON."""
+    run = restore.run
+    return run_document(run) | {
+        "at": restore.at,
+        "target": restore.target,
+        "options": restore.options,
+        "prefer": restore.prefer,
+        "origin": restore.origin.name if restore.origin else "",
+        "collision": restore.collision,
+        "convert": restore.convert,
+        "permissions": restore.permissions,
+        "paused": run.paused,
+        "files_skipped": run.files_skipped,
+        "waits_for": "" if run.ended_at else restoring.waits_for(run),
+    }
+
+
+HEADINGS = ("RUN", "SOURCE", "TO", "STATE", "FILES", "DONE", "THERE", "FAILED", "BYTES", "ASKED")
+
+
+def row(restore: Restore) -> Sequence[object]:
+    """A restore as a line of a table, under HEADINGS."""
+    run = restore.run
+    counts = run.files_total, run.files_done, run.files_skipped, run.files_failed
+    asked = size(run.bytes_done), moment(run.created_at)
+    return run.pk, run.source.name, where(restore), state_of(run), *counts, *asked
+
+
+def where(restore: Restore) -> str:
+    """Where it goes, in a few words."""
+    options = restore.options
+    if restore.target == Restore.Target.DESTINATION:
+        return f"destination {options.get('destination')}: {options.get('prefix', '')}"
+    if restore.target == Restore.Target.DRIVE:
+        return f"Google Drive: {options.get('folder', 'a dated folder')}"
+    return str(options.get("path", restore.get_target_display()))
+
+
+def state_of(run: Run) -> str:
+    """How it stands, in a word or two."""
+    if run.ended_at:
+        return str(run.get_outcome_display())
+    return "Paused" if run.paused else str(run.get_stage_display())
+
+
+def judge(run: Run) -> Exit:
+    """The code of an ended restore."""
+    return Exit.OK if run.outcome == Run.Outcome.OK else Exit.FAILED

@@ -1,0 +1,198 @@
+"""`manage.py restore` over the real engine; the worker is played whenever the command waits."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from syncapp.engine import dispatch
+from syncapp.management.commands.restore import Command
+from syncapp.models import Lane, RestoreItem, Run, Worker
+from tests.engine.vault import SEEN, Vault
+from tests.management.conftest import Shell
+
+
+@pytest.fixture
+def vault(transactional_db: None, tmp_path: Path) -> Vault:
+    return Vault.make(tmp_path)
+
+
+@pytest.fixture
+def at_work(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that takes what there is whenever the command waits."""
+    Worker.objects.create(host="here", pid=1)
+
+    def turn(_seconds: float) -> None:
+        Worker.objects.update(heartbeat_at=timezone.now())
+        RestoreItem.objects.update(due_at=timezone.now())
+        dispatch.tick()
+        for lane in Lane.objects.filter(owner="", ended_at__isnull=True):
+            dispatch.work(lane.pk)
+
+    monkeypatch.setattr(Command, "pause", staticmethod(turn))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def reports(vault: Vault) -> Vault:
+    """My Drive/Reports with two files, and a file that was deleted."""
+    top = vault.folder("My Drive")
+    deep = vault.folder("Reports", top.remote_id)
+    vault.file("one.txt", b"one", deep.remote_id)
+    vault.file("two.txt", b"two", deep.remote_id)
+    gone = vault.file("gone.txt", b"gone", top.remote_id).file
+    gone.vanished_at = timezone.now()
+    gone.save()
+    return vault
+
+
+def test_a_folder_is_restored_by_its_path(
+    shell: Shell, reports: Vault, at_work: None, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    answer = shell("restore", "drive", "My Drive/Reports", "--to", str(out), "--wait")
+
+    assert answer.code == 0, answer.err
+    assert files(out) == {"Reports/one.txt": b"one", "Reports/two.txt": b"two"}
+    assert "Complete" in answer.out
+
+
+def test_a_deleted_file_is_found_by_its_old_path_and_a_top_folder_may_be_left_out(
+    shell: Shell, reports: Vault, at_work: None, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    answer = shell("restore", "drive", "gone.txt", "Reports/one.txt", "--to", str(out), "--wait")
+
+    assert answer.code == 0, answer.err
+    assert files(out) == {"gone.txt": b"gone", "one.txt": b"one"}
+
+
+def test_an_earlier_moment_is_restored(
+    shell: Shell, vault: Vault, at_work: None, tmp_path: Path
+) -> None:
+    file = vault.file("a.txt", b"first").file
+    vault.version(file, b"second", seen=SEEN + timedelta(days=9))
+    out = tmp_path / "out"
+
+    answer = shell("restore", "drive", "--at", "2026-01-05", "--to", str(out), "--wait", "--json")
+
+    assert (answer.code, files(out)) == (0, {"a.txt": b"first"})
+    restore = answer.document["restores"][0]
+    assert (restore["outcome"], restore["files_done"], restore["bytes_done"]) == ("ok", 1, 5)
+
+
+def test_what_could_not_be_restored_ends_with_1_and_is_listed(
+    shell: Shell, reports: Vault, at_work: None, tmp_path: Path
+) -> None:
+    reports.file("lost.txt", b"lost", at=[])
+
+    answer = shell("restore", "drive", "--to", str(tmp_path / "out"), "--wait")
+
+    assert answer.code == 1
+    assert "lost.txt [not_stored]" in answer.out
+    report = shell("restore", "report", str(Run.objects.get().pk), "--json")
+    assert {item["path"] for item in report.document["items"]} >= {"lost.txt"}
+
+
+def test_a_restore_that_needs_a_person_ends_with_5_and_goes_on_after_that(
+    shell: Shell, reports: Vault, at_work: None, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    out.write_text("in the way")
+
+    answer = shell("restore", "drive", "--to", str(out), "--wait")
+    run = Run.objects.get()
+
+    assert answer.code == 5
+    assert "is not a folder" in answer.err
+    assert f"restore resume {run.pk}" in answer.err
+    assert "Paused" in shell("restore", "list").out
+    out.unlink()
+    assert shell("restore", "resume", str(run.pk)).code == 0
+    Command.pause(0)
+    run.refresh_from_db()
+    assert run.outcome == "ok"
+
+
+def test_restores_are_paused_and_cancelled(shell: Shell, reports: Vault, tmp_path: Path) -> None:
+    shell("restore", "drive", "--to", str(tmp_path / "out"))
+    run = Run.objects.get()
+
+    assert "is paused" in shell("restore", "pause", str(run.pk)).out
+    assert "unchanged" in shell("restore", "pause", str(run.pk)).out
+    assert "is cancelled" in shell("restore", "cancel", str(run.pk)).out
+    run.refresh_from_db()
+    assert run.outcome == "cancelled"
+    assert shell("restore", "list", "--json").document["restores"][0]["outcome"] == "cancelled"
+
+
+def test_a_dry_run_says_what_it_would_mean_and_starts_nothing(shell: Shell, reports: Vault) -> None:
+    text = shell("restore", "drive", "Reports", "--dry-run", "--prefer", "cheapest")
+    document = shell("restore", "drive", "--dry-run", "--from", "two", "--json").document
+
+    assert (text.code, text.out.splitlines()[0]) == (0, "2 files, 6 Bytes")
+    assert "cost: nothing" in text.out
+    assert document["estimate"]["origins"] == {"two": 2}
+    assert not Run.objects.exists()
+
+
+def test_another_destination_may_be_the_target(
+    shell: Shell, reports: Vault, at_work: None, tmp_path: Path
+) -> None:
+    reports.add_folder(tmp_path / "other", "other")
+
+    answer = shell(
+        *("restore", "drive", "Reports", "--to-destination", "other"), "--folder", "back", "--wait"
+    )
+
+    assert answer.code == 0, answer.err
+    assert (tmp_path / "other/restored/back/Reports/one.txt").read_bytes() == b"one"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("nowhere", "--to", "/x"), "There is no source"),
+        (("drive", "no/such/file", "--to", "/x"), "There is no “no/such/file”"),
+        (("drive",), "Say where to"),
+        (("drive", "--to", "/x", "--at", "yesterday"), "is no time"),
+        (("drive", "--to", "/x", "--at", "2026-13-45"), "is no time"),
+        (("pause", "77"), "name one run"),
+        (("drive", "--dry-run", "--wait"), "nothing to --wait for"),
+    ],
+)
+def test_what_is_wrong_is_said_and_ends_with_2(
+    shell: Shell, reports: Vault, arguments: tuple[str, ...], says: str
+) -> None:
+    answer = shell("restore", *arguments)
+
+    assert (answer.code, says in answer.err) == (2, True), answer.err
+
+
+def test_equal_names_are_told_apart_by_id(
+    shell: Shell, vault: Vault, at_work: None, tmp_path: Path
+) -> None:
+    vault.file("same.txt", b"one")
+    second = vault.file("same.txt", b"two").file
+    out = tmp_path / "out"
+
+    answer = shell("restore", "drive", "same.txt", "--to", str(out))
+    assert answer.code == 2
+    assert f"id:{second.pk}" in answer.err
+    assert shell("restore", "drive", f"id:{second.pk}", "--to", str(out), "--wait").code == 0
+    assert files(out) == {"same.txt": b"two"}
+
+
+def test_without_a_worker_nothing_is_waited_for(
+    shell: Shell, reports: Vault, tmp_path: Path
+) -> None:
+    answer = shell("restore", "drive", "--to", str(tmp_path / "out"), "--wait")
+
+    assert answer.code == 4
+    assert not Run.objects.exists()
