@@ -24,7 +24,8 @@ _DEEPEST = 200  # Drive allows 100 levels; anything deeper is a loop
 
 class Chosen(NamedTuple):
     """A file and its content at a moment; `version_id` None for an empty folder, or where no
-    content of the file is stored. `path`: raw names from the chosen item downwards."""
+    content of the file is stored. `path`: raw names from the chosen item downwards, of one folder's
+    siblings all different; `names`: the same as Google has them, equal ones and no extensions."""
 
     file_id: int
     version_id: int | None
@@ -34,6 +35,12 @@ class Chosen(NamedTuple):
     modified_at: datetime | None
     mime_type: str
     content: str
+    names: tuple[str, ...]
+
+
+class _Way(NamedTuple):
+    path: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class _Seen(NamedTuple):
@@ -66,29 +73,25 @@ def descend(
         yield _with_versions(some, moment)
 
 
-def _walk(
-    source_id: int, tops: Sequence[_Seen], moment: datetime
-) -> Iterator[tuple[_Seen, tuple[str, ...]]]:
-    stack = [iter(_named(tops, ()))]
+def _walk(source_id: int, tops: Sequence[_Seen], moment: datetime) -> Iterator[tuple[_Seen, _Way]]:
+    stack = [iter(_named(tops, _Way()))]
     while stack:
         step = next(stack[-1], None)
         if step is None:
             stack.pop()
             continue
-        seen, path = step
+        seen, way = step
         if seen.content != Content.FOLDER:
-            yield seen, path
+            yield seen, way
             continue
         below = _children(source_id, seen.remote_id, moment)
         if not below or len(stack) >= _DEEPEST:
-            yield seen, path
+            yield seen, way
         else:
-            stack.append(iter(_named(below, path)))
+            stack.append(iter(_named(below, way)))
 
 
-def _named(
-    siblings: Iterable[_Seen], above: tuple[str, ...]
-) -> list[tuple[_Seen, tuple[str, ...]]]:
+def _named(siblings: Iterable[_Seen], above: _Way) -> list[tuple[_Seen, _Way]]:
     taken: set[str] = set()
     found = []
     for seen in siblings:
@@ -98,7 +101,7 @@ def _named(
             number += 1
             name = numbered(wanted, number)
         taken.add(name)
-        found.append((seen, (*above, name)))
+        found.append((seen, _Way((*above.path, name), (*above.names, seen.name))))
     return found
 
 
@@ -127,18 +130,15 @@ def _children(source_id: int, parent: str, moment: datetime) -> list[_Seen]:
     return sorted(found, key=lambda seen: (seen.content != Content.FOLDER, seen.name, seen.file_id))
 
 
-def _with_versions(some: Sequence[tuple[_Seen, tuple[str, ...]]], moment: datetime) -> list[Chosen]:
+def _with_versions(some: Sequence[tuple[_Seen, _Way]], moment: datetime) -> list[Chosen]:
     files = [seen.file_id for seen, _ in some if seen.content != Content.FOLDER]
     versions = _versions(files, moment)
     nothing = (None, 0, "", None)
     chosen = []
-    for seen, path in some:
+    for seen, way in some:
         pk, size, sha256, modified_at = versions.get(seen.file_id, nothing)
-        chosen.append(
-            Chosen(
-                seen.file_id, pk, path, size or 0, sha256, modified_at, seen.mime_type, seen.content
-            )
-        )
+        about = (sha256, modified_at, seen.mime_type, seen.content)
+        chosen.append(Chosen(seen.file_id, pk, way.path, size or 0, *about, way.names))
     return chosen
 
 

@@ -21,12 +21,13 @@ from django.db.models import F
 from django.utils import timezone
 
 from syncapp import pacing
-from syncapp.engine import damage, keys
+from syncapp.engine import damage
 from syncapp.engine.beat import Beat
 from syncapp.engine.damage import Damage
 from syncapp.engine.fetch import Archived, Reading, Stored, locate, not_stored
 from syncapp.engine.origins import Origins
 from syncapp.engine.rates import Rates
+from syncapp.engine.restore_plan import google_names
 from syncapp.engine.sets import update_many
 from syncapp.errors import (
     BackupError,
@@ -176,7 +177,7 @@ class RestoreLane:
         content: Content | None = None
         path = tuple(row.path.split("/"))
         about = (row.modified_at, row.remote_id, row.mime_type, row.content_type, row.metadata)
-        item = Item(row.pk, path, tuple(map(keys.decode, path)), *about)
+        item = Item(row.pk, path, google_names(path), *about)
         try:
             if row.version_id is None:
                 return self._done(row, self._target.folder(item), None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import random
+from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from syncapp.types import Content
 
 log = logging.getLogger(__name__)
 NOT_STORED = "not_stored"
+_MARK = "\0"  # in no name of Google's
 _NOT_STORED_MESSAGE = "No content of this file was stored by then."
 SAMPLE = 100  # objects that an estimate asks about being archived
 _ASKERS = 8
@@ -44,19 +46,17 @@ _COLUMNS = [
 class Names:
     """Names as they are written down: components for any file system, or as Google has them.
 
-    Given paths in the order of `descend`, depth first. With `exact`, only what separates folders is
-    encoded, so that `keys.decode` gives Google's names; otherwise components are also cut to 255
-    bytes and held apart where case or Unicode form alone tells them apart.
+    Given files in the order of `descend`, depth first. With `exact`, `google_names` gives back what
+    they are called in Google, and equal siblings are told apart by a mark behind; otherwise
+    components are also cut to 255 bytes and held apart where case or Unicode form alone does it.
     """
 
     def __init__(self, *, exact: bool = False) -> None:
         self._exact = exact
         self._levels: list[tuple[str, _Level]] = []
 
-    def of(self, path: Sequence[str]) -> str:
-        """The written path, `/` between components."""
-        if self._exact:
-            return "/".join(map(keys.encode, path))
+    def of(self, path: Sequence[str], google: Sequence[str] = ()) -> str:
+        """The written path, `/` between components. `google`: the names there, if they differ."""
         given: list[str] = []
         for depth, raw in enumerate(path):
             above = "/".join(given)
@@ -65,8 +65,15 @@ class Names:
             elif self._levels[depth][0] != above:
                 del self._levels[depth:]
                 self._levels.append((above, _Level()))
-            given.append(self._levels[depth][1].component(raw))
+            level = self._levels[depth][1]
+            name = google[depth] if google else raw
+            given.append(level.exact(raw, name) if self._exact else level.component(raw))
         return "/".join(given)
+
+
+def google_names(path: Sequence[str]) -> tuple[str, ...]:
+    """What the components of an exact path are called in Google."""
+    return tuple(keys.decode(component).partition(_MARK)[0] for component in path)
 
 
 class _Level:
@@ -75,6 +82,16 @@ class _Level:
     def __init__(self) -> None:
         self._given: dict[str, str] = {}
         self._taken: set[str] = set()
+        self._equal: Counter[str] = Counter()
+
+    def exact(self, raw: str, name: str) -> str:
+        """The name in Google for `raw`, its own among siblings; marked where it came before."""
+        if raw not in self._given:
+            self._equal[name] += 1
+            number = self._equal[name]
+            marked = f"{name}{_MARK}{number}" if number > 1 else name
+            self._given[raw] = keys.encode(marked)
+        return self._given[raw]
 
     def component(self, raw: str) -> str:
         if raw not in self._given:
@@ -95,7 +112,7 @@ def plan(run: Run, restore: Restore, beat: Beat) -> bool:
     for chosen in descend(run.source_id, restore.files, restore.at):
         if not beat.may_take():
             return False
-        rows = [_row(restore, one, names.of(one.path)) for one in chosen]
+        rows = [_row(restore, one, names.of(one.path, one.names)) for one in chosen]
         with transaction.atomic():
             beat.fence()
             insert_many(RestoreItem, _COLUMNS, rows)

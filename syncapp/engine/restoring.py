@@ -48,7 +48,8 @@ def request_restore(
 
     `files` are ids of files and folders, () is everything; `at` the moment whose state is wanted,
     None the latest. `options` by target: `path` (folder); `destination` and `prefix`, which gets
-    below `restored/` (destination). `origin` is for `prefer` "named".
+    below `restored/` (destination); `account` and `folder`, if not the source's own and a dated one
+    (drive). `origin` is for `prefer` "named".
     """
     check_origin(source, prefer, origin)
     _check_files(source, files)

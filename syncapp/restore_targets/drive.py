@@ -124,7 +124,9 @@ class DriveTarget(Target):
         if kept in ("", CONVERTING):
             kept = self._ids.keep(item.id, kept, self._writer.new_id())
         extension = extension_of(item.mime_type, item.content_type)
-        name = f"{item.names[-1]}.{extension}" if extension else item.names[-1]
+        name = item.names[-1]
+        if extension and not name.lower().endswith(f".{extension}"):
+            name = f"{name}.{extension}"
         new = self._new(item, name, parent)
         self._writer.make_file(kept, new, _sent(item, content), content.sha256)
         return kept

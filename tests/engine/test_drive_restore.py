@@ -7,11 +7,10 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.utils import timezone
 
 from accounts.models import GoogleAccount, User
 from accounts.scopes import DRIVE, DRIVE_FILE
@@ -19,26 +18,18 @@ from emulator.control import Control
 from emulator.formats import DOCX, XLSX
 from emulator.items import GOOGLE
 from emulator.sample_names import HOSTILE_NAMES
-from emulator.tokens import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from syncapp.engine.drive_restore import KeptIds, check, drive_target
 from syncapp.errors import ConfigurationError, IntegrityError, TransientError, Unavailable
 from syncapp.models import DriveId, Restore, RestoreItem, Run, Source
 from syncapp.restore_targets.base import SKIP, Item, Placed
 from syncapp.restore_targets.drive import CONVERTING
-from syncapp.sources import google_upload
-from tests.servers.emulator import RunningEmulator, running_emulator
+from tests.engine.drives import ADA, allow_writing, below, drive, drive_process, paths
+from tests.servers.emulator import RunningEmulator
 
 pytestmark = pytest.mark.django_db(transaction=True)
-ADA = "ada.lovelace@example.com"
+__all__ = ["drive", "drive_process"]
 DOCUMENT, SHEET = GOOGLE + "document", GOOGLE + "spreadsheet"
 WHEN = datetime(2011, 12, 13, 14, 15, 16, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def drive() -> Iterator[RunningEmulator]:
-    """A Google of our own: this file fills its Drives."""
-    with running_emulator("sample", units_per_minute=0) as running:
-        yield running
 
 
 @dataclass
@@ -69,8 +60,12 @@ class Content:
 class Setting:
     """One restore to Ada's Drive, and the truth about what is there."""
 
-    control: Control
+    drive: RunningEmulator
     restore: Restore
+
+    @property
+    def control(self) -> Control:
+        return self.drive.control
 
     def item(self, *names: str, **more: Any) -> Item:
         """An item with a row; `path` as a folder on disk would have it."""
@@ -85,49 +80,22 @@ class Setting:
     def made(self) -> dict[str, dict[str, Any]]:
         """What this restore made, by id."""
         top = DriveId.objects.exclude(key__startswith="item:").order_by("pk").first()
-        entries = {e["id"]: e for e in self.control.manifest(ADA) if e["app"]}
-        return {i: e for i, e in entries.items() if top and top.remote_id in e["path"]}
+        return below(self.drive, top.remote_id) if top else {}
 
     def paths(self) -> list[tuple[str, ...]]:
-        """The names from the restore's folder down, of all but folders."""
-        made = self.made()
-        return sorted(
-            tuple(made[i]["name"] for i in entry["path"] if i in made)[1:]
-            for entry in made.values()
-            if entry["kind"] != "folder"
-        )
+        return paths(self.made())
 
 
 @pytest.fixture
-def setting(
-    drive: RunningEmulator, settings: Any, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Setting]:
-    settings.GOOGLE_CLIENT_ID = DEFAULT_CLIENT_ID
-    settings.GOOGLE_CLIENT_SECRET = DEFAULT_CLIENT_SECRET
-    settings.GOOGLE_TOKEN_URL = f"{drive.url}/token"
-    settings.GOOGLE_DRIVE_URL = f"{drive.url}/drive/v3/"
-    monkeypatch.setattr(google_upload, "SMALL_BYTES", 50_000)
-    monkeypatch.setattr(google_upload, "PIECE_BYTES", 256 * 1024)
-    monkeypatch.setattr("syncapp.pacing.call_delay_s", lambda *_: 0.01)
-    monkeypatch.setattr("syncapp.sources.google_client.call_delay_s", lambda *_: 0.01)
-    grant = drive.control.token(ADA, [DRIVE, DRIVE_FILE])
+def setting(drive: RunningEmulator) -> Setting:
     owner = User.objects.create_user("owner", "o@example.org", "a long passphrase")
-    account = GoogleAccount.objects.create(
-        user=owner,
-        uid="1",
-        email=ADA,
-        scopes=grant["scope"].split(),
-        access_token=grant["access_token"],
-        refresh_token=grant["refresh_token"],
-        expires_at=timezone.now() + timedelta(hours=1),
-    )
+    account = GoogleAccount.objects.create(user=owner, uid="1")
+    allow_writing(account, drive)
     source = Source.objects.create(
         mode="manual", owner=owner, account=account, name="Drive", slug="d", kind="google_drive"
     )
     run = Run.objects.create(source=source, kind=Run.Kind.RESTORE)
-    yield Setting(drive.control, Restore.objects.create(run=run, target=Restore.Target.DRIVE))
-    drive.control.clear_faults()
-    drive.control.set_storage(None)
+    return Setting(drive, Restore.objects.create(run=run, target=Restore.Target.DRIVE))
 
 
 def test_files_come_back_below_a_dated_folder_with_their_names_and_times(setting: Setting) -> None:
