@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from syncapp.admin.base import ReadOnlyAdmin
-from syncapp.models import Restore, RestoreItem
+from syncapp.models import DriveId, Restore, RestoreItem
 from syncapp.visible import visible
 
 
@@ -46,3 +46,14 @@ class RestoreItemAdmin(ReadOnlyAdmin):
     def shown_place(self, item: RestoreItem) -> str:
         """Where it is, with what steers text shown."""
         return visible(item.placed)
+
+
+@admin.register(DriveId)
+class DriveIdAdmin(ReadOnlyAdmin):
+    """What restores have made in Drives."""
+
+    list_display = ("remote_id", "restore", "key", "made")
+    list_filter = ("made",)
+    list_select_related = ("restore__run",)
+    search_fields = ("=remote_id", "=restore__run__id")
+    search_help_text = "A whole id in Drive, or the id of a run."
