@@ -87,8 +87,8 @@ def check(source: Source, options: JsonObject) -> JsonObject:
 def drive_target(restore: Restore, stopped: Stopped = never) -> DriveTarget:
     """The target of a restore to Drive; makes no request.
 
-    Of its options `account` is the id of another Google account of the same owner, `folder` the
-    new folder's name. ConfigurationError if nobody has allowed writing there.
+    Of its options `account` is another Google account of the same owner, by id or email, `folder`
+    the new folder's name. ConfigurationError if nobody has allowed writing there.
     """
     account = _account(restore.run.source, restore.options)
     endpoints = GoogleEndpoints(
@@ -119,7 +119,8 @@ def folder_name(restore: Restore) -> str:
 def _account(source: Source, options: JsonObject) -> GoogleAccount:
     wanted = str(options.get("account") or source.account_id)
     mine = GoogleAccount.objects.filter(user_id=source.owner_id)
-    account = mine.filter(pk=wanted).first() if wanted.isdecimal() else None
+    which = {"pk": wanted} if wanted.isdecimal() else {"email__iexact": wanted}
+    account = mine.filter(**which).first()
     if account is None:
         raise ConfigurationError(
             "The Google account to restore to is not linked (any more). Choose another one."

@@ -10,9 +10,13 @@ from django.utils import timezone
 
 from syncapp.engine import dispatch
 from syncapp.management.commands.restore import Command
-from syncapp.models import Lane, RestoreItem, Run, Worker
+from syncapp.models import DriveId, Lane, RestoreItem, Run, Worker
+from tests.engine.drives import ADA, allow_writing, below, drive, drive_process, paths
 from tests.engine.vault import SEEN, Vault
 from tests.management.conftest import Shell
+from tests.servers.emulator import RunningEmulator
+
+__all__ = ["drive", "drive_process"]
 
 
 @pytest.fixture
@@ -61,6 +65,28 @@ def test_a_folder_is_restored_by_its_path(
     assert answer.code == 0, answer.err
     assert files(out) == {"Reports/one.txt": b"one", "Reports/two.txt": b"two"}
     assert "Complete" in answer.out
+
+
+def test_a_folder_is_restored_to_the_drive_of_an_account(
+    shell: Shell, reports: Vault, at_work: None, drive: RunningEmulator
+) -> None:
+    allow_writing(reports.source.account, drive)
+    wanted = ("My Drive/Reports", "--to-drive", "--account", ADA, "--folder", "From a command")
+    answer = shell("restore", "drive", *wanted, "--convert", "--permissions", "--wait")
+
+    assert answer.code == 0, answer.err
+    top = DriveId.objects.exclude(key__startswith="item:").order_by("pk")[0]
+    made = below(drive, top.remote_id)
+    assert made[top.remote_id]["name"] == "From a command"
+    assert paths(made) == [("Reports", "one.txt"), ("Reports", "two.txt")]
+
+
+def test_without_a_consent_the_command_says_what_to_press(
+    shell: Shell, reports: Vault, at_work: None
+) -> None:
+    answer = shell("restore", "drive", "My Drive/Reports", "--to-drive", "--wait")
+    assert answer.code == 5  # configuration
+    assert "Allow restoring to Drive" in answer.err
 
 
 def test_a_deleted_file_is_found_by_its_old_path_and_a_top_folder_may_be_left_out(

@@ -223,6 +223,9 @@ def _add_targets(parser: CommandParser) -> None:
         "--folder", default="", help="There: the folder's name. Without it: today's date."
     )
     parser.add_argument(
+        "--account", default="", metavar="EMAIL", help="Drive: another one of the owner's accounts."
+    )
+    parser.add_argument(
         "--convert", action="store_true", help="Drive: Office files become Docs, Sheets and Slides."
     )
     parser.add_argument("--permissions", action="store_true", help="Drive: share as it was shared.")
@@ -235,7 +238,7 @@ def _target(options: dict[str, Any]) -> tuple[str, JsonObject]:
         row = lookup.find_destination(options["to_destination"])
         return Restore.Target.DESTINATION, {"destination": row.pk, "prefix": options["folder"]}
     if options["to_drive"]:
-        return Restore.Target.DRIVE, {"folder": options["folder"]}
+        return Restore.Target.DRIVE, {"folder": options["folder"], "account": options["account"]}
     raise usage("Say where to: --to FOLDER, --to-destination NAME or --to-drive.")
 
 
