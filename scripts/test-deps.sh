@@ -21,6 +21,8 @@ need ceph ceph-common
 need nginx nginx
 need ip iproute2
 need unshare util-linux
+need unzip unzip
+need bsdtar libarchive-tools
 ls /usr/lib/postgresql/*/bin/pg_ctl >/dev/null 2>&1 || missing="$missing postgresql"
 
 [ -n "$missing" ] || exit 0

@@ -23,6 +23,7 @@ TOOLS = {
     "ceph": ("ceph", "ceph-mon", "ceph-osd", "radosgw", "radosgw-admin"),
     "nginx": ("nginx",),
     "netns": ("ip", "unshare", "nsenter"),
+    "archivers": ("unzip", "bsdtar"),
 }
 
 
