@@ -6,7 +6,17 @@ from django.utils.functional import lazy
 from django.views.generic import RedirectView
 
 from syncapp.web import events
-from syncapp.web.views import dashboard, destinations, files, health, history, hooks, sources
+from syncapp.web.views import (
+    archive,
+    dashboard,
+    destinations,
+    files,
+    health,
+    history,
+    hooks,
+    preview,
+    sources,
+)
 
 # The hashed name of a static file is known only once they are collected.
 _icon = lazy(static, str)("app/favicon.svg")
@@ -34,6 +44,22 @@ urlpatterns = [
     path("sources/<int:source_id>/retry/", sources.retry, name="source_retry"),
     path("sources/<int:source_id>/files/", files.source_files, name="source_files"),
     path("sources/<int:source_id>/files/<int:file_id>/", files.file, name="file"),
+    path("sources/<int:source_id>/download/", archive.archive, name="archive"),
+    path(
+        "sources/<int:source_id>/files/<int:file_id>/versions/<int:version_id>/download/",
+        archive.version,
+        name="version_download",
+    ),
+    path(
+        "sources/<int:source_id>/files/<int:file_id>/versions/<int:version_id>/",
+        preview.page,
+        name="preview",
+    ),
+    path(
+        "sources/<int:source_id>/files/<int:file_id>/versions/<int:version_id>/raw/",
+        preview.raw,
+        name="version_raw",
+    ),
     path("destinations/add/", destinations.choose_kind, name="destination_kinds"),
     path("destinations/add/<slug:kind>/", destinations.add, name="destination_add"),
     path("destinations/<int:destination_id>/", destinations.show, name="destination"),

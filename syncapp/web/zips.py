@@ -17,7 +17,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from struct import pack
-from types import TracebackType
 from typing import NamedTuple
 
 from django.utils import timezone
@@ -57,9 +56,7 @@ class ZipWriter:
     def __enter__(self) -> ZipWriter:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._directory.close()
 
     def folder(self, name: str, modified_at: datetime | None) -> Iterator[bytes]:
@@ -173,9 +170,10 @@ def _entry(
 def _times(moment: datetime) -> tuple[bytes, bytes]:
     """As MS-DOS has it (local, every other second, 1980 to 2107), and as the field "UT" does."""
     local = timezone.localtime(moment)
-    if not 1980 <= local.year <= 2107:
-        edge = (1980, 1, 1) if local.year < 1980 else (2107, 12, 31, 23, 59, 58)
-        local = datetime(*edge, tzinfo=UTC)  # type: ignore[arg-type]
+    if local.year < 1980:
+        local = datetime(1980, 1, 1, tzinfo=UTC)
+    elif local.year > 2107:
+        local = datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
     time = local.hour << 11 | local.minute << 5 | local.second // 2
     date = (local.year - 1980) << 9 | local.month << 5 | local.day
     seconds = min(max(int(moment.timestamp()), -(2**31)), 2**31 - 1)

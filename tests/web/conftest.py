@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.cache import cache
 from django.test import Client
 
 from accounts.models import User
+from tests.engine.vault import Vault
 from tests.web import baked
 
 
@@ -42,3 +45,18 @@ def log_in() -> Callable[[User], Client]:
         return client
 
     return logged_in
+
+
+@pytest.fixture
+def vault(transactional_db: None, tmp_path: Path, settings: Any) -> Vault:
+    """A source whose files lie in two folders."""
+    settings.SPOOL_DIR = tmp_path / "spool"
+    return Vault.make(tmp_path)
+
+
+@pytest.fixture
+def visitor(vault: Vault) -> Client:
+    """A browser in which the vault's owner is logged in."""
+    client = Client()
+    client.force_login(vault.source.owner)
+    return client
