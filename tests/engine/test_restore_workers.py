@@ -12,11 +12,15 @@ import pytest
 
 from syncapp.engine import restoring
 from syncapp.engine.sets import insert_many
-from syncapp.models import Copy, File, RestoreItem, Run, Version
+from syncapp.models import Copy, DriveId, File, RestoreItem, Run, Version
+from tests.engine.drives import allow_writing, below, drive, drive_process, paths
 from tests.engine.vault import SEEN, Vault
+from tests.servers.emulator import RunningEmulator
 from tests.servers.workers import running_workers, wait_until
 
+__all__ = ["drive", "drive_process"]
 FILES, KILLS = 10_000, 12
+DRIVE_FILES = 1_500  # each is a request to Google, or several
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +71,42 @@ def _rows(vault: Vault, parent: str, number: int, name: str, size: int, digest: 
     insert_many(Copy, columns, rows)
 
 
+def kill_until_it_ends(run: Run, folder: Path, chance: random.Random) -> None:
+    kills = 0
+    with running_workers(folder, WORKERS="1") as workers:
+        for _ in range(KILLS):
+            done = run.files_done
+            wait_until(
+                lambda seen=done: ended(run) or run.files_done > seen, 90, workers.log[-2000:]
+            )
+            if ended(run):
+                break
+            time.sleep(chance.uniform(0, 0.5))
+            kills += bool(workers.kill_one(chance, busy=True))
+        wait_until(lambda: ended(run), 300, f"the end\n{workers.log[-2000:]}")
+    assert kills >= 3, "it was over before it was disturbed"
+
+
+@pytest.mark.slow
+def test_a_drive_is_filled_without_a_second_file_though_workers_are_killed(
+    transactional_db: None, tmp_path: Path, drive: RunningEmulator
+) -> None:
+    vault = Vault.make(tmp_path)
+    allow_writing(vault.source.account, drive)
+    expected = fill(vault, DRIVE_FILES)
+    run = restoring.request_restore(vault.source, target="drive")
+
+    kill_until_it_ends(run, tmp_path, random.Random(11))
+
+    assert (run.outcome, run.files_done, run.files_failed) == ("ok", DRIVE_FILES, 0)
+    top = DriveId.objects.exclude(key__startswith="item:").order_by("pk")[0]
+    made = below(drive, top.remote_id)
+    assert paths(made) == sorted(tuple(path.split("/")) for path in expected)
+    assert sorted(e["sha256"] for e in made.values() if "sha256" in e) == sorted(expected.values())
+    folders = [entry for entry in made.values() if entry["kind"] == "folder"]
+    assert len(folders) == 1 + DRIVE_FILES // 100
+
+
 @pytest.mark.slow
 def test_ten_thousand_files_come_back_whole_though_workers_are_killed(
     transactional_db: None, tmp_path: Path
@@ -78,20 +118,8 @@ def test_ten_thousand_files_come_back_whole_though_workers_are_killed(
         vault.source, target="folder", options={"path": str(out)}, collision="rename"
     )
 
-    kills = 0
-    with running_workers(tmp_path, WORKERS="1") as workers:
-        for _ in range(KILLS):
-            done = run.files_done
-            wait_until(
-                lambda seen=done: ended(run) or run.files_done > seen, 90, workers.log[-2000:]
-            )
-            if ended(run):
-                break
-            time.sleep(chance.uniform(0, 0.5))
-            kills += bool(workers.kill_one(chance, busy=True))
-        wait_until(lambda: ended(run), 300, f"the end\n{workers.log[-2000:]}")
+    kill_until_it_ends(run, tmp_path, chance)
 
-    assert kills >= 3, "it was over before it was disturbed"
     assert (run.outcome, run.files_done, run.files_failed) == ("ok", FILES, 0)
     assert RestoreItem.objects.filter(state="done").count() == FILES
     found = [path for path in out.rglob("*") if path.is_file()]

@@ -80,6 +80,7 @@ def environment(folder: Path, **changes: str) -> dict[str, str]:
         "GOOGLE_TOKEN_URL": settings.GOOGLE_TOKEN_URL,
         "GOOGLE_UNITS_PER_MINUTE": "0",
         "GOOGLE_UNITS_PER_MINUTE_PROJECT": "0",
+        "GOOGLE_WRITES_PER_SECOND": "0",
         "GOOGLE_DRIVE_URL": settings.GOOGLE_DRIVE_URL,
         "GOOGLE_FORMS_URL": settings.GOOGLE_FORMS_URL,
         "SPOOL_DIR": str(folder / "spool"),
