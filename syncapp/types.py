@@ -49,6 +49,7 @@ class RemoteFile:
     modified_at: datetime | None = None
     trashed: bool = False
     owner: str = ""
+    modified_by: str = ""
     drive_id: str = ""
     extension: str = ""
     problem: str = ""

@@ -8,16 +8,17 @@ that are wanted of them. Idempotent: the same page twice writes nothing the seco
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 
-from syncapp.engine import keys, moved, naming, versions
+from syncapp.engine import keys, moved, naming, places, versions
 from syncapp.engine.naming import Known
 from syncapp.engine.seen import Seen
 from syncapp.engine.sets import among, update_many, upsert_many
@@ -30,9 +31,10 @@ _IN_TRASH_MESSAGE = "In Google's trash; it is backed up once it is taken out."
 _UPDATED = [
     "parent_id", "name", "mime_type", "content", "owner_email", "drive_id", "extension",
     "key_name", "key_fold", "fingerprint", "mark", "problem", "problem_message", "extra",
-    "metadata", "remote_created_at", "remote_modified_at", "trashed_at", "vanished_at",
+    "metadata", "remote_created_at", "remote_modified_at", "placed_at", "trashed_at",
+    "vanished_at",
 ]  # fmt: skip
-_COLUMNS = ["source_id", "remote_id", "move_due", "first_seen_at", "placed_at", *_UPDATED]
+_COLUMNS = ["source_id", "remote_id", "move_due", "first_seen_at", *_UPDATED]
 
 
 @dataclass
@@ -131,10 +133,11 @@ class Absorber:
         names = naming.components(self.source.pk, stale, known)
         leaving = naming.leaving(stale, known, names)
         naming.free(leaving)
-        rows = []
+        rows, now = [], timezone.now()
+        places.leave(self.source.pk, stale, known, now)
         for file in stale:
             i = file.remote_id
-            row = _row(file, names[i], prints[i], marks[i], known.get(i))
+            row = _row(file, names[i], prints[i], marks[i], known.get(i), now)
             rows.append((self.source.pk, *row))
         unique = ["source_id", "remote_id"]
         upsert_many(File, _COLUMNS, rows, unique=unique, update=_UPDATED)
@@ -142,6 +145,7 @@ class Absorber:
         pks |= _pks(self.source.pk, [f.remote_id for f in stale if f.remote_id not in pks])
         self.seen.add(pks.values())
         moved.note(self.source.pk, leaving)
+        moved.note_files(_came_or_went(stale, known))
         fresh = versions.write(self.source.pk, stale, pks, set(known), self.destinations)
         self.differs(
             file.remote_id
@@ -182,6 +186,17 @@ def fingerprint(file: RemoteFile) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
+def _came_or_went(files: Iterable[RemoteFile], known: Mapping[str, Known]) -> list[int]:
+    """Files that go to the trash or come back from it, or had vanished: what is stored follows."""
+    return [
+        row.pk
+        for file in files
+        if (row := known.get(file.remote_id))
+        and file.content is not Content.FOLDER
+        and file.trashed != (row.trashed_at is not None or row.vanished_at is not None)
+    ]
+
+
 def _elsewhere(row: Known | None, file: RemoteFile) -> bool:
     """Whether a person would say that it came, was moved, renamed, trashed or restored."""
     if row is None:
@@ -191,17 +206,17 @@ def _elsewhere(row: Known | None, file: RemoteFile) -> bool:
 
 
 def _row(
-    file: RemoteFile, name: str, fingerprint: str, mark: int, known: Known | None
+    file: RemoteFile, name: str, fingerprint: str, mark: int, known: Known | None, now: datetime
 ) -> tuple[Any, ...]:
     """Values of `_COLUMNS`, but for the source."""
-    now = timezone.now()
     trashed_at = ((known and known.trashed_at) or now) if file.trashed else None
     return (
-        file.remote_id, False, now, now, file.parent_id, file.name, file.mime_type[:255],
+        file.remote_id, False, now, file.parent_id, file.name, file.mime_type[:255],
         file.content.value, file.owner[:320], file.drive_id, file.extension, name,
         keys.fold(name), fingerprint, mark, file.problem or (IN_TRASH if file.trashed else ""),
         file.problem_message or (_IN_TRASH_MESSAGE if file.trashed else ""),
-        file.extra, file.metadata, file.created_at, file.modified_at, trashed_at, None,
+        file.extra, file.metadata, file.created_at, file.modified_at,
+        places.since(file, known, now), trashed_at, None,
     )  # fmt: skip
 
 

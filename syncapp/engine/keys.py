@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 MAX_COMPONENT_BYTES = 255
 # Room for a destination's own prefix within S3's 1,024 bytes of a whole key.
 MAX_KEY_BYTES = 850
-FILES, VERSIONS, DEEP = "files", ".versions", "~deep"
+FILES, VERSIONS, TRASH, DEEP = "files", ".versions", ".trash", "~deep"
 
 _QUOTE = "\u201b"
 _PICTURES = {code: 0x2400 + code for code in range(0x20)} | {0x7F: 0x2421, ord("/"): 0xFF0F}
@@ -104,11 +104,28 @@ def file_key(slug: str, folders: Sequence[str], name: str, remote_id: str) -> st
 
     A path too long for a key goes to `~deep`, by the remote id.
     """
-    key = "/".join([slug, FILES, *folders, name])
+    return _key([slug, FILES], folders, name, remote_id)
+
+
+def trash_key(
+    slug: str, gone_at: datetime, folders: Sequence[str], name: str, remote_id: str
+) -> str:
+    """The key of the newest version of a file that is gone at the source, by the day (UTC)."""
+    day = f"{gone_at.astimezone(UTC):%Y-%m-%d}"
+    return _key([slug, TRASH, day], folders, name, remote_id)
+
+
+def _key(area: Sequence[str], folders: Sequence[str], name: str, remote_id: str) -> str:
+    key = "/".join([*area, *folders, name])
     if len(key.encode()) <= MAX_KEY_BYTES:
         return key
     deep = hashlib.sha256(remote_id.encode()).hexdigest()[:32]
-    return "/".join([slug, FILES, DEEP, deep, name])
+    return "/".join([*area, DEEP, deep, name])
+
+
+def is_in(area: str, key: str) -> bool:
+    """Whether a key lies in FILES, VERSIONS or TRASH of its source."""
+    return key.split("/", 2)[1:2] == [area]
 
 
 def apart(key: str, remote_id: str) -> str:

@@ -21,11 +21,15 @@ def note(source_id: int, rows: Sequence[Known]) -> None:
     or may have been sent."""
     files = [row.pk for row in rows if row.content != Content.FOLDER]
     folders = [row.remote_id for row in rows if row.content == Content.FOLDER]
-    if files:
-        condition, given = among("id", files)
-        _mark(condition, given)
+    note_files(files)
     if folders:
         _note_below(source_id, folders)
+
+
+def note_files(pks: Sequence[int]) -> None:
+    """The copies of these files are to follow them into the trash, or out of it."""
+    if pks:
+        _mark(*among("id", pks))
 
 
 def _note_below(source_id: int, folders: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Container, Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection
@@ -30,8 +31,9 @@ class Known(NamedTuple):
     extension: str
     content: str
     key_name: str
-    trashed_at: object
-    vanished_at: object
+    placed_at: datetime
+    trashed_at: datetime | None
+    vanished_at: datetime | None
 
     @property
     def place(self) -> tuple[str, str]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from django.db import connection
 from django.utils import timezone
 
+from syncapp.engine import moved, places
 from syncapp.engine.planning import withdraw
 from syncapp.engine.seen import Seen
 from syncapp.engine.sets import by_pk, chunks
@@ -52,11 +53,13 @@ def mark(rows: Sequence[tuple[int, str]]) -> int:
     """These (key, content) have vanished: what waits is not waited for. How many, folders aside."""
     now = timezone.now()
     for some in chunks([pk for pk, _ in rows], 500):
+        places.vanish(some, now)
         File.objects.filter(pk__in=some).update(vanished_at=now)
         withdraw(
             Version.objects.filter(file_id__in=some, state=Version.State.PENDING),
             Version.State.SUPERSEDED,
         )
+    moved.note_files([pk for pk, content in rows if content != Content.FOLDER])
     return sum(content != Content.FOLDER for _, content in rows)
 
 

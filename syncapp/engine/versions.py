@@ -22,7 +22,7 @@ _COLUMNS = [
     "source_id", "file_id", "revision", "current", "declared_size", "declared_md5",
     "declared_sha256", "modified_at", "size", "md5", "sha256", "content_type",
     "checksum_disputed", "state", "due_at", "lease_owner", "leases", "attempts", "error_code",
-    "error_message", "modified_by", "first_seen_at",
+    "error_message", "modified_by", "first_seen_at", "replaced_at",
 ]  # fmt: skip
 
 
@@ -47,14 +47,14 @@ def write(
     again = before & wanted.keys()
     current = _current(again)
     fresh = {pk: f for pk, f in wanted.items() if current.get(pk) != f.revision}
-    _replace(current.keys() & fresh.keys())
     now = timezone.now()
+    _replace(current.keys() & fresh.keys(), now)
     upsert_many(
         Version,
         _COLUMNS,
         [_row(source_id, pk, file, now) for pk, file in fresh.items()],
         unique=["file_id", "revision"],
-        update=["current"],
+        update=["current", "replaced_at"],
     )
     _revive(again, now)
     planning.plan_files(list(wanted), destinations)
@@ -78,12 +78,12 @@ def _refuse(file_pks: set[int]) -> None:
         )
 
 
-def _replace(file_pks: set[int]) -> None:
+def _replace(file_pks: set[int], now: datetime) -> None:
     """Another content is current now."""
     if file_pks:
         old = Version.objects.filter(file_id__in=file_pks, current=True)
         planning.withdraw(old.exclude(state=Version.State.STORED), Version.State.SUPERSEDED)
-        old.update(current=False)
+        old.update(current=False, replaced_at=now)
 
 
 def _revive(file_pks: set[int], now: datetime) -> None:
@@ -101,5 +101,5 @@ def _row(source_id: int, file_pk: int, file: RemoteFile, now: datetime) -> tuple
     return (
         source_id, file_pk, file.revision, True, size, file.md5 or "", file.sha256 or "",
         file.modified_at, None, "", "", "", False, Version.State.PENDING.value, now, "", 0, 0,
-        "", "", "", now,
+        "", "", file.modified_by[:320], now, None,
     )  # fmt: skip

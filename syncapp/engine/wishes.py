@@ -2,7 +2,8 @@
 
 Per file and destination the newest stored copy lies under the file's path; what an older version
 left elsewhere in the tree goes to the kept versions, or out of sight where the store itself keeps
-them. Files in the trash and files that vanished stay where they are. Only asks, changes nothing.
+them. Of a file that is gone at the source the newest copy goes to the trash, and stays there until
+the file comes back. Only asks, changes nothing.
 """
 
 from __future__ import annotations
@@ -44,6 +45,21 @@ class Row(NamedTuple):
     modified_at: datetime | None
 
 
+class _Moved(NamedTuple):
+    """A file whose copies are to follow it; fields are columns."""
+
+    pk: int
+    remote_id: str
+    parent_id: str
+    key_name: str
+    trashed_at: datetime | None
+    vanished_at: datetime | None
+
+    @property
+    def gone_at(self) -> datetime | None:
+        return self.trashed_at or self.vanished_at
+
+
 _COLUMNS = [
     "pk", "destination_id", "state", "object_key", "old_key", "store_version", "stored_at",
     "version__file_id", "version_id", "version__current", "version__size", "version__md5",
@@ -67,12 +83,7 @@ class Batch:
 
 def due(source_id: int) -> QuerySet[File]:
     """Files whose copies are to be moved, in the index's order."""
-    return File.objects.filter(
-        source_id=source_id,
-        move_due=True,
-        vanished_at__isnull=True,
-        trashed_at__isnull=True,
-    ).exclude(key_name="")
+    return File.objects.filter(source_id=source_id, move_due=True).exclude(key_name="")
 
 
 def unfinished(source_id: int, destinations: Collection[int]) -> QuerySet[Copy]:
@@ -143,24 +154,28 @@ def load(
 def _add(
     batch: Batch, slug: str, ids: Sequence[int], versioned: dict[int, bool], folders: Folders
 ) -> None:
-    files = list(
-        File.objects.filter(pk__in=ids).values_list("pk", "remote_id", "parent_id", "key_name")
-    )
-    folders.load({parent_id for _, _, parent_id, _ in files})
+    files = [_Moved(*row) for row in File.objects.filter(pk__in=ids).values_list(*_Moved._fields)]
+    folders.load({file.parent_id for file in files})
     copies: dict[tuple[int, int], list[Row]] = {}
     for values in copies_of(ids).values_list(*_COLUMNS):
         row = Row(*values)
         if row.destination_id in versioned:
             batch.rows[row.pk] = row
             copies.setdefault((row.file_id, row.destination_id), []).append(row)
-    for pk, remote_id, parent_id, key_name in files:
-        key = keys.file_key(slug, folders.components(parent_id), key_name, remote_id)
+    for file in files:
+        key = _key_of(file, slug, folders.components(file.parent_id))
         for destination_id, keeps in versioned.items():
-            rows = copies.get((pk, destination_id), [])
-            _want(batch, rows, key, remote_id, keeps=keeps)
+            rows = copies.get((file.pk, destination_id), [])
+            _want(batch, rows, key, file, keeps=keeps)
 
 
-def _want(batch: Batch, rows: list[Row], key: str, remote_id: str, *, keeps: bool) -> None:
+def _key_of(file: _Moved, slug: str, above: Sequence[str]) -> str:
+    if file.gone_at is not None:
+        return keys.trash_key(slug, file.gone_at, above, file.key_name, file.remote_id)
+    return keys.file_key(slug, above, file.key_name, file.remote_id)
+
+
+def _want(batch: Batch, rows: list[Row], key: str, file: _Moved, *, keeps: bool) -> None:
     """What one file's copies at one destination need."""
     if not rows:
         return
@@ -173,18 +188,19 @@ def _want(batch: Batch, rows: list[Row], key: str, remote_id: str, *, keeps: boo
     if not shown:
         return
     newest, older = shown[0], [row for row in shown[1:] if row.object_key != shown[0].object_key]
-    _wish(batch, newest, key, keys.apart(key, remote_id))
+    if file.gone_at is None or not keys.is_in(keys.TRASH, newest.object_key):
+        _wish(batch, newest, key, keys.apart(key, file.remote_id))
     for row in older if not keeps else [row for row in older if not row.store_version]:
         kept = keys.previous_key(key, row.revision, row.modified_at)
-        _wish(batch, row, kept, keys.apart(kept, remote_id))
+        _wish(batch, row, kept, keys.apart(kept, file.remote_id))
     if keeps and (hidden := [row for row in older if row.store_version]):
         # Only the newest of them can still be what the store shows under its key.
         batch.stale.setdefault(destination_id, []).append(hidden[0])
 
 
 def _is_shown(key: str) -> bool:
-    """Whether the key lies in the tree that mirrors the source."""
-    return key.split("/", 2)[1:2] == [keys.FILES]
+    """Whether the key lies in the tree that mirrors the source, or in the trash."""
+    return keys.is_in(keys.FILES, key) or keys.is_in(keys.TRASH, key)
 
 
 def _wish(batch: Batch, row: Row, there: str, aside: str) -> None:

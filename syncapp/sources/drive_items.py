@@ -85,6 +85,7 @@ def to_file(item: JsonObject, tree: Tree) -> RemoteFile:
     problem, message = _problem(item, content)
     blob = content is Content.BLOB
     owners = item.get("owners") or [{}]
+    modifier = item.get("lastModifyingUser") or {}
     return RemoteFile(
         remote_id=item["id"],
         parent_id=_parent(item, tree),
@@ -99,6 +100,7 @@ def to_file(item: JsonObject, tree: Tree) -> RemoteFile:
         modified_at=_time(item.get("modifiedTime")),
         trashed=bool(item.get("trashed", False)),
         owner=clean(owners[0].get("emailAddress", "")),
+        modified_by=clean(modifier.get("emailAddress") or modifier.get("displayName", "")),
         drive_id=item.get("driveId", ""),
         extension=_extension(content, export),
         problem=problem,
