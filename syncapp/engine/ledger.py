@@ -6,7 +6,7 @@ where a copy lies.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from django.db import transaction
@@ -34,13 +34,19 @@ class Ledger:
             rows = [(step.to, step.copy_id, step.here, "") for step in steps]
             update_many(Copy, ["old_key"], ["id", "object_key", "old_key"], rows)
 
-    def swap(self, made: Sequence[tuple[Step, ObjectInfo]]) -> set[int]:
-        """From now on they lie under the new keys; those of which that is true."""
-        columns = ["object_key", "old_key", "store_version", "etag", "state", "verified_at"]
+    def swap(self, made: Sequence[tuple[Step, ObjectInfo]], before: Mapping[int, str]) -> set[int]:
+        """From now on they lie under the new keys; those of which that is true.
+
+        `before` are the store's versions that they were copied from.
+        """
+        columns = [
+            *("object_key", "old_key", "old_store_version", "store_version", "etag", "state"),
+            "verified_at",
+        ]
         rows = [
             (
-                step.to, step.here, info.version_id, info.etag[:128], Copy.State.STORED, None,
-                step.copy_id, step.here, step.to,
+                step.to, step.here, before[step.copy_id], info.version_id, info.etag[:128],
+                Copy.State.STORED, None, step.copy_id, step.here, step.to,
             )
             for step, info in made
         ]  # fmt: skip
@@ -53,8 +59,8 @@ class Ledger:
     def freed(self, keys: Sequence[tuple[int, str]]) -> None:
         """Nothing lies under these second keys (copy, key) any more."""
         with self._fenced():
-            rows = [("", copy_id, key) for copy_id, key in keys]
-            update_many(Copy, ["old_key"], ["id", "old_key"], rows)
+            rows = [("", "", copy_id, key) for copy_id, key in keys]
+            update_many(Copy, ["old_key", "old_store_version"], ["id", "old_key"], rows)
 
     def not_begun(self, leftovers: Sequence[tuple[int, str, bool]]) -> None:
         """Copies never stored, of renamed files: (copy, key, whether something lies there).

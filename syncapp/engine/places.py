@@ -37,7 +37,7 @@ def leave(
 
 
 def vanish(pks: Sequence[int], now: datetime) -> None:
-    """Note the places of files that are about to be marked as vanished; not of those gone before."""
+    """Note the places of files about to be marked as vanished; not of those gone before."""
     condition, given = among("id", pks)
     with connection.cursor() as cursor:
         cursor.execute(

@@ -4,8 +4,8 @@ is not `object_key` stands in `old_key` all the while):
     1. old_key = the new key           written down before the store has anything under it
     2. copied by the store             size and checksum held against the catalog
     3. object_key and old_key swapped  from here on the copy lies under the new key
-    4. the old object removed          in a store with versions that is a delete marker: all old
-                                       versions stay reachable by their ids
+    4. the old object removed          in a store with versions for good, that very version; what
+                                       older ones lie there stays, out of sight
     5. old_key = ""
 
 Whatever step a lane died after: the next one frees `old_key` first, then asks what is wanted.
@@ -14,6 +14,7 @@ Whatever step a lane died after: the next one frees `old_key` first, then asks w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -28,6 +29,7 @@ from syncapp.errors import (
     BackupError,
     IntegrityError,
     NotFound,
+    ObjectLocked,
     PermanentError,
 )
 from syncapp.types import ObjectInfo
@@ -86,7 +88,7 @@ class Relocation:
     ) -> None:
         """One wave: moves that are independent of each other."""
         self.ledger.reserve(steps)
-        store = self.site.store
+        store, before = self.site.store, dict(versions)
         answers = self.site.each(
             partial(_copy, store, step, batch.rows[step.copy_id], versions[step.copy_id])
             for step in steps
@@ -101,9 +103,11 @@ class Relocation:
                 refused.append((step, answer))
                 order.failed(step)
         self._give_up(batch, refused, outcome)
-        swapped = self.ledger.swap(made)
+        swapped = self.ledger.swap(made, before)
         left = [step for step, _ in made if step.copy_id in swapped]
-        removed = self.site.each(partial(store.delete, step.here) for step in left)
+        removed = self.site.each(
+            partial(_remove, store, step.here, before[step.copy_id]) for step in left
+        )
         free = {s.copy_id for s, gone in zip(left, removed, strict=True) if gone is None}
         self.ledger.freed([(step.copy_id, step.here) for step in left if step.copy_id in free])
         for step, _ in made:
@@ -184,14 +188,31 @@ def _is_right(info: ObjectInfo, row: Row) -> bool:
 
 def _free(store: Store, row: Row, *, of_another: bool) -> None:
     """Remove what lies under the second key, after seeing that the first has the right bytes."""
-    if of_another or row.old_key == row.object_key or store.head(row.old_key) is None:
+    if of_another or row.old_key == row.object_key:
+        return
+    lies = store.head(row.old_key, version_id=row.old_store_version)
+    if lies is None:
         return
     stands = store.head(row.object_key, version_id=row.store_version)
     if stands is None or not _is_right(stands, row):
         raise IntegrityError(
             f"“{row.object_key}” is not as it was stored; “{row.old_key}” is kept."
         )
-    store.delete(row.old_key)
+    if row.old_store_version:
+        _remove(store, row.old_key, row.old_store_version)
+    else:
+        store.delete(row.old_key, version_id=lies.version_id)
+
+
+def _remove(store: Store, key: str, version_id: str) -> None:
+    """What lay there before: out of sight with all that is older, and that version for good.
+
+    What a lock protects stays until it is over; nothing needs it any more.
+    """
+    store.delete(key)
+    if version_id:
+        with suppress(ObjectLocked):
+            store.delete(key, version_id=version_id)
 
 
 def _lies(store: Store, key: str, *, of_another: bool) -> bool:

@@ -34,6 +34,7 @@ class Row(NamedTuple):
     state: str
     object_key: str
     old_key: str
+    old_store_version: str
     store_version: str
     stored_at: datetime | None
     file_id: int
@@ -61,7 +62,8 @@ class _Moved(NamedTuple):
 
 
 _COLUMNS = [
-    "pk", "destination_id", "state", "object_key", "old_key", "store_version", "stored_at",
+    "pk", "destination_id", "state", "object_key", "old_key", "old_store_version",
+    "store_version", "stored_at",
     "version__file_id", "version_id", "version__current", "version__size", "version__md5",
     "version__revision", "version__modified_at",
 ]  # fmt: skip

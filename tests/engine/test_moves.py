@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
+from datetime import UTC
 from pathlib import Path
 
 import pytest
+from django.utils import timezone
 
-from syncapp.engine import keys, runs
-from syncapp.models import Copy, Event, File, Run, Version
+from syncapp.engine import keys, moved, runs
+from syncapp.engine.adapters import destination_for
+from syncapp.models import Copy, Destination, Event, File, Run, Version
 from tests.destinations.samples import HOSTILE_NAMES
 from tests.engine.conftest import Setting
-from tests.engine.tree import blobs, blobs_parent, check_all, move_and_check, path_key, shown
+from tests.engine.tree import blobs, blobs_parent, check_all, move_and_check, path_key
 from tests.servers.rclone_s3 import binary
 
 
@@ -131,28 +134,46 @@ def test_a_rename_with_new_content_at_once_keeps_the_old_bytes(few: Setting) -> 
         assert few.stored_bytes(copy) == old[copy.destination_id]
 
 
-def test_what_is_in_the_trash_or_gone_stays_where_it_is(few: Setting) -> None:
+def test_what_goes_to_the_trash_or_vanishes_is_moved_to_the_trash_and_back(few: Setting) -> None:
     few.back_up()
     trashed, gone = blobs(few)[:2]
     lay = {path_key(trashed), path_key(gone)}
     few.control.trash(trashed.remote_id)
     few.control.delete(gone.remote_id)
-    few.control.rename(trashed.parent_id, "another folder")
     run = few.back_up()
-    assert run.files_moved == 38
+    assert (run.outcome, run.files_moved) == (Run.Outcome.OK, 2)
+    day = f"{timezone.now().astimezone(UTC):%Y-%m-%d}"
+    kept = {key.replace("/files/", f"/.trash/{day}/") for key in lay}
     for destination in (few.folder, few.bucket):
-        assert lay <= shown(destination)
+        assert keys_of(trashed, destination) | keys_of(gone, destination) == kept
+        there = {about.key for about in destination_for(destination).objects("drive/")}
+        assert kept <= there
+        assert not lay & there
+    few.control.rename(trashed.parent_id, "another folder")
+    assert few.back_up().files_moved == 38, "what is in the trash stays there"
+    before = few.control.counters()["downloads"]
     few.control.untrash(trashed.remote_id)
     few.back_up()
+    assert few.control.counters()["downloads"] == before, "nothing is read again"
     copies = Copy.objects.filter(version__file=trashed)
     assert {copy.object_key for copy in copies} == {path_key(trashed)}
+    assert few.verify().outcome == Run.Outcome.OK
 
 
-def test_a_file_whose_key_is_kept_by_a_vanished_one_lies_beside_it(few: Setting) -> None:
+def keys_of(file: File, destination: Destination) -> set[str]:
+    copies = Copy.objects.filter(version__file=file, destination=destination)
+    return {copy.object_key for copy in copies}
+
+
+def test_a_file_whose_key_is_kept_by_a_vanished_one_lies_beside_it(
+    few: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
     few.back_up()
     gone, file = blobs(few)[:2]
     few.control.delete(gone.remote_id)
-    few.back_up()
+    with monkeypatch.context() as patched:
+        patched.setattr(moved, "note_files", lambda pks: None)  # its copies stay where they are
+        few.back_up()
     File.objects.filter(pk=gone.pk).update(key_name="x", key_fold="x")
     few.control.rename(file.remote_id, gone.name)
     run = few.back_up()

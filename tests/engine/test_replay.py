@@ -61,7 +61,7 @@ def test_new_edited_renamed_and_deleted_files_are_in_the_catalog(source: Source)
     counts = replayed(source, reader)
     assert (counts.new, counts.changed, counts.vanished) == (1, 3, 1)
     assert gone(source) == {"f3"}
-    assert due_to_move(source) == {"f2"}
+    assert due_to_move(source) == {"f2", "f3", "f4"}
     waiting = Version.objects.filter(state="pending").values_list("file__remote_id", flat=True)
     assert set(waiting) == {"new", "f1"}
     assert Copy.objects.filter(state="pending").count() == 4
