@@ -14,6 +14,7 @@
     ├── IntegrityError       bytes differ: read again once, then alarm; never mark as stored
     └── ConfigurationError   stop this source or destination and ask a person
         ├── ReconnectRequired   the account's consent is gone: link it again
+        ├── MassChange          too much would be trashed or replaced: a person must agree
         └── QuotaExhausted      the whole source must wait for the next day
 
 Every error has a stable `code` (kept in the database, counted, filtered on) and a message that is a
@@ -121,6 +122,12 @@ class ReconnectRequired(ConfigurationError):
     """Google no longer accepts the account's consent; the message names the likely cause."""
 
     code = "reconnect_required"
+
+
+class MassChange(ConfigurationError):
+    """A run would change more of what is stored than its guard allows without asking."""
+
+    code = "mass_change"
 
 
 class QuotaExhausted(ConfigurationError):

@@ -44,7 +44,9 @@ def _note_below(source_id: int, folders: Sequence[str]) -> None:
         "SELECT remote_id FROM below"
     )
     _mark(
-        f"source_id = %s AND parent_id IN ({below}) AND content <> %s",
+        # What is in the trash stays there, wherever its folder goes.
+        f"source_id = %s AND parent_id IN ({below}) AND content <> %s"
+        " AND trashed_at IS NULL AND vanished_at IS NULL",
         [source_id, source_id, *given, source_id, Content.FOLDER.value, Content.FOLDER.value],
     )
 

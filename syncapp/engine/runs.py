@@ -25,6 +25,8 @@ from syncapp.models import Breaker, Copy, Event, File, Run, Source, Version, Wor
 # Stands in a run whose moves were put off; it does not end well.
 NOT_MOVED = "files_not_moved"
 RUN_PAUSED = "run_paused"
+# Events that keep a run from ending green (`guard`).
+EMPTIED, SHARP_DROP = "files_emptied", "sharp_drop"
 WORKER_SILENT_S = 15
 LONGEST_REST = timedelta(hours=1)  # of a run after a failure
 LONGEST_WAIT = timedelta(hours=8)  # of a file, whatever went wrong
@@ -224,6 +226,8 @@ def _finish(run: Run, deferred: QuerySet[Version], held_up: int, outage: Breaker
     if refused:
         but = f"All stored but {refused} files that Google does not give; each has its reason."
         told = f"{but} {told}".rstrip()
+    if Event.objects.filter(run=run, code__in=[EMPTIED, SHARP_DROP]).exists():
+        told = f"{told} Something unusual was seen: the log has it.".lstrip()
     if told:
         return _end(run, Run.Outcome.WARNINGS, "", told)
     moved = f", {run.files_moved} moved" if run.files_moved else ""
@@ -296,6 +300,7 @@ def _end(run: Run, outcome: str, code: str, message: str) -> bool:
         record.mended(source.owner, "run_failed", source=source, run__kind=run.kind)
         if run.kind == Run.Kind.BACKUP:  # the others may do without Google
             unblock(source)
+            Source.objects.filter(pk=source.pk).update(approved_changes=0)
     level = {Run.Outcome.FAILED: Event.Level.ALERT, Run.Outcome.WARNINGS: Event.Level.WARNING}
     record.event(
         source.owner,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from syncapp.engine import moving, planning, record, runs, uploads
+from syncapp.engine import guard, moving, planning, record, runs, uploads
 from syncapp.engine.absorb import Absorber, Counts
 from syncapp.engine.adapters import destination_for, source_for
 from syncapp.engine.beat import Beat
@@ -26,6 +26,7 @@ def scan_and_plan(run: Run, lane: Lane, beat: Beat) -> None:
     except Stopped:
         return
     planning.plan_copies(run, wanted)
+    guard.check(run)
     if run.scan == Run.Scan.FULL:
         _sweep(run)
     runs.move_on(run, Run.Stage.SCAN, moving.next_stage(run))

@@ -41,6 +41,7 @@ urlpatterns = [
     path("sources/<int:source_id>/verify/", sources.verify, name="source_verify"),
     path("sources/<int:source_id>/pause/", sources.pause, name="source_pause"),
     path("sources/<int:source_id>/resume/", sources.resume, name="source_resume"),
+    path("sources/<int:source_id>/approve/", sources.approve, name="source_approve"),
     path("sources/<int:source_id>/retry/", sources.retry, name="source_retry"),
     path("sources/<int:source_id>/files/", files.source_files, name="source_files"),
     path("sources/<int:source_id>/files/<int:file_id>/", files.file, name="file"),

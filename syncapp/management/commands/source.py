@@ -1,4 +1,5 @@
-"""`manage.py source`: list, show, add, set, pause, resume, retry, limit, check.
+"""`manage.py source`: list, show, add, set, pause, resume, retry, approve, limit,
+check.
 
 JSON, stable: `list` → {sources: [S]}; `show`, `add` and `set` → {source: S}; `check` → {source: S,
 ok, checks: [{name, level, message}]}. S: id, slug, name, kind, account, owner, paused,
@@ -15,7 +16,7 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils import timezone
 
-from syncapp.engine import cron, push, runs
+from syncapp.engine import cron, guard, push, runs
 from syncapp.engine.adapters import source_for
 from syncapp.engine.schedule import zone_of
 from syncapp.engine.source_setup import Plan, add_source, replan
@@ -65,7 +66,8 @@ class Command(ReportCommand):
         pause = actions.add_parser("pause", help="Start and continue nothing for now.")
         resume = actions.add_parser("resume", help="Go on.")
         retry = actions.add_parser("retry", help="Try its failed files again.")
-        for action in (check, change, show, pause, resume, retry):
+        approve = actions.add_parser("approve", help="Let the next run change as much as it wants.")
+        for action in (check, change, show, pause, resume, retry, approve):
             action.add_argument("source", metavar="SOURCE", help="Id, slug or name.")
         for action in (check, change, show):
             add_json(action)
@@ -84,6 +86,7 @@ class Command(ReportCommand):
             "pause": self._pause,
             "resume": self._resume,
             "retry": self._retry,
+            "approve": self._approve,
             "limit": self._limit,
         }
         return actions[options["action"]](options)
@@ -175,6 +178,14 @@ class Command(ReportCommand):
         source = lookup.find_source(options["source"])
         number = runs.retry_failed(source)
         self.say(f"“{printable(source.name)}”: {plural(number, 'failed file')} to try again.")
+        return Exit.OK
+
+    def _approve(self, options: dict[str, Any]) -> Exit:
+        source = lookup.find_source(options["source"])
+        if guard.approve(source) is None:
+            self.say(f"“{printable(source.name)}” holds nothing back.")
+        else:
+            self.say(f"“{printable(source.name)}”: agreed; a backup begins.")
         return Exit.OK
 
 

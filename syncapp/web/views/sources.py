@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.models import GoogleAccount
-from syncapp.engine import push, runs, source_setup
+from syncapp.engine import guard, push, runs, source_setup
 from syncapp.engine.source_setup import Plan
 from syncapp.engine.when import next_look
 from syncapp.errors import BackupError, ConfigurationError
@@ -144,6 +144,18 @@ def resume(request: HttpRequest, source_id: int) -> HttpResponse:
     source = _source(request, source_id)
     runs.resume(source)
     messages.info(request, f"{source.name} goes on.")
+    return back(request)
+
+
+@login_required
+@require_POST
+def approve(request: HttpRequest, source_id: int) -> HttpResponse:
+    """Let a run that stopped to ask do what it was about to."""
+    source = _source(request, source_id)
+    if guard.approve(source, by=person(request)) is None:
+        messages.info(request, f"{source.name} holds nothing back.")
+    else:
+        messages.success(request, f"Agreed. The backup of {source.name} begins.")
     return back(request)
 
 
