@@ -137,7 +137,7 @@ class Absorber:
         places.leave(self.source.pk, stale, known, now)
         for file in stale:
             i = file.remote_id
-            row = _row(file, names[i], prints[i], marks[i], known.get(i), now)
+            row = _row(file, names[i], prints[i], marks[i], known.get(i), now=now)
             rows.append((self.source.pk, *row))
         unique = ["source_id", "remote_id"]
         upsert_many(File, _COLUMNS, rows, unique=unique, update=_UPDATED)
@@ -206,7 +206,7 @@ def _elsewhere(row: Known | None, file: RemoteFile) -> bool:
 
 
 def _row(
-    file: RemoteFile, name: str, fingerprint: str, mark: int, known: Known | None, now: datetime
+    file: RemoteFile, name: str, fingerprint: str, mark: int, known: Known | None, *, now: datetime
 ) -> tuple[Any, ...]:
     """Values of `_COLUMNS`, but for the source."""
     trashed_at = ((known and known.trashed_at) or now) if file.trashed else None
