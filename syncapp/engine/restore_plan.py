@@ -174,6 +174,7 @@ def estimate(
     at: datetime | None = None,
     prefer: str = Restore.Prefer.FASTEST,
     origin_id: int | None = None,
+    target: str = Restore.Target.FOLDER,
 ) -> Estimate:
     """Add up what a restore would bring back, from where, at what cost and in what time.
 
@@ -182,7 +183,11 @@ def estimate(
     adding = _Adding(Origins(prefer, origin_id))
     for chosen in descend(source.pk, list(files), at):
         adding.add(chosen)
-    return adding.finish()
+    found = adding.finish()
+    if target == Restore.Target.DRIVE and settings.GOOGLE_WRITES_PER_SECOND:
+        created_s = (found.files + found.folders) / settings.GOOGLE_WRITES_PER_SECOND
+        found.seconds = max(found.seconds, created_s)
+    return found
 
 
 class _Adding:

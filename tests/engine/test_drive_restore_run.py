@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from accounts.models import GoogleAccount
 from emulator.formats import DOCX
 from emulator.items import GOOGLE
 from syncapp.engine import restore_report, restoring, runs
+from syncapp.engine.limits import WritingPace
+from syncapp.engine.restore_plan import estimate
 from syncapp.errors import ConfigurationError
 from syncapp.models import DriveId, File, Lane, RestoreItem, Run
-from syncapp.sources.google_client import GoogleClient
+from syncapp.sources.google_client import EDIT_UNITS, READ_UNITS, GoogleClient
 from syncapp.sources.google_write import DriveWriter
 from syncapp.types import Content
 from tests.engine.drives import ADA, allow_writing, below, drive, drive_process, paths
@@ -217,3 +220,25 @@ def test_faults_of_google_on_the_way_fail_no_file(
     assert paths(made(drive, run)) == [(f"{n}.bin",) for n in range(6)]
     stored = sorted(v.sha256 for f in File.objects.all() for v in f.versions.all())
     assert sorted(e["sha256"] for e in made(drive, run).values() if e["kind"] == "blob") == stored
+
+
+def test_a_dry_run_knows_how_slowly_google_takes_files(vault: Vault, settings: Any) -> None:
+    settings.GOOGLE_WRITES_PER_SECOND = 3
+    for number in range(30):
+        vault.file(f"{number}.txt")
+    assert estimate(vault.source, target="drive").seconds >= 10
+    assert estimate(vault.source).seconds < 10
+
+
+def test_changes_to_a_drive_keep_to_their_own_pace_and_reading_does_not(
+    transactional_db: None, settings: Any
+) -> None:
+    settings.GOOGLE_WRITES_PER_SECOND = 4
+    pace = WritingPace(1)
+    began = time.monotonic()
+    for _ in range(50):
+        pace.take(READ_UNITS)
+    assert time.monotonic() - began < 0.5
+    for _ in range(6):
+        pace.take(EDIT_UNITS)
+    assert 1.0 < time.monotonic() - began < 4.0

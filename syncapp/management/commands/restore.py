@@ -103,7 +103,10 @@ class Command(ReportCommand):
             if options["wait"]:
                 raise usage("--dry-run starts nothing, so there is nothing to --wait for.")
             origin_id = origin.pk if origin else None
-            found = estimate(source, files=files, at=at, prefer=prefer, origin_id=origin_id)
+            kind = Restore.Target.DRIVE if options["to_drive"] else Restore.Target.FOLDER
+            found = estimate(
+                source, files=files, at=at, prefer=prefer, origin_id=origin_id, target=kind
+            )
             return self._tell_estimate(found, options)
         target, wanted = _target(options)
         alive = runs.worker_alive()
