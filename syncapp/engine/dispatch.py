@@ -25,6 +25,7 @@ from syncapp.engine import (
     breakers,
     drain,
     moving,
+    prune,
     queues,
     record,
     restoring,
@@ -47,6 +48,7 @@ _STAGES = {
     Run.Stage.TRANSFER: lanes.transfer,
     Run.Stage.VERIFY: verify.verify,
     Run.Stage.RESTORE: restoring.restore,
+    Run.Stage.PRUNE: prune.prune,
 }
 
 

@@ -177,12 +177,17 @@ def _target(
     occupied: dict[tuple[int, str], Copy],
 ) -> Target:
     there = occupied.get((copy.destination_id, key))
-    if there is not None and there.version.file_id != row.file_id:
+    if there is not None and _keeps_away(there, row):
         key = keys.apart(key, row.remote_id)
         there = holders([key], [copy.destination_id]).get((copy.destination_id, key))
     if there is None or there.version_id == row.pk:
         return Target(copy.pk, copy.destination_id, store, key)
     return Target(copy.pk, copy.destination_id, store, key, make_room(store, there, key))
+
+
+def _keeps_away(there: Copy, row: _Wanted) -> bool:
+    """Whether what lies there is another file's, or is just being removed by its key."""
+    return there.version.file_id != row.file_id or there.state == Copy.State.RELEASED
 
 
 def make_room(store: Store, there: Copy, key: str) -> Callable[[], None]:

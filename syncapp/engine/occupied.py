@@ -1,8 +1,8 @@
 """Which keys of a destination are taken, and by whose copy.
 
-Taken is the key under which a stored copy lies, and the second key (`old_key`) of a copy that is
-being moved. A version that a newer one of its file has replaced in a store that keeps versions
-takes no key: it is reached by its version id whatever lies there now.
+Taken is the key under which a stored copy lies, or one that is being removed, and the second key
+(`old_key`) of a copy that is being moved. A version that a newer one of its file has replaced in a
+store that keeps versions takes no key: it is reached by its version id whatever lies there now.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def holders(wanted: Collection[str], destinations: Collection[int]) -> dict[tupl
     found: list[tuple[str, Copy]] = []
     for some in chunks(wanted, _KEYS_A_QUERY):
         rows = Copy.objects.filter(destination_id__in=destinations).select_related("version__file")
-        lying = rows.filter(object_key__in=some, state__in=STORED)
+        lying = rows.filter(object_key__in=some, state__in=[*STORED, Copy.State.RELEASED])
         found += [(row.object_key, row) for row in lying]
         # As the partial index has it.
         found += [(row.old_key, row) for row in rows.filter(old_key__in=some).exclude(old_key="")]

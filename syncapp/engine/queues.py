@@ -17,6 +17,8 @@ OF_STAGE = {
     Run.Stage.TRANSFER: TRANSFER,
     Run.Stage.VERIFY: VERIFY,
     Run.Stage.RESTORE: RESTORE,
+    Run.Stage.PRUNE: VERIFY,
+    Run.Stage.ERASE: VERIFY,
 }
 
 

@@ -50,6 +50,13 @@ def request_verify(source: Source, *, by: User | None = None) -> tuple[Run, bool
     return _request(source, Run(kind=Run.Kind.VERIFY, requested_by=by))
 
 
+def request_prune(
+    source: Source, *, by: User | None = None, trigger: Run.Trigger = Run.Trigger.PERSON
+) -> tuple[Run, bool]:
+    """A pruning run of the source, and whether it is new."""
+    return _request(source, Run(kind=Run.Kind.PRUNE, requested_by=by, trigger=trigger))
+
+
 def _request(source: Source, run: Run) -> tuple[Run, bool]:
     active = Run.objects.filter(source=source, kind=run.kind, ended_at__isnull=True)
     if found := active.first():
