@@ -71,7 +71,8 @@
   const oneDigit = new Intl.NumberFormat("en-US", { minimumFractionDigits: 1, maximumFractionDigits: 1 });
   const STAGES = {
     queued: "Queued", scan: "Scanning", plan: "Planning", move: "Moving",
-    transfer: "Transferring", verify: "Verifying", done: "Done",
+    transfer: "Transferring", verify: "Verifying", restore: "Restoring", prune: "Pruning",
+    erase: "Erasing", done: "Done",
   };
 
   function size(bytes) {
@@ -91,11 +92,14 @@
     return minutes ? `${minutes} min ${total % 60} s` : `${total} s`;
   }
 
+  const settled = (run) =>
+    run.files_done + run.files_failed + run.files_refused + (run.files_skipped || 0);
+
   // As syncapp/web/progress.py reckons it.
   function percent(run) {
     if (run.stage === "done") return 100;
     if (!run.files_total) return null;
-    const byFiles = (run.files_done + run.files_failed + run.files_refused) / run.files_total;
+    const byFiles = settled(run) / run.files_total;
     const byBytes = run.bytes_total ? run.bytes_done / run.bytes_total : byFiles;
     return Math.min(99, Math.floor(50 * (byFiles + Math.min(byBytes, 1))));
   }
@@ -113,6 +117,7 @@
       files_moved: whole.format(run.files_moved),
       files_failed: whole.format(run.files_failed),
       files_refused: whole.format(run.files_refused),
+      files_skipped: whole.format(run.files_skipped || 0),
       bytes_done: size(run.bytes_done),
       bytes_total: size(run.bytes_total),
       files_per_s: oneDigit.format(run.files_per_s),

@@ -12,14 +12,14 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Min, Sum
+from django.db.models import Count, F, Min, Sum
 from django.utils import timezone
 
 from accounts.models import User
 from syncapp.engine import record, runs, targets
 from syncapp.engine.beat import Beat
 from syncapp.engine.restore_lane import RestoreLane
-from syncapp.engine.restore_plan import plan
+from syncapp.engine.restore_plan import NOT_STORED, plan
 from syncapp.engine.sets import chunks
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Destination, Event, File, Lane, Restore, RestoreItem, Run, Source
@@ -152,6 +152,41 @@ class _FilesFailed(BackupError):
     """Ends a restore that could not bring back everything."""
 
     code = FAILED
+
+
+def retry(run: Run) -> int:
+    """Let a restore that has ended try again, in the same place, what failed; how many items.
+
+    What was restored stays as it is; what was never stored is not tried.
+    """
+    failed = RestoreItem.objects.filter(restore__run=run, state=RestoreItem.State.FAILED).exclude(
+        error_code=NOT_STORED
+    )
+    with transaction.atomic():
+        number = failed.update(
+            state=RestoreItem.State.PENDING,
+            due_at=timezone.now(),
+            attempts=0,
+            error_code="",
+            error_message="",
+        )
+        over = Run.objects.filter(pk=run.pk, kind=Run.Kind.RESTORE, ended_at__isnull=False)
+        if not number or not over.update(
+            ended_at=None,
+            stage=Run.Stage.RESTORE,
+            outcome=Run.Outcome.RUNNING,
+            paused=False,
+            retry_at=None,
+            faults=0,
+            error_code="",
+            error_message="",
+            files_failed=F("files_failed") - number,
+        ):
+            transaction.set_rollback(True)
+            return 0
+    record.mended(run.source.owner, "run_failed", run=run)
+    record.changed(run.source, run)
+    return number
 
 
 def waits_for(run: Run) -> str:

@@ -15,6 +15,7 @@ from syncapp.web.views import (
     history,
     hooks,
     preview,
+    restores,
     sources,
 )
 
@@ -60,6 +61,18 @@ urlpatterns = [
         "sources/<int:source_id>/files/<int:file_id>/versions/<int:version_id>/raw/",
         preview.raw,
         name="version_raw",
+    ),
+    path("restore/", restores.wizard, name="restore"),
+    path("restore/check/", restores.check, name="restore_check"),
+    path("restore/start/", restores.start, name="restore_start"),
+    path("restores/", restores.restores, name="restores"),
+    path("restores/<int:run_id>/", restores.run, name="restore_run"),
+    path("restores/<int:run_id>/pause/", restores.pause, name="restore_pause"),
+    path("restores/<int:run_id>/resume/", restores.resume, name="restore_resume"),
+    path("restores/<int:run_id>/retry/", restores.retry, name="restore_retry"),
+    path("restores/<int:run_id>/report/", restores.report, name="restore_report"),
+    path(
+        "sources/<int:source_id>/files/<int:file_id>/restore/", restores.back, name="restore_back"
     ),
     path("destinations/add/", destinations.choose_kind, name="destination_kinds"),
     path("destinations/add/<slug:kind>/", destinations.add, name="destination_add"),

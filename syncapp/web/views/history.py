@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from syncapp.engine import breakers, runs
-from syncapp.models import Event
+from syncapp.models import Event, Run
 from syncapp.web import queries
 from syncapp.web.cards import destination_card
 from syncapp.web.paging import newest_first
@@ -27,6 +27,8 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
     """One run: counts, time, failures by reason, what it reported."""
     user = person(request)
     found = get_object_or_404(queries.runs_of(user), pk=run_id)
+    if found.kind == Run.Kind.RESTORE:
+        return redirect("restore_run", found.pk)
     totals = totals_of(user)
     kept_in = list(found.source.destinations.all())
     down = breakers.open_of([d.pk for d in kept_in], [])
@@ -48,7 +50,7 @@ def cancel(request: HttpRequest, run_id: int) -> HttpResponse:
     """End a run; what it has stored stays stored."""
     found = get_object_or_404(queries.runs_of(person(request)), pk=run_id)
     runs.cancel(found)
-    messages.info(request, f"{found} of {found.source.name} is cancelled. What is stored stays.")
+    messages.info(request, f"{found} of {found.source.name} is cancelled. What is done stays.")
     return redirect("run", found.pk)
 
 

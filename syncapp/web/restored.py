@@ -1,0 +1,76 @@
+"""What pages read of restores: the person's own, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.db.models import QuerySet
+
+from accounts.models import User
+from syncapp.engine import keys
+from syncapp.models import Destination, File, Restore, RestoreItem, Source
+from syncapp.web import paths
+from syncapp.web.paging import Page, oldest_first
+
+NAMED = 20
+
+
+def restores_of(user: User) -> QuerySet[Restore]:
+    """The person's restores; drills have pages of their own."""
+    wanted = Restore.objects.filter(run__source__owner=user, run__kind="restore")
+    return wanted.select_related("run__source", "run__requested_by", "origin")
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenThing:
+    """A file or folder that was chosen, and the folders above it."""
+
+    file: File
+    folders: Sequence[paths.Folder]
+
+
+def chosen(source: Source, files: Sequence[int]) -> tuple[list[ChosenThing], int]:
+    """The first NAMED of the chosen things, and how many more there are."""
+    rows = list(File.objects.filter(source=source, pk__in=files[:NAMED]).order_by("name", "pk"))
+    above = paths.folders_of([row.pk for row in rows])
+    return [ChosenThing(row, above[row.pk]) for row in rows], max(len(files) - NAMED, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An item that failed, or waits, and why; its path as it was in Google."""
+
+    item: RestoreItem
+    folders: Sequence[paths.Folder]
+    name: str
+
+
+def failed(restore: Restore, after: str) -> tuple[list[Unfinished], str]:
+    """A page of what a restore could not bring back, and where the next begins."""
+    rows = RestoreItem.objects.filter(restore=restore, state=RestoreItem.State.FAILED)
+    page: Page[RestoreItem] = oldest_first(rows.select_related("file"), after)
+    return [_shown(item) for item in page.rows], page.next
+
+
+def troubled(restore: Restore) -> list[Unfinished]:
+    """Some of the items that had a fault and are tried again."""
+    waiting = [RestoreItem.State.PENDING, RestoreItem.State.THAWING]
+    rows = RestoreItem.objects.filter(restore=restore, state__in=waiting, attempts__gt=0)
+    return [_shown(item) for item in rows.select_related("file").order_by("pk")[:NAMED]]
+
+
+def _shown(item: RestoreItem) -> Unfinished:
+    *above, name = map(keys.decode, item.path.split("/"))
+    return Unfinished(item, [paths.Folder("", folder) for folder in above], name)
+
+
+def place_of(restore: Restore) -> str:
+    """Where it goes, in words."""
+    options, target = restore.options, restore.target
+    if target == Restore.Target.FOLDER:
+        return f"Folder {options.get('path', '')} on this server"
+    if target == Restore.Target.DESTINATION:
+        row = Destination.objects.filter(pk=options.get("destination")).first()
+        return f"{row.name if row else 'a removed destination'}, {options.get('prefix', '')}"
+    return f"Google Drive, folder “{options.get('folder') or 'Restored …'}”"
