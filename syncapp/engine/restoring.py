@@ -160,7 +160,7 @@ def retry(run: Run) -> int:
     What was restored stays as it is; what was never stored is not tried.
     """
     failed = RestoreItem.objects.filter(restore__run=run, state=RestoreItem.State.FAILED).exclude(
-        error_code=NOT_STORED
+        error_code=NOT_STORED, version__isnull=True
     )
     with transaction.atomic():
         number = failed.update(

@@ -273,3 +273,23 @@ def test_written_names_are_apart_in_each_folder_and_the_same_each_time() -> None
     again = Names()
     assert [again.of(path) for path in paths] == given
     assert Names(exact=True).of(("a/b", "n" * 300)) == "a／b/" + "n" * 300
+
+
+def test_what_failed_is_tried_again_in_the_same_restore(vault: Vault, out: Path) -> None:
+    vault.file("good.txt", b"good")
+    bad = vault.file("bad.txt", b"hello")
+    copies = [vault.path(bad, destination) for destination in vault.destinations]
+    for path in copies:
+        path.write_bytes(b"hallo")
+    run = work(request(vault, out))
+    assert (run.outcome, run.files_done, run.files_failed) == ("failed", 1, 1)
+
+    for path in copies:
+        path.write_bytes(b"hello")
+    Copy.objects.update(state=Copy.State.STORED)
+    assert restoring.retry(run) == 1
+    run = work(run)
+
+    assert (run.outcome, run.files_done, run.files_failed) == ("ok", 2, 0)
+    assert tree(out) == {"good.txt": b"good", "bad.txt": b"hello"}
+    assert restoring.retry(run) == 0

@@ -58,9 +58,9 @@ def restore(owner: Owned) -> Restore:
         ("never.txt", states.FAILED, "not_stored"),
     ):
         RestoreItem.objects.create(
-            restore=made, file=owner.file, version=owner.version, path=f"Letters/{name}",
+            restore=made, file=owner.file, path=f"Letters/{name}",
             state=state, error_code=code, error_message=f"{name}: {code}" if code else "",
-            attempts=3,
+            attempts=3, version=None if code == "not_stored" else owner.version,
         )  # fmt: skip
     return made
 
