@@ -78,7 +78,7 @@ def _play(demo: Stage, services: Services) -> bool:
     say("Backing up …")
     _command(env, "backup", "--wait")
     say("Verifying: reading everything back …")
-    _command(env, "verify", "--wait")
+    _command(env, "verify", "--all", "--wait")
     return _prove(demo, google_url, time.monotonic() - started)
 
 

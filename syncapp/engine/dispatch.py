@@ -24,6 +24,8 @@ from syncapp import pacing
 from syncapp.engine import (
     breakers,
     drain,
+    heal,
+    mending,
     moving,
     prune,
     queues,
@@ -49,6 +51,7 @@ _STAGES = {
     Run.Stage.VERIFY: verify.verify,
     Run.Stage.RESTORE: restoring.restore,
     Run.Stage.PRUNE: prune.prune,
+    Run.Stage.HEAL: heal.heal,
 }
 
 
@@ -82,6 +85,8 @@ def top_up(run_id: int) -> int:
             return 0
         if run.stage == Run.Stage.QUEUED:
             _begin(run)
+        if mending.keeps_out(run):
+            return 0
         open_lanes = Lane.objects.filter(run=run, stage=run.stage, ended_at__isnull=True).count()
         wanted = _wanted(run, open_lanes)
         asked = [Lane.objects.create(run=run, stage=run.stage) for _ in range(wanted - open_lanes)]

@@ -188,6 +188,13 @@ def writing(destination_id: int, stopped: Stopped = never) -> Limit:
     return Limit(f"write:destination:{destination_id}", rule, stopped)
 
 
+def reading_back(destination_id: int, stopped: Stopped = never) -> Limit:
+    """Bytes from a destination, in all workers together: take them as they come."""
+    row = Destination.objects.filter(pk=destination_id)
+    rule = _Rule(lambda: row.values_list("bwlimit", flat=True).first(), lambda rate: rate.down)
+    return Limit(f"read:destination:{destination_id}", rule, stopped)
+
+
 class _Rule:
     """What a bandwidth limit allows now; read again every RULES_S, however often it is asked."""
 

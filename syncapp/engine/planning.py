@@ -69,6 +69,9 @@ def _make_again(source: Source, destination_id: int, state: str) -> None:
     rows = Copy.objects.filter(destination_id=destination_id, state=state)
     for batch in chunks(list(rows.values_list("version_id", flat=True)), 500):
         versions = Version.objects.filter(pk__in=batch, source=source, current=True)
+        if state == Copy.State.DAMAGED:
+            # Of what is gone or in Google's trash only other destinations have the bytes (`heal`).
+            versions = versions.filter(file__vanished_at__isnull=True, file__problem="")
         with transaction.atomic():
             Copy.objects.filter(
                 destination_id=destination_id, state=state, version__in=versions.values("pk")

@@ -19,6 +19,7 @@ OF_STAGE = {
     Run.Stage.RESTORE: RESTORE,
     Run.Stage.PRUNE: VERIFY,
     Run.Stage.ERASE: VERIFY,
+    Run.Stage.HEAL: VERIFY,
 }
 
 

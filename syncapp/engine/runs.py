@@ -16,7 +16,7 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from syncapp.engine import breakers, record, wishes
+from syncapp.engine import breakers, findings, record, wishes
 from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN, plan_versions
 from syncapp.engine.sets import by_pk
 from syncapp.errors import BackupError, ConfigurationError
@@ -45,9 +45,20 @@ def request_backup(
     return _request(source, Run(kind=Run.Kind.BACKUP, requested_by=by, trigger=trigger, scan=scan))
 
 
-def request_verify(source: Source, *, by: User | None = None) -> tuple[Run, bool]:
-    """A verification run of the source, and whether it is new."""
-    return _request(source, Run(kind=Run.Kind.VERIFY, requested_by=by))
+def request_verify(
+    source: Source,
+    *,
+    by: User | None = None,
+    trigger: Run.Trigger = Run.Trigger.PERSON,
+    everything: bool = False,
+) -> tuple[Run, bool]:
+    """A verification run of the source, and whether it is new.
+
+    Everything is listed and compared; what is due is read back, or `everything`.
+    """
+    before = timezone.now() if everything else None
+    run = Run(kind=Run.Kind.VERIFY, requested_by=by, trigger=trigger, read_before=before)
+    return _request(source, run)
 
 
 def request_prune(
@@ -253,9 +264,9 @@ def refused_files(source_id: int) -> int:
     return listed.count() + read.count()
 
 
-def complete(run: Run, message: str) -> bool:
-    """End a run that did all it was to do."""
-    return _end(run, Run.Outcome.OK, "", message)
+def complete(run: Run, message: str, *, outcome: str = Run.Outcome.OK) -> bool:
+    """End a run that did all it was to do; WARNINGS if a person should know more."""
+    return _end(run, outcome, "", message)
 
 
 def fail(run: Run, error: BackupError) -> bool:
@@ -308,6 +319,8 @@ def _end(run: Run, outcome: str, code: str, message: str) -> bool:
         if run.kind == Run.Kind.BACKUP:  # the others may do without Google
             unblock(source)
             Source.objects.filter(pk=source.pk).update(approved_changes=0)
+    if run.kind == Run.Kind.BACKUP:
+        findings.close_mended(source)
     level = {Run.Outcome.FAILED: Event.Level.ALERT, Run.Outcome.WARNINGS: Event.Level.WARNING}
     record.event(
         source.owner,

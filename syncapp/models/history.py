@@ -30,6 +30,8 @@ class Run(models.Model):
         MOVE = "move", "Moving"
         TRANSFER = "transfer", "Transferring"
         VERIFY = "verify", "Verifying"
+        HEAL = "heal", "Making damaged copies anew"
+        DRILL = "drill", "Restoring a sample"
         RESTORE = "restore", "Restoring"
         PRUNE = "prune", "Pruning"
         ERASE = "erase", "Erasing"
@@ -38,7 +40,7 @@ class Run(models.Model):
     class Outcome(models.TextChoices):
         RUNNING = "running", "Running"
         OK = "ok", "Complete"
-        WARNINGS = "warnings", "Complete, with files Google refuses"
+        WARNINGS = "warnings", "Complete, with warnings"
         FAILED = "failed", "Failed"
         CANCELLED = "cancelled", "Cancelled"
 
@@ -52,6 +54,7 @@ class Run(models.Model):
         CHANGE = "change", "A change in Google"
         RECONCILE = "reconcile", "Regular full comparison"
         DEFERRED = "deferred", "Files that had to wait"
+        DAMAGE = "damage", "Damaged copies"
 
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="runs")
     kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.BACKUP)
@@ -80,6 +83,9 @@ class Run(models.Model):
     files_moved = models.PositiveBigIntegerField(default=0)
     # What a full scan found that the change log should have told (a reconciliation's drift).
     files_drifted = models.PositiveBigIntegerField(default=0)
+    # A verification reads copies back that were not read since then (everything, if that is when it
+    # was asked for); None until that is decided.
+    read_before = models.DateTimeField(null=True)
     # Transfer and verify: versions (copies in a verification) and their bytes
     files_total = models.PositiveBigIntegerField(default=0)
     bytes_total = models.PositiveBigIntegerField(default=0)

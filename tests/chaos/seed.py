@@ -162,7 +162,7 @@ def calm(source: Source, host: Host) -> int:
     bad = Copy.objects.filter(state__in=("damaged", "failed"), version__current=True)
     for number in range(1, ROUNDS + 1):
         backup = ended(surely(lambda: runs.request_backup(source))[0], host)
-        check = ended(surely(lambda: runs.request_verify(source))[0], host)
+        check = ended(surely(lambda: runs.request_verify(source, everything=True))[0], host)
         well = backup.outcome in ("ok", "warnings") and check.outcome == "ok"
         if well and not bad.exists():
             return number

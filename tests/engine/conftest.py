@@ -64,7 +64,7 @@ class Setting:
         raise AssertionError(f"the run did not end: {run.stage} {run.error_message}")
 
     def verify(self) -> Run:
-        run, _ = runs.request_verify(self.source)
+        run, _ = runs.request_verify(self.source, everything=True)
         return self.work(run)
 
     def stored_bytes(self, copy: Copy) -> bytes:

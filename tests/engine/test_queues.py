@@ -66,7 +66,7 @@ def test_a_scan_and_a_verification_do_not_wait_for_transfers(
         slow, _ = runs.request_backup(setting.source)
         busy = Lane.objects.filter(run=slow, stage="transfer", ended_at=None).exclude(owner="")
         wait_until(busy.exists, 60, "the only transfer worker at work")
-        check, _ = runs.request_verify(setting.source)
+        check, _ = runs.request_verify(setting.source, everything=True)
         scan, _ = runs.request_backup(other)
         wait_until(lambda: ended(check), 60, "the verification's end")
         wait_until(lambda: not ended(scan) and scan.stage == "transfer", 60, "the scan's end")

@@ -72,7 +72,7 @@ def test_workers_do_a_backup_and_a_verification(small_files: Setting, tmp_path: 
         run, _ = runs.request_backup(small_files.source)
         wait_until(lambda: ended(run), 60, f"the backup's end\n{workers.log[-3000:]}")
         assert run.outcome == Run.Outcome.OK, run.error_message
-        check, _ = runs.request_verify(small_files.source)
+        check, _ = runs.request_verify(small_files.source, everything=True)
         wait_until(lambda: ended(check), 60, "the verification's end")
         assert check.outcome == Run.Outcome.OK, check.error_message
         assert check.files_done == 400
@@ -161,7 +161,7 @@ def test_a_worker_killed_while_verifying_goes_on_where_it_was(
     run, _ = runs.request_backup(small_files.source)
     with running_workers(tmp_path) as workers:
         wait_until(lambda: ended(run), 60, f"the backup's end\n{workers.log[-3000:]}")
-    check, _ = runs.request_verify(small_files.source)
+    check, _ = runs.request_verify(small_files.source, everything=True)
     with running_workers(tmp_path, LEASE_SECONDS="3") as workers:
         wait_until(lambda: Copy.objects.filter(state="verified").exists(), 60, "a verified copy")
         killed = workers.kill_one(random.Random(1), busy=True)

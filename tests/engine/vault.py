@@ -105,6 +105,7 @@ class Vault:
             state=Copy.State.STORED,
             object_key=key,
             store_version=info.version_id,
+            etag=info.etag,
             stored_at=SEEN,
         )
 

@@ -11,8 +11,9 @@ import pytest
 from django.utils import timezone
 
 from syncapp.engine import dispatch
+from syncapp.engine.adapters import destination_for
 from syncapp.management.running import RunCommand
-from syncapp.models import Copy, Destination, File, Lane, Run, Source, Version, Worker
+from syncapp.models import Copy, Destination, File, Finding, Lane, Run, Source, Version, Worker
 from tests.engine.conftest import Setting
 from tests.management.conftest import Shell
 
@@ -110,34 +111,42 @@ def test_a_dry_run_says_what_a_backup_then_does(shell: Shell, few: Setting, at_w
     assert "A backup would read 0 files" in text
 
 
-def test_verify_finds_the_damage_and_the_next_backup_mends_it(
-    shell: Shell, few: Setting, at_work: None
+def test_verify_finds_damage_and_mends_it_or_a_backup_does(
+    shell: Shell, few: Setting, at_work: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shell("backup", "--wait")
-    assert shell("verify", "--wait").code == 0
+    assert shell("verify", "--all", "--wait").code == 0
     assert Copy.objects.filter(state="verified").count() == 80
     gone, changed = Copy.objects.filter(destination=few.folder).order_by("pk")[:2]
     disk = Path(few.folder.options["path"])
     (disk / gone.object_key).unlink()
     original = (disk / changed.object_key).read_bytes()
     (disk / changed.object_key).write_bytes(bytes(len(original)))
-    answer = shell("verify", "--wait", "--json")
+    answer = shell("verify", "--all", "--wait", "--json")
+    assert (answer.code, answer.document["runs"][0]["damaged"]) == (0, [])
+    assert answer.document["runs"][0]["files_failed"] == 2
+    assert (disk / changed.object_key).read_bytes() == original
+
+    # Damaged everywhere, only Google has it; the backup is held back to see what is said.
+    (disk / gone.object_key).unlink()
+    other = gone.version.copies.get(destination=few.bucket)
+    destination_for(few.bucket).delete(other.object_key)
+    with monkeypatch.context() as held_back:
+        held_back.setattr("syncapp.engine.mending.runs.request_backup", lambda *_, **__: None)
+        answer = shell("verify", "--wait", "--json")
     assert answer.code == 1
-    (run,) = answer.document["runs"]
-    found = {(t["object_key"], t["code"], t["destination"]) for t in run["damaged"]}
-    assert found == {
-        (gone.object_key, "missing", "Folder"),
-        (changed.object_key, "checksum_mismatch", "Folder"),
-    }
+    found = {(t["code"], t["destination"]) for t in answer.document["runs"][0]["damaged"]}
+    assert found == {("missing", "Folder"), ("missing", "Bucket")}
     status = shell("status")
     assert (status.code, status.out.splitlines()[0]) == (
         1,
-        "2 files of “Drive” damaged in “Folder”.",
+        "1 file of “Drive” damaged in “Folder”. (1 more below.)",
     )
     assert "in “Folder” [missing]" in shell("files", "--state", "damaged").out
     assert shell("backup", "--wait").code == 0
-    assert (disk / changed.object_key).read_bytes() == original
-    assert shell("verify", "--wait").code == 0
+    assert shell("verify", "--all", "--wait").code == 0
+    assert not Finding.objects.filter(healed_at=None).exists()
+    assert Finding.objects.filter(healed_from="Google").count() == 2
 
 
 def test_a_failed_file_makes_the_backup_fail_and_is_named(

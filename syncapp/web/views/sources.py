@@ -115,14 +115,15 @@ def _start_backup(request: HttpRequest, source: Source) -> HttpResponse:
 @login_required
 @require_POST
 def verify(request: HttpRequest, source_id: int) -> HttpResponse:
-    """Read everything stored back, and compare."""
-    source = _source(request, source_id)
+    """Check what is stored; `all`: read every copy back."""
+    source, everything = _source(request, source_id), request.POST.get("all") == "1"
     try:
-        _, new = runs.request_verify(source, by=person(request))
+        _, new = runs.request_verify(source, by=person(request), everything=everything)
     except BackupError as error:
         messages.error(request, error.message)
         return back(request)
-    begins = f"The verification of {source.name} begins: every stored copy is read back."
+    what = "every stored copy is read back" if everything else "everything is listed and compared"
+    begins = f"The verification of {source.name} begins: {what}."
     messages.info(request, begins if new else f"{source.name} is being verified already.")
     return back(request)
 

@@ -1,0 +1,200 @@
+"""Damaged copies are made anew from another destination's good one.
+
+Also of old versions, and of files that are in the trash or gone: of those Google has nothing any
+more. What no other destination has, a backup makes anew from Google if it is a file's present
+content; else it is lost, and that is said. While a lane heals, no lane moves or transfers for the
+same source (`dispatch`), because both write under the same keys; a backup at work goes first.
+
+The key is written down before bytes are sent. The copy's own key is kept, whatever lies there now
+(in a bucket that keeps versions it becomes an older one), but never one that another copy takes;
+an old version never lies openly over its file.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from django.db import transaction
+from django.utils import timezone
+
+from syncapp.engine import copying, damage, findings, keys, mending
+from syncapp.engine.beat import SHARE_S, Beat
+from syncapp.engine.copying import Wanted
+from syncapp.engine.fetch import Reading, locate
+from syncapp.engine.occupied import holders
+from syncapp.engine.origins import Origins
+from syncapp.engine.readback import Sites
+from syncapp.engine.sets import update_many
+from syncapp.errors import BackupError
+from syncapp.models import Copy, Finding, Lane, Run
+from syncapp.types import ObjectInfo
+
+HANDS = 2
+BATCH = 32
+
+
+@dataclass
+class _Plan:
+    """One damaged copy, where it will lie, and what it is made from."""
+
+    copy: Copy
+    wanted: Wanted
+    reading: Reading | None  # None: no destination has it
+
+
+def heal(run: Run, lane: Lane, beat: Beat) -> None:
+    """One lane; ends the run when nothing more can be healed, returns early when told to stop."""
+    if _Healing(run, beat).run():
+        mending.end(run)
+
+
+class _Healing:
+    """One lane's work."""
+
+    def __init__(self, run: Run, beat: Beat) -> None:
+        self.of_run, self.beat = run, beat
+        self.sites = Sites(run, beat)
+        self.origins = Origins()
+        self._until = time.monotonic() + SHARE_S
+
+    def run(self) -> bool:
+        """Heal batch after batch; False when the lane is to stop before the end."""
+        last = 0
+        with ThreadPoolExecutor(HANDS, "heal") as pool:
+            while batch := self._batch(last):
+                if not self._may_go_on():
+                    return False
+                last = batch[-1].copy.pk
+                self._intend(batch)
+                self._settle(batch, list(pool.map(self._make, batch)))
+        return self._uncover() and not self.beat.halted()
+
+    def _may_go_on(self) -> bool:
+        self.beat.raise_if_lost()
+        if time.monotonic() > self._until and mending.backup_writes(self.of_run.source_id):
+            return False
+        return self.beat.may_take()
+
+    def _batch(self, after: int) -> list[_Plan]:
+        rows = mending.damaged(self.of_run.source_id).filter(
+            pk__gt=after, destination_id__in=self.sites.up
+        )
+        copies = list(rows.select_related("version__file").order_by("pk")[:BATCH])
+        stored = locate([copy.version_id for copy in copies])
+        self.origins.load(p.destination_id for found in stored.values() for p in found.places)
+        keys_of = _keys(copies)
+        return [
+            _Plan(
+                copy,
+                Wanted.of(copy.version, keys_of[copy.pk]),
+                Reading(stored[copy.version_id], self.origins)
+                if copy.version_id in stored
+                else None,
+            )
+            for copy in copies
+        ]
+
+    def _intend(self, batch: Sequence[_Plan]) -> None:
+        """The keys, written down before anything is sent there."""
+        rows = [
+            (plan.wanted.key, plan.copy.pk, Copy.State.DAMAGED, plan.copy.object_key)
+            for plan in batch
+            if plan.reading is not None and plan.wanted.key != plan.copy.object_key
+        ]
+        with transaction.atomic():
+            self.beat.fence()
+            update_many(Copy, ["object_key"], ["id", "state", "object_key"], rows)
+
+    def _make(self, plan: _Plan) -> ObjectInfo | BackupError | None:
+        """In a thread, without the database."""
+        destination_id = plan.copy.destination_id
+        if plan.reading is None or destination_id in self.sites.errors:
+            return None
+        try:
+            info = copying.make(self.sites, plan.reading, plan.wanted, destination_id)
+        except BackupError as error:
+            return error
+        self.sites.answered(destination_id)
+        return info
+
+    def _settle(
+        self, batch: Sequence[_Plan], answers: Sequence[ObjectInfo | BackupError | None]
+    ) -> None:
+        now, rows = timezone.now(), []
+        by_origin: dict[str, list[int]] = {}
+        for plan, answer in zip(batch, answers, strict=True):
+            if plan.reading is None or not isinstance(answer, ObjectInfo):
+                continue
+            rows.append(
+                (Copy.State.STORED, answer.version_id, answer.etag[:128], now, None, "", "",
+                 plan.copy.pk, Copy.State.DAMAGED, plan.wanted.key)
+            )  # fmt: skip
+            name = self.origins.name(plan.reading.origin_id or 0)
+            by_origin.setdefault(name, []).append(plan.copy.pk)
+        columns = ["state", "store_version", "etag", "stored_at", "verified_at", "error_code",
+                   "error_message"]  # fmt: skip
+        with transaction.atomic():
+            self.beat.fence()
+            update_many(Copy, columns, ["id", "state", "object_key"], rows)
+            for name, copies in by_origin.items():
+                stored = Copy.objects.filter(pk__in=copies, state__in=findings.STORED)
+                findings.healed(self.of_run, list(stored.values_list("pk", flat=True)), name)
+        for plan in batch:
+            if plan.reading is not None:
+                damage.note(plan.reading.damages, self.of_run)
+
+    def _uncover(self) -> bool:
+        """Put copies on top again that something else covers: the store copies within itself."""
+        last = 0
+        while found := list(
+            mending.covered(self.of_run.source_id)
+            .filter(pk__gt=last, destination_id__in=self.sites.up)
+            .select_related("copy__version")
+            .order_by("pk")[:BATCH]
+        ):
+            if not self._may_go_on():
+                return False
+            last = found[-1].pk
+            for finding in found:
+                self._lift(finding)
+        return True
+
+    def _lift(self, finding: Finding) -> None:
+        copy = finding.copy
+        if copy is None or not copy.store_version:
+            return
+        key, was = copy.object_key, copy.store_version
+        try:
+            store = self.sites.stores[copy.destination_id]
+            info = store.copy(key, key, version_id=was, size=copy.version.size)
+        except BackupError as error:
+            self.sites.answered(copy.destination_id, error)
+            return
+        with transaction.atomic():
+            self.beat.fence()
+            match = ["id", "object_key", "store_version"]
+            values = (info.version_id, info.etag[:128], copy.pk, key, was)
+            update_many(Copy, ["store_version", "etag"], match, [values])
+            findings.lifted(self.of_run, finding)
+
+
+def _keys(copies: Sequence[Copy]) -> dict[int, str]:
+    """Where each copy is to lie: under its own key, if nobody else's copy does."""
+    wanted = {copy.pk: _own_key(copy) for copy in copies}
+    taken = holders(set(wanted.values()), {copy.destination_id for copy in copies})
+    for copy in copies:
+        there = taken.get((copy.destination_id, wanted[copy.pk]))
+        if there is not None and there.pk != copy.pk:
+            mark = f"{copy.version.file.remote_id} {copy.version.revision}"
+            wanted[copy.pk] = keys.apart(wanted[copy.pk], mark)
+    return wanted
+
+
+def _own_key(copy: Copy) -> str:
+    version, key = copy.version, copy.object_key
+    if version.current or key.split("/", 2)[1:2] != [keys.FILES]:
+        return key
+    return keys.previous_key(key, version.revision, version.modified_at)

@@ -1,0 +1,133 @@
+"""What there is to heal, when it may be healed, and what is said at the end of a verification."""
+
+from __future__ import annotations
+
+from django.db.models import Q, QuerySet
+
+from syncapp.engine import findings, record, runs
+from syncapp.engine.kinds import ACTIVE
+from syncapp.errors import BackupError, Unavailable
+from syncapp.models import Copy, Event, Finding, Lane, Run, Source
+
+WRITES_KEYS = [Run.Stage.MOVE, Run.Stage.TRANSFER]
+
+
+def damaged(source_id: int) -> QuerySet[Copy]:
+    """Copies to be made anew."""
+    return Copy.objects.filter(
+        version__source_id=source_id, destination__enabled=True, state=Copy.State.DAMAGED
+    )
+
+
+def covered(source_id: int) -> QuerySet[Finding]:
+    """Copies that are there, with something else on top of them."""
+    return Finding.objects.filter(
+        source_id=source_id,
+        kind=Finding.Kind.FOREIGN,
+        healed_at__isnull=True,
+        copy__state__in=findings.STORED,
+    )
+
+
+def is_needed(run: Run) -> bool:
+    """Whether there is anything to heal."""
+    return damaged(run.source_id).exists() or covered(run.source_id).exists()
+
+
+def backup_writes(source_id: int) -> bool:
+    """Whether a backup of the source is at a stage that writes under keys: it goes first."""
+    return Run.objects.filter(
+        ACTIVE, source_id=source_id, kind=Run.Kind.BACKUP, stage__in=WRITES_KEYS
+    ).exists()
+
+
+def keeps_out(run: Run) -> bool:
+    """Whether another run of the source writes under keys that this one would write under.
+
+    In a transaction: the source's row is held until its end, so that no two look at once.
+    """
+    if run.stage != Run.Stage.HEAL and run.stage not in WRITES_KEYS:
+        return False
+    Source.objects.select_for_update().filter(pk=run.source_id).values_list("pk").first()
+    lanes = Lane.objects.filter(run__source_id=run.source_id, ended_at__isnull=True)
+    if run.stage == Run.Stage.HEAL:
+        return backup_writes(run.source_id) or lanes.filter(stage__in=WRITES_KEYS).exists()
+    return lanes.filter(stage=Run.Stage.HEAL).exists()
+
+
+def at_google(source_id: int) -> QuerySet[Copy]:
+    """Damaged copies that a backup can make anew: of what Google still gives."""
+    return damaged(source_id).filter(
+        version__current=True, version__file__vanished_at__isnull=True, version__file__problem=""
+    )
+
+
+class Damaged(BackupError):
+    """Ends a verification that leaves damage behind; each copy has its finding."""
+
+    code = "copies_damaged"
+
+
+def end(run: Run) -> None:
+    """End a verification: what was found, what was healed, what is left to do."""
+    run.refresh_from_db()
+    left = damaged(run.source_id).count()
+    source = run.source
+    found = run.findings.exclude(kind=Finding.Kind.FOREIGN)
+    healed = run.findings.filter(healed_at__isnull=False).count()
+    parts = [f"{run.files_seen} objects listed, {run.files_done} copies read back"]
+    parts += [f"{found.count()} found missing or different"] if found.exists() else []
+    parts += [f"{healed} healed"] if healed else []
+    foreign = Finding.objects.filter(
+        source=source, kind=Finding.Kind.FOREIGN, copy=None, healed_at__isnull=True
+    ).count()
+    parts += [f"{foreign} objects there are not ours"] if foreign else []
+    told = f"{', '.join(parts)}."
+    if left:
+        told = f"{_left(source, left)} {told}"
+    if run.error_code:
+        runs.fail(run, Unavailable(f"{run.error_message} {told}", code=run.error_code))
+    elif left:
+        runs.fail(run, Damaged(told))
+    elif healed or found.exists() or foreign:
+        runs.complete(run, told, outcome=Run.Outcome.WARNINGS)
+    else:
+        runs.complete(run, f"{told[:-1]}, every byte as stored.")
+    if not left:
+        record.mended(source.owner, "copies_lost", source=source)
+
+
+def _left(source: Source, left: int) -> str:
+    """What becomes of copies that no other destination could mend; begins the backup for it."""
+    again = at_google(source.pk).count()
+    parts = []
+    if again:
+        parts.append(f"{again} damaged copies are made anew from Google by the next backup.")
+        if not source.paused and not source.blocked_code:
+            runs.request_backup(source, trigger=Run.Trigger.DAMAGE)
+    if left > again:
+        parts.append(_lost(source, left - again))
+    return " ".join(parts)
+
+
+def _lost(source: Source, copies: int) -> str:
+    rest = damaged(source.pk).exclude(pk__in=at_google(source.pk).values("pk"))
+    elsewhere = Q(version__copies__state__in=findings.STORED)
+    versions = rest.values("version").distinct().count()
+    whole = rest.filter(elsewhere).values("version").distinct().count()
+    gone = versions - whole
+    told = f"{copies} damaged copies of {versions} versions could not be made anew."
+    if gone:
+        told += (
+            f" {gone} of these versions have no good copy anywhere: old or deleted content that"
+            " Google has no more. Look for it in other backups; if its bucket keeps versions or"
+            " has an archive, restore the object there and verify again."
+        )
+        record.event(
+            source.owner,
+            "copies_lost",
+            f"{source.name}: {told}",
+            level=Event.Level.ALERT,
+            source=source,
+        )
+    return told
