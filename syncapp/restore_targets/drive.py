@@ -23,6 +23,10 @@ from syncapp.sources.google_upload import NewContent
 from syncapp.sources.google_write import DriveWriter, NewFile, grantee
 
 CONVERTING = "~converting"  # kept instead of an id, which Google gives a document itself
+# Docs, Sheets, Slides: an app may not make the others that Google imports (scripts, drawings).
+CONVERTED = frozenset(
+    f"{GOOGLE_TYPE}{kind}" for kind in ("document", "spreadsheet", "presentation")
+)
 _FOLDERS_KNOWN = 10_000
 _BYTES = "application/octet-stream"
 
@@ -102,8 +106,11 @@ class DriveTarget(Target):
     def _convert(self, item: Item, content: Bytes, parent: str) -> tuple[str, str]:
         """The id of the document that an exported one has become again, "" if it shall not."""
         wanted, kind = item.mime_type, item.content_type
-        exported = wanted.startswith(GOOGLE_TYPE) and self._wishes.convert
-        if not exported or not self._writer.imports().takes(kind, content.size, wanted):
+        if (
+            not self._wishes.convert
+            or wanted not in CONVERTED
+            or not self._writer.imports().takes(kind, content.size, wanted)
+        ):
             return "", ""
         kept = self._ids.of_item(item.id)
         if kept == CONVERTING:
@@ -171,7 +178,10 @@ class DriveTarget(Target):
 
 
 def _sent(item: Item, content: Bytes) -> NewContent:
-    return NewContent(content.size, item.content_type or _BYTES, lambda: content)
+    kind = item.content_type or _BYTES
+    if kind.startswith(GOOGLE_TYPE):  # scripts: with a type of Google's own they would be converted
+        kind = "application/json"
+    return NewContent(content.size, kind, lambda: content)
 
 
 def _is_over(permission: Mapping[str, Any]) -> bool:
