@@ -20,7 +20,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from syncapp.engine import schedule
+from syncapp.engine import runs, schedule
 from syncapp.engine.occupied import STORED, copies_of
 from syncapp.engine.policies import Effective, effective
 from syncapp.engine.remove import RELEASABLE
@@ -28,7 +28,6 @@ from syncapp.models import Copy, File, Place, Restore, RestoreItem, Run, Source,
 from syncapp.retention import Rules, kept
 
 BATCH = 500  # files
-GOOD = [Run.Outcome.OK, Run.Outcome.WARNINGS]
 _UNDER_WAY = [RestoreItem.State.PENDING, RestoreItem.State.THAWING]
 
 
@@ -113,7 +112,7 @@ def seen_at(source: Source) -> datetime | None:
     """When it was last known for sure what the source holds, None if never."""
     ended = Run.objects.filter(source=source, kind=Run.Kind.BACKUP, ended_at__isnull=False)
     newest = ended.order_by("-pk").first()
-    good = ended.filter(outcome__in=GOOD).order_by("-pk").first()
+    good = ended.filter(outcome__in=runs.GOOD).order_by("-pk").first()
     if newest is None or good is None or good.ended_at is None:
         return None
     if newest.pk == good.pk and source.polled_at is not None:

@@ -27,6 +27,7 @@ NOT_MOVED = "files_not_moved"
 RUN_PAUSED = "run_paused"
 # Events that keep a run from ending green (`guard`).
 EMPTIED, SHARP_DROP = "files_emptied", "sharp_drop"
+GOOD = [Run.Outcome.OK, Run.Outcome.WARNINGS]
 WORKER_SILENT_S = 15
 LONGEST_REST = timedelta(hours=1)  # of a run after a failure
 LONGEST_WAIT = timedelta(hours=8)  # of a file, whatever went wrong
@@ -314,7 +315,7 @@ def _end(run: Run, outcome: str, code: str, message: str) -> bool:
         return False
     source = Source.objects.select_related("owner").get(pk=run.source_id)
     record.mended(source.owner, RUN_PAUSED, run=run)
-    if outcome in (Run.Outcome.OK, Run.Outcome.WARNINGS):
+    if outcome in GOOD:
         record.mended(source.owner, "run_failed", source=source, run__kind=run.kind)
         if run.kind == Run.Kind.BACKUP:  # the others may do without Google
             unblock(source)

@@ -19,7 +19,15 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from accounts.models import GoogleAccount
-from syncapp.engine import cron, database_backup, push, queues, record, runs, segment_turns
+from syncapp.engine import (
+    cron,
+    database_backup,
+    push,
+    queues,
+    record,
+    runs,
+    segment_turns,
+)
 from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN
 from syncapp.errors import ConfigurationError, QuotaExhausted, ReconnectRequired
 from syncapp.models import Destination, Run, Source, Version
