@@ -110,6 +110,20 @@ def drive_target(restore: Restore, stopped: Stopped = never) -> DriveTarget:
     return DriveTarget(writer, KeptIds(restore.pk), wishes)
 
 
+def account_of(restore: Restore) -> GoogleAccount | None:
+    """Whose Drive it goes to; None if that account is linked no more."""
+    try:
+        return _account(restore.run.source, restore.options)
+    except ConfigurationError:
+        return None
+
+
+def folder_made(restore: Restore) -> str:
+    """The id of the restore's own folder in Drive, "" while there is none."""
+    row = DriveId.objects.filter(restore=restore, key=_hash(()), made=True).first()
+    return row.remote_id if row else ""
+
+
 def folder_name(restore: Restore) -> str:
     """The dated folder, unless a person named another; the same for every lane."""
     asked_at = timezone.localtime(restore.run.created_at)

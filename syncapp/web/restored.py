@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from django.db.models import QuerySet
 
 from accounts.models import User
-from syncapp.engine import keys
+from syncapp.engine import drive_restore
+from syncapp.engine.restore_plan import google_names
 from syncapp.models import Destination, File, Restore, RestoreItem, Source
 from syncapp.web import paths
 from syncapp.web.paging import Page, oldest_first
@@ -61,7 +62,7 @@ def troubled(restore: Restore) -> list[Unfinished]:
 
 
 def _shown(item: RestoreItem) -> Unfinished:
-    *above, name = map(keys.decode, item.path.split("/"))
+    *above, name = google_names(item.path.split("/"))
     return Unfinished(item, [paths.Folder("", folder) for folder in above], name)
 
 
@@ -73,4 +74,4 @@ def place_of(restore: Restore) -> str:
     if target == Restore.Target.DESTINATION:
         row = Destination.objects.filter(pk=options.get("destination")).first()
         return f"{row.name if row else 'a removed destination'}, {options.get('prefix', '')}"
-    return f"Google Drive, folder “{options.get('folder') or 'Restored …'}”"
+    return f"Google Drive, folder “{options.get('folder') or drive_restore.folder_name(restore)}”"

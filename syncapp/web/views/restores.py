@@ -13,8 +13,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
+from accounts.models import GoogleAccount
 from accounts.scopes import may_write
-from syncapp.engine import restore_report, restoring, runs
+from syncapp.engine import drive_restore, restore_report, restoring, runs
 from syncapp.engine.restore_plan import estimate
 from syncapp.errors import BackupError
 from syncapp.models import Destination, File, Restore, Source
@@ -76,7 +77,10 @@ def check(request: HttpRequest) -> HttpResponse:
     if not form.is_valid():
         return _show_wizard(request, form, source, files)
     at = form.cleaned_data["at"]
-    found = estimate(source, files=files, at=at, prefer=form.prefer, origin_id=form.origin_id)
+    target = form.cleaned_data["target"]
+    found = estimate(
+        source, files=files, at=at, prefer=form.prefer, origin_id=form.origin_id, target=target
+    )
     chosen, more = restored.chosen(source, files)
     download = form.cleaned_data["target"] == DOWNLOAD
     context = {
@@ -195,6 +199,8 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
         "run": restore.run,
         "progress": progress_of(restore.run, timezone.now()),
         "place": restored.place_of(restore),
+        "drive_folder": drive_restore.folder_made(restore),
+        "lacks_consent": _lacks_consent(restore),
         "waits_for": "" if restore.run.ended_at else restoring.waits_for(restore.run),
         "failed": failed,
         "next": following,
@@ -205,6 +211,14 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
         "page": newest_first(events, "", 20),
     }
     return render(request, "restores/run.html", context)
+
+
+def _lacks_consent(restore: Restore) -> GoogleAccount | None:
+    """The account that has to allow writing before a paused restore can go on."""
+    if not restore.run.paused or restore.target != Restore.Target.DRIVE:
+        return None
+    account = drive_restore.account_of(restore)
+    return account if account is not None and not may_write(account) else None
 
 
 @login_required
