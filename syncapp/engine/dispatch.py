@@ -24,6 +24,7 @@ from syncapp import pacing
 from syncapp.engine import (
     breakers,
     drain,
+    drill,
     heal,
     mending,
     moving,
@@ -52,6 +53,7 @@ _STAGES = {
     Run.Stage.RESTORE: restoring.restore,
     Run.Stage.PRUNE: prune.prune,
     Run.Stage.HEAL: heal.heal,
+    Run.Stage.DRILL: drill.drill,
 }
 
 

@@ -10,6 +10,7 @@ FIRST_STAGE = {
     Run.Kind.BACKUP: Run.Stage.SCAN,
     Run.Kind.VERIFY: Run.Stage.VERIFY,
     Run.Kind.RESTORE: Run.Stage.RESTORE,
+    Run.Kind.DRILL: Run.Stage.DRILL,
     Run.Kind.PRUNE: Run.Stage.PRUNE,
 }
 # What a person asked for in so many words goes on while the source is paused.

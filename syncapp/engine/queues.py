@@ -20,6 +20,7 @@ OF_STAGE = {
     Run.Stage.PRUNE: VERIFY,
     Run.Stage.ERASE: VERIFY,
     Run.Stage.HEAL: VERIFY,
+    Run.Stage.DRILL: VERIFY,
 }
 
 

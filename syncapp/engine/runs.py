@@ -20,7 +20,7 @@ from syncapp.engine import breakers, findings, record, wishes
 from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN, plan_versions
 from syncapp.engine.sets import by_pk
 from syncapp.errors import BackupError, ConfigurationError
-from syncapp.models import Breaker, Copy, Event, File, Run, Source, Version, Worker
+from syncapp.models import Breaker, Copy, Event, File, Restore, Run, Source, Version, Worker
 
 # Stands in a run whose moves were put off; it does not end well.
 NOT_MOVED = "files_not_moved"
@@ -67,6 +67,24 @@ def request_prune(
 ) -> tuple[Run, bool]:
     """A pruning run of the source, and whether it is new."""
     return _request(source, Run(kind=Run.Kind.PRUNE, requested_by=by, trigger=trigger))
+
+
+def request_drill(
+    source: Source,
+    *,
+    by: User | None = None,
+    trigger: Run.Trigger = Run.Trigger.PERSON,
+    files: int | None = None,
+) -> tuple[Run, bool]:
+    """A restore drill of the source, and whether it is new; `files` None: as the policy says."""
+    run = Run(kind=Run.Kind.DRILL, requested_by=by, trigger=trigger)
+    run, new = _request(source, run)
+    if new:
+        options = {} if files is None else {"files": files}
+        Restore.objects.get_or_create(
+            run=run, defaults={"target": Restore.Target.SCRATCH, "options": options}
+        )
+    return run, new
 
 
 def _request(source: Source, run: Run) -> tuple[Run, bool]:

@@ -1,0 +1,321 @@
+"""A restore drill: a sample is really restored, to a scratch folder, and compared byte by byte.
+
+With the parts that restores use: `fetch` reads from the one destination that is to be proven,
+a folder target writes, and what then stands on the disk is read and hashed: against the catalog,
+and against what Google declared where the file is still as it was. Every item is a row, written
+down as it is settled, so a drill goes on after a crash. The scratch folder lies below the data
+folder, holds what the temporary space allows, and is removed at the end or by the next drill.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import shutil
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from syncapp.engine import damage, runs, samples
+from syncapp.engine.beat import Beat
+from syncapp.engine.budget import Disk
+from syncapp.engine.fetch import Stored, locate, not_stored
+from syncapp.engine.origins import Origins
+from syncapp.engine.policies import effective
+from syncapp.engine.rates import Rates
+from syncapp.engine.readback import Sites
+from syncapp.engine.restore_lane import Content
+from syncapp.engine.sets import update_many
+from syncapp.errors import BackupError, IntegrityError, Interrupted, TransientError
+from syncapp.models import File, Lane, Restore, RestoreItem, Run, Source, Version
+from syncapp.restore_targets.base import OVERWRITE, Item
+from syncapp.restore_targets.folder import FolderTarget
+from syncapp.types import Content as Kind
+
+log = logging.getLogger(__name__)
+HANDS = 4
+BATCH = 16
+TRIES = 3
+ROOM = 1024**3  # bytes of the disk that are left free
+_CHUNK = 1024**2
+State = RestoreItem.State
+
+
+class Todo(NamedTuple):
+    """An item, where it comes from, and the hashes that Google declared, as far as they hold."""
+
+    item_id: int
+    destination_id: int
+    stored: Stored | None
+    declared_md5: str
+    declared_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one item; `error` None: every byte as it was."""
+
+    todo: Todo
+    content: Content | None = None
+    error: BackupError | None = None
+
+
+def scratch_folder(run: Run) -> Path:
+    """Where its files stand while they are compared."""
+    return Path(settings.DATA_DIR) / "drills" / str(run.pk)
+
+
+def drill(run: Run, lane: Lane, beat: Beat) -> None:
+    """Plan the sample, restore it item by item, end the run; returns early when told to stop."""
+    wish, _ = Restore.objects.get_or_create(
+        run=run, defaults={"target": Restore.Target.SCRATCH, "options": {}}
+    )
+    _sweep()
+    _plan(run, wish, beat)
+    work = _Drill(run, wish, beat, scratch_folder(run) / str(lane.pk))
+    try:
+        done = work.run()
+    finally:
+        work.close()
+    if done:
+        shutil.rmtree(scratch_folder(run), ignore_errors=True)
+        _end(run, wish)
+
+
+def _sweep() -> None:
+    """Remove what drills that have ended left behind (a killed worker's)."""
+    root = Path(settings.DATA_DIR) / "drills"
+    if not root.is_dir():
+        return
+    for folder in root.iterdir():
+        known = folder.name.isdigit() and Run.objects.filter(
+            pk=int(folder.name), ended_at__isnull=True
+        )
+        if not (known and known.exists()):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _plan(run: Run, wish: Restore, beat: Beat) -> None:
+    """Write the sample down, once."""
+    if wish.planned_at is not None:
+        return
+    files = int(wish.options.get("files") or effective(run.source).drill_files)
+    chosen = samples.choose(run, files)
+    names = dict(
+        Version.objects.filter(pk__in={sample.version_id for sample in chosen}).values_list(
+            "pk", "file_id"
+        )
+    )
+    shown = dict(File.objects.filter(pk__in=names.values()).values_list("pk", "name"))
+    with transaction.atomic():
+        beat.fence()
+        RestoreItem.objects.bulk_create(
+            RestoreItem(
+                restore=wish,
+                file_id=names[sample.version_id],
+                version_id=sample.version_id,
+                origin_id=sample.destination_id,
+                path=shown[names[sample.version_id]],
+                size=sample.size,
+            )
+            for sample in chosen
+        )
+        Restore.objects.filter(pk=wish.pk).update(planned_at=timezone.now())
+        Run.objects.filter(pk=run.pk).update(
+            files_total=len(chosen), bytes_total=sum(sample.size for sample in chosen)
+        )
+
+
+class _Drill:
+    """One lane's work."""
+
+    def __init__(self, run: Run, wish: Restore, beat: Beat, folder: Path) -> None:
+        self.of_run, self.wish, self.beat, self.folder = run, wish, beat, folder
+        self.target = FolderTarget(str(folder), run.pk)
+        self.disk = Disk(settings.SPOOL_DIR, settings.SPOOL_BUDGET)
+        self.sites = Sites(run, beat)
+        self.rates = Rates(run)
+        self._origins: dict[int, Origins] = {}
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.disk.close()
+
+    def run(self) -> bool:
+        """All items; False when told to stop before the end."""
+        self.target.begin()
+        with ThreadPoolExecutor(HANDS, "drill") as pool:
+            while batch := self._batch():
+                self.beat.raise_if_lost()
+                if not self.beat.may_take():
+                    return False
+                self._settle(list(pool.map(self._bring, batch)))
+        return True
+
+    def _batch(self) -> list[Todo]:
+        items = list(
+            self.wish.items.filter(state=State.PENDING)
+            .select_related("version__file")
+            .order_by("pk")[:BATCH]
+        )
+        stored = locate([item.version_id for item in items if item.version_id])
+        for item in items:
+            if item.origin_id:
+                only = Origins(Restore.Prefer.NAMED, item.origin_id)
+                self._origins.setdefault(item.origin_id, only).load([item.origin_id])
+        return [
+            Todo(item.pk, item.origin_id or 0, stored.get(item.version_id or 0), *_declared(item))
+            for item in items
+        ]
+
+    def _bring(self, todo: Todo) -> Result:
+        """Restore one and compare, in a thread, without the database."""
+        content = self._content(todo)
+        error: BackupError | None = None
+        for number in range(TRIES):
+            if content is None:
+                return Result(todo, error=not_stored())
+            try:
+                self._restore(todo, _Metered(content, self.sites, todo.destination_id))
+                return Result(todo, content)
+            except Interrupted as stopped:
+                return Result(todo, content, stopped)
+            except TransientError as failed:
+                error = failed
+                self.beat.wait(2.0**number)
+            except BackupError as failed:
+                return Result(todo, content, failed)
+        return Result(todo, content, error)
+
+    def _content(self, todo: Todo) -> Content | None:
+        origins = self._origins.get(todo.destination_id)
+        if todo.stored is None or origins is None:
+            return None
+        return Content(todo.stored, origins, self.beat, self.rates)
+
+    def _restore(self, todo: Todo, content: _Metered) -> None:
+        """To the disk and back again; where there is no room, read through."""
+        if not self._has_room(content.size):
+            _compare(todo, content.size, iter(content))
+            return
+        try:
+            name = (str(todo.item_id),)
+            self.target.place(Item(todo.item_id, name, name), content, OVERWRITE)
+            path = self.folder / name[0]
+            with path.open("rb") as file:
+                _compare(todo, path.stat().st_size, iter(lambda: file.read(_CHUNK), b""))
+            path.unlink()
+        finally:
+            self.disk.give(content.size)
+
+    def _has_room(self, size: int) -> bool:
+        """Claims it, if there is."""
+        return shutil.disk_usage(self.folder).free > size + ROOM and self.disk.take(size)
+
+    def _settle(self, results: list[Result]) -> None:
+        """Write down what is known now; what was interrupted is tried again by the next lane."""
+        damage.note([d for r in results if r.content for d in r.content.damages], self.of_run)
+        known = [result for result in results if not isinstance(result.error, Interrupted)]
+        good = [result for result in known if result.error is None]
+        rows = [
+            (State.DONE, "", "", result.todo.item_id)
+            if result.error is None
+            else (State.FAILED, result.error.code[:64], result.error.message, result.todo.item_id)
+            for result in known
+        ]
+        size = sum(result.todo.stored.size for result in good if result.todo.stored)
+        with transaction.atomic():
+            self.beat.fence()
+            update_many(RestoreItem, ["state", "error_code", "error_message"], ["id"], rows)
+            Run.objects.filter(pk=self.of_run.pk).update(
+                files_done=F("files_done") + len(good),
+                files_failed=F("files_failed") + len(known) - len(good),
+                bytes_done=F("bytes_done") + size,
+            )
+        self.rates.tell(self.of_run)
+
+
+@dataclass
+class _Metered:
+    """A version's bytes, no faster than its destination's limit."""
+
+    content: Content
+    sites: Sites
+    destination_id: int
+
+    @property
+    def size(self) -> int:
+        return self.content.size
+
+    @property
+    def sha256(self) -> str:
+        return self.content.sha256
+
+    def __iter__(self) -> Iterator[bytes]:
+        for chunk in self.content:
+            self.sites.took(self.destination_id, len(chunk))
+            yield chunk
+
+
+def _declared(item: RestoreItem) -> tuple[str, str]:
+    """Google's MD5 and SHA-256, while the file is there as it was read."""
+    version = item.version
+    if version is None or not version.current or version.checksum_disputed:
+        return "", ""
+    file = version.file
+    if file.content != Kind.BLOB or file.vanished_at is not None:
+        return "", ""
+    return version.declared_md5, version.declared_sha256
+
+
+def _compare(todo: Todo, size: int, chunks: Iterator[bytes]) -> None:
+    """IntegrityError unless these are the bytes that were backed up."""
+    md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+    for chunk in chunks:
+        md5.update(chunk)
+        sha256.update(chunk)
+    stored = todo.stored
+    if stored is None or (size, sha256.hexdigest()) != (stored.size, stored.sha256):
+        raise IntegrityError("What was restored is not what was backed up.")
+    of_google = (todo.declared_md5 or md5.hexdigest(), todo.declared_sha256 or sha256.hexdigest())
+    if of_google != (md5.hexdigest(), sha256.hexdigest()):
+        raise IntegrityError("What was restored is not what Google declared of this file.")
+
+
+def _end(run: Run, wish: Restore) -> None:
+    """Say how it went: proven, or an alert with names; what was found damaged is healed."""
+    run.refresh_from_db()
+    source, failed = run.source, wish.items.filter(state=State.FAILED)
+    if number := failed.count():
+        some = [
+            f"{item.file or item.path} from {item.origin or 'nowhere'} ({item.error_message})"
+            for item in failed.select_related("file", "origin").order_by("pk")[:3]
+        ]
+        more = f" and {number - len(some)} more" if number > len(some) else ""
+        message = f"{number} of {run.files_total} files can't be restored: {'; '.join(some)}{more}."
+        runs.fail(run, DrillFailed(message))
+        if run.findings.exists():
+            runs.request_verify(source, trigger=Run.Trigger.DAMAGE)
+        return
+    if not run.files_done:
+        told = "Nothing is stored yet that could be restored."
+        runs.complete(run, told, outcome=Run.Outcome.WARNINGS)
+        return
+    Source.objects.filter(pk=source.pk).update(proven_at=timezone.now())
+    places = wish.items.values("origin").distinct().count()
+    where = f"{places} destination{'s' * (places != 1)}"
+    runs.complete(run, f"{run.files_done} files restored from {where}, every byte as backed up.")
+
+
+class DrillFailed(BackupError):
+    """Ends a drill that could not bring everything back."""
+
+    code = "drill_failed"

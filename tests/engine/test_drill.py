@@ -1,0 +1,132 @@
+"""A drill restores a sample for real, says so, and never says so of what it could not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from syncapp.engine import damage, dispatch, drill, runs, samples
+from syncapp.models import Canary, Copy, Event, Finding, Lane, RestoreItem, Run, Version
+from tests.engine.test_verify import work
+from tests.engine.vault import Vault
+
+
+@pytest.fixture
+def vault(transactional_db: None, tmp_path: Path, settings: Any) -> Vault:
+    settings.DATA_DIR = tmp_path / "data"
+    return Vault.make(tmp_path, "one", "two")
+
+
+def drilled(vault: Vault, files: int | None = None) -> Run:
+    run, _ = runs.request_drill(vault.source, files=files)
+    return work(run)
+
+
+def test_a_drill_proves_every_destination_and_leaves_nothing_behind(
+    vault: Vault, tmp_path: Path
+) -> None:
+    old = vault.file("a.txt", b"the first content")
+    vault.version(old.file, b"the second content")
+    for n in range(10):
+        vault.file(f"{n}.txt", b"content %d" % n)
+    before = timezone.now()
+    run = drilled(vault, files=6)
+    assert run.outcome == Run.Outcome.OK, run.error_message
+    vault.source.refresh_from_db()
+    assert vault.source.proven_at is not None
+    assert vault.source.proven_at > before
+    items = RestoreItem.objects.filter(restore__run=run)
+    assert {item.origin for item in items} == set(vault.destinations)
+    assert items.filter(version=old, state="done").exists(), "an old version is always tried"
+    assert run.files_done == run.files_total == items.count()
+    assert not any((tmp_path / "data" / "drills").rglob("*"))
+
+
+def test_a_drill_that_fails_proves_nothing_alarms_and_has_the_damage_healed(
+    vault: Vault,
+) -> None:
+    version = vault.file("a.txt", b"as it was stored")
+    vault.path(version, vault.destinations[1]).write_bytes(b"as it was stired")
+    run = drilled(vault)
+    assert (run.outcome, run.error_code) == (Run.Outcome.FAILED, "drill_failed")
+    assert "a.txt from two" in run.error_message
+    vault.source.refresh_from_db()
+    assert vault.source.proven_at is None
+    assert Event.objects.filter(level="alert", run=run).exists()
+    work(Run.objects.get(kind=Run.Kind.VERIFY))
+    assert Finding.objects.get().healed_from == "one"
+    assert drilled(vault).outcome == Run.Outcome.OK
+    assert not Event.objects.filter(level="alert", acknowledged_at=None).exists()
+
+
+def test_what_google_declares_is_compared_too_while_the_file_is_unchanged(vault: Vault) -> None:
+    version = vault.file("a.txt", b"content")
+    Version.objects.filter(pk=version.pk).update(declared_md5="0" * 32)
+    run = drilled(vault)
+    assert "not what Google declared" in run.error_message
+    assert not Finding.objects.exists(), "it is no damage of the copy"
+    Version.objects.filter(pk=version.pk).update(checksum_disputed=True)
+    assert drilled(vault).outcome == Run.Outcome.OK
+
+
+def test_pinned_files_are_always_restored_from_everywhere(vault: Vault) -> None:
+    pinned = vault.file("pinned.txt", b"canary")
+    for n in range(50):
+        vault.file(f"{n}.txt", b"content")
+    Canary.objects.create(source=vault.source, file=pinned.file)
+    run = drilled(vault, files=2)
+    items = RestoreItem.objects.filter(restore__run=run, version=pinned, state="done")
+    assert {item.origin for item in items} == set(vault.destinations)
+
+
+def test_a_sample_can_be_drawn_again(vault: Vault) -> None:
+    for n in range(30):
+        vault.file(f"{n}.txt", b"content %d" % n)
+    one, two = Run(pk=7, source=vault.source), Run(pk=8, source=vault.source)
+    assert samples.choose(one, 10) == samples.choose(one, 10)
+    assert samples.choose(one, 10) != samples.choose(two, 10)
+    assert 10 <= len(samples.choose(one, 10)) <= 12
+
+
+def test_without_room_files_are_read_and_compared_without_being_written(
+    vault: Vault, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drill, "ROOM", 2**60)
+    version = vault.file("a.txt", b"content")
+    assert drilled(vault).outcome == Run.Outcome.OK
+    vault.path(version, vault.destinations[0]).write_bytes(b"c0ntent")
+    assert drilled(vault).outcome == Run.Outcome.FAILED
+
+
+def test_a_drill_goes_on_where_a_killed_worker_left_it(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(30):
+        vault.file(f"{n}.txt", b"content")
+    run, _ = runs.request_drill(vault.source, files=30)
+    real, calls = damage.note, 0
+
+    def killed(*args: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise KeyboardInterrupt
+        return real(*args)
+
+    monkeypatch.setattr(damage, "note", killed)
+    dispatch.top_up(run.pk)
+    with pytest.raises(KeyboardInterrupt):
+        dispatch.work(Lane.objects.get(run=run).pk)
+    assert RestoreItem.objects.filter(restore__run=run, state="done").count() == drill.BATCH
+    work(run)
+    assert run.files_done == run.files_total == RestoreItem.objects.filter(state="done").count()
+
+
+def test_nothing_stored_is_nothing_proven(vault: Vault) -> None:
+    assert drilled(vault).outcome == Run.Outcome.WARNINGS
+    vault.source.refresh_from_db()
+    assert vault.source.proven_at is None
+    assert not Copy.objects.exists()
