@@ -8,6 +8,7 @@ by the target and only then noted. What lies in cold storage is asked back and c
 from __future__ import annotations
 
 import random
+import time
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -128,6 +129,7 @@ class RestoreLane:
         self._ready: deque[tuple[Row, Stored | None]] = deque()
         self._at_work: dict[Future[Result], int] = {}
         self._results: list[Result] = []
+        self._settled_at = 0.0
         self._chance = random.Random()
         self.stopped_by: ConfigurationError | None = None
 
@@ -142,6 +144,7 @@ class RestoreLane:
             finally:
                 wait(self._at_work)
                 self._take(set(self._at_work))
+                self._settle()
                 self._rates.tell(self._run, last=True)
 
     def _feed(self, pool: ThreadPoolExecutor) -> bool:
@@ -244,12 +247,14 @@ class RestoreLane:
                 self.stopped_by = result.error
             elif not isinstance(result.error, Interrupted):
                 self._results.append(result)
-        self._settle()
-        self._rates.tell(self._run)
+        if time.monotonic() - self._settled_at >= SETTLE_S:
+            self._settle()
+            self._rates.tell(self._run)
 
     def _settle(self) -> None:
         """Write down what became of items; nothing is lost if this never happens."""
         results, self._results = self._results, []
+        self._settled_at = time.monotonic()
         if not results:
             return
         damage.note([one for result in results for one in result.damages], self._run)
