@@ -90,7 +90,10 @@ class Content:
         return self.stored.sha256
 
     def __iter__(self) -> Iterator[bytes]:
-        reading = Reading(self.stored, self.origins, damages=self.damages)
+        return self.from_offset(0)
+
+    def from_offset(self, start: int) -> Iterator[bytes]:
+        reading = Reading(self.stored, self.origins, start=start, damages=self.damages)
         for chunk in reading:
             if self.beat.halted():
                 raise Interrupted("The restore was asked to stop.")

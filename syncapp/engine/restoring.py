@@ -7,6 +7,7 @@ reason, and it goes on where it was.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
@@ -25,6 +26,7 @@ from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Destination, Event, File, Lane, Restore, RestoreItem, Run, Source
 from syncapp.types import JsonObject
 
+log = logging.getLogger(__name__)
 UNFINISHED = [RestoreItem.State.PENDING, RestoreItem.State.THAWING]
 FAILED = "files_failed"
 _THAWING = "restore_thawing"
@@ -88,6 +90,23 @@ def _check_files(source: Source, files: Sequence[int]) -> None:
         raise ConfigurationError("A chosen file is not there any more. Choose again.")
 
 
+def cancel(run: Run) -> bool:
+    """End a restore now. What is restored stays, what was half written goes; False if it is over.
+
+    A lane at work takes away its own unfinished files; where there is none, this does.
+    """
+    if not runs.cancel(run):
+        return False
+    at_work = Lane.objects.filter(run=run, ended_at__isnull=True).exclude(owner="")
+    wish = Restore.objects.filter(run=run).first()
+    if wish is not None and not at_work.exists():
+        try:
+            targets.target_for(wish).end()
+        except BackupError as error:
+            log.warning("restore.not_tidied run=%d code=%s", run.pk, error.code)
+    return True
+
+
 def wants_lane(run: Run) -> bool:
     """Whether a lane would find something to do now: plan, bring something, or end the run."""
     wish = Restore.objects.filter(run=run).first()
@@ -104,7 +123,7 @@ def restore(run: Run, lane: Lane, beat: Beat) -> None:
         runs.fail(run, BackupError("Nobody knows any more what was to be restored."))
         return
     try:
-        target = targets.target_for(wish, beat)
+        target = targets.target_for(wish, beat.halted)
         target.begin()
     except ConfigurationError as error:
         runs.pause_run(run, error)

@@ -14,7 +14,6 @@ from accounts.models import User
 from syncapp.destinations.local import LocalDestination
 from syncapp.engine import drive_restore, limits
 from syncapp.engine.adapters import destination_for
-from syncapp.engine.beat import Beat
 from syncapp.engine.gate import Gate
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Restore, Source
@@ -27,9 +26,12 @@ RESTORED = "restored"  # below it lies what a restore brought into a destination
 _CODE = Path(__file__).resolve().parents[2]
 
 
-def target_for(restore: Restore, beat: Beat) -> Target:
-    """The target, ready for `begin`. ConfigurationError if it is not there any more."""
-    return _MAKERS[Restore.Target(restore.target)](restore, beat)
+def target_for(restore: Restore, stopped: limits.Stopped = limits.never) -> Target:
+    """The target, ready for `begin`. ConfigurationError if it is not there any more.
+
+    Waits inside it end with Interrupted once `stopped` says so.
+    """
+    return _MAKERS[Restore.Target(restore.target)](restore, stopped)
 
 
 def check(source: Source, target: str, options: JsonObject, by: User | None) -> JsonObject:
@@ -46,29 +48,29 @@ def check(source: Source, target: str, options: JsonObject, by: User | None) -> 
     return options
 
 
-def _folder(restore: Restore, beat: Beat) -> Target:
+def _folder(restore: Restore, stopped: limits.Stopped) -> Target:
     return FolderTarget(restore.options["path"], restore.run_id)
 
 
-def _destination(restore: Restore, beat: Beat) -> Target:
+def _destination(restore: Restore, stopped: limits.Stopped) -> Target:
     row = Destination.objects.filter(pk=restore.options["destination"]).first()
     if row is None:
         raise ConfigurationError("The destination to restore to was removed.")
-    limit = limits.writing(row.pk, beat.halted)
+    limit = limits.writing(row.pk, stopped)
     store = Gate(destination_for(row), _always, limit).store
     settings.SPOOL_DIR.mkdir(parents=True, exist_ok=True)
     return DestinationTarget(store, restore.options["prefix"], settings.SPOOL_DIR)
 
 
-def _drive(restore: Restore, beat: Beat) -> Target:
-    return drive_restore.drive_target(restore, beat.halted)
+def _drive(restore: Restore, stopped: limits.Stopped) -> Target:
+    return drive_restore.drive_target(restore, stopped)
 
 
 def _always() -> None:
     """Nothing keeps a restore from asking."""
 
 
-_MAKERS: dict[Restore.Target, Callable[[Restore, Beat], Target]] = {
+_MAKERS: dict[Restore.Target, Callable[[Restore, limits.Stopped], Target]] = {
     Restore.Target.FOLDER: _folder,
     Restore.Target.SCRATCH: _folder,
     Restore.Target.DESTINATION: _destination,

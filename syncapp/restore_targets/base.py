@@ -20,7 +20,8 @@ Path = tuple[str, ...]
 
 
 class Bytes(Protocol):
-    """A version to be placed. Nothing is read before the first iteration; each begins anew.
+    """A version to be placed. Nothing is read before the first chunk is asked for; each iteration
+    begins anew, at the beginning or at an offset.
 
     Raises what reading met, IntegrityError at the end if the bytes were not right: then nothing
     may have appeared.
@@ -34,6 +35,9 @@ class Bytes(Protocol):
         """Hex, lower case."""
 
     def __iter__(self) -> Iterator[bytes]: ...
+
+    def from_offset(self, start: int) -> Iterator[bytes]:
+        """The bytes from `start` on; what lies before is not compared with anything."""
 
 
 @dataclass(frozen=True, slots=True)

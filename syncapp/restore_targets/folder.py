@@ -15,9 +15,16 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Protocol
 
-from syncapp.destinations.local_files import file_sha256, folder, set_mtime, translated
-from syncapp.errors import ConfigurationError, IntegrityError, PermanentError
+from syncapp.destinations.local_files import (
+    CHUNK_BYTES,
+    file_sha256,
+    folder,
+    set_mtime,
+    translated,
+)
+from syncapp.errors import ConfigurationError, IntegrityError, PermanentError, TransientError
 from syncapp.restore_targets.base import (
     OVERWRITE,
     SKIP,
@@ -30,7 +37,14 @@ from syncapp.restore_targets.base import (
 )
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
+RESUMED_BYTES = 16 * 1024**2  # of a smaller piece nothing is kept
 _MOST_NAMES = 1000  # tried by RENAME
+
+
+class Digest(Protocol):
+    """What hashlib makes."""
+
+    def update(self, data: bytes, /) -> None: ...
 
 
 class FolderTarget(Target):
@@ -74,13 +88,11 @@ class FolderTarget(Target):
                 if placed is not None:
                     return placed
             with folder(root_fd, [self._unfinished], create=True) as unfinished:
-                temporary = str(item.id)
+                self._write(unfinished, item, content)
                 try:
-                    self._write(unfinished, temporary, item, content)
                     return self._name(unfinished, parent, item, content, collision)
                 finally:
-                    with suppress(FileNotFoundError):
-                        os.unlink(temporary, dir_fd=unfinished)
+                    self._forget(unfinished, item)
 
     def end(self) -> None:
         with translated(self._root), suppress(FileNotFoundError), self._opened() as root_fd:
@@ -125,23 +137,47 @@ class FolderTarget(Target):
         finally:
             os.close(fd)
 
-    def _write(self, unfinished: int, temporary: str, item: Item, content: Bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(temporary, flags, 0o600, dir_fd=unfinished)
-        digest = hashlib.sha256()
+    def _write(self, unfinished: int, item: Item, content: Bytes) -> None:
+        """The whole file under its temporary name. Of a big one that was cut off the rest is read;
+        should what was there be wrong, it is read anew from the beginning at the next try."""
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = os.open(str(item.id), flags, 0o600, dir_fd=unfinished)
+        digest, kept = hashlib.sha256(), False
         try:
-            for chunk in content:
-                digest.update(chunk)
-                rest = memoryview(chunk)
-                while rest:
-                    rest = rest[os.write(fd, rest) :]
+            start = self._resume(fd, digest, content.size)
+            try:
+                for chunk in content.from_offset(start) if start else content:
+                    digest.update(chunk)
+                    rest = memoryview(chunk)
+                    while rest:
+                        rest = rest[os.write(fd, rest) :]
+            except TransientError:
+                kept = True
+                raise
             if digest.hexdigest() != content.sha256:
                 raise IntegrityError(f"“{'/'.join(item.path)}” did not come as it was stored.")
             if item.modified_at is not None:
                 set_mtime(fd, item.modified_at)
             os.fsync(fd)
+            kept = True
         finally:
             os.close(fd)
+            if not kept:
+                self._forget(unfinished, item)
+
+    def _resume(self, fd: int, digest: Digest, size: int) -> int:
+        """Where to go on: the end of what an earlier try has written, which is hashed again."""
+        start = os.fstat(fd).st_size
+        if not RESUMED_BYTES <= start <= size:
+            start = 0
+        os.ftruncate(fd, start)
+        while chunk := os.read(fd, CHUNK_BYTES):
+            digest.update(chunk)
+        return start
+
+    def _forget(self, unfinished: int, item: Item) -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(str(item.id), dir_fd=unfinished)
 
     def _name(
         self, unfinished: int, parent: int, item: Item, content: Bytes, collision: str

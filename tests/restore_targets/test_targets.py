@@ -36,6 +36,7 @@ class Content:
     arrives: bytes | None = None
     fails: Exception | None = None
     reads: int = 0
+    began_at: int = 0
 
     @property
     def size(self) -> int:
@@ -46,9 +47,13 @@ class Content:
         return hashlib.sha256(self.data).hexdigest()
 
     def __iter__(self) -> Iterator[bytes]:
+        return self.from_offset(0)
+
+    def from_offset(self, start: int) -> Iterator[bytes]:
         self.reads += 1
+        self.began_at = start
         data = self.data if self.arrives is None else self.arrives
-        for at in range(0, len(data), 300_000):
+        for at in range(start, len(data), 300_000):
             yield data[at : at + 300_000]
         if self.fails:
             raise self.fails
@@ -236,6 +241,36 @@ def test_a_folder_that_can_not_be_used_says_why(
         monkeypatch.setattr(os, "makedirs", refused)
     with pytest.raises(ConfigurationError, match=says):
         FolderTarget(path, 7).begin()
+
+
+def test_a_big_file_that_was_cut_off_is_gone_on_with(tmp_path: Path) -> None:
+    data = os.urandom(40 * MIB)
+    target = FolderTarget(str(tmp_path), 7)
+    target.begin()
+    cut = Content(data, arrives=data[: 30 * MIB], fails=Unavailable("gone"))
+    with pytest.raises(Unavailable):
+        target.place(item("a.bin"), cut, SKIP)
+
+    rest = Content(data)
+    FolderTarget(str(tmp_path), 7).place(item("a.bin"), rest, SKIP)
+
+    assert rest.began_at == 30 * MIB
+    assert (tmp_path / "a.bin").read_bytes() == data
+
+
+def test_what_was_cut_off_and_is_wrong_is_read_anew(tmp_path: Path) -> None:
+    data = os.urandom(20 * MIB)
+    target = FolderTarget(str(tmp_path), 7)
+    target.begin()
+    (tmp_path / ".restoring-7" / "1").write_bytes(bytes(18 * MIB))
+
+    with pytest.raises(IntegrityError):
+        target.place(item("a.bin"), Content(data), SKIP)
+    again = Content(data)
+    target.place(item("a.bin"), again, SKIP)
+
+    assert again.began_at == 0
+    assert (tmp_path / "a.bin").read_bytes() == data
 
 
 def test_a_disk_that_fills_up_stops_the_restore(

@@ -206,7 +206,7 @@ class Command(ReportCommand):
         return self._steer(options, runs.resume_run, "going on")
 
     def _cancel(self, options: dict[str, Any]) -> Exit:
-        return self._steer(options, runs.cancel, "cancelled")
+        return self._steer(options, restoring.cancel, "cancelled")
 
     def _steer(self, options: dict[str, Any], act: Any, state: str) -> Exit:
         run = _named(options).run
