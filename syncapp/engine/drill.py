@@ -260,7 +260,10 @@ class _Metered:
         return self.content.sha256
 
     def __iter__(self) -> Iterator[bytes]:
-        for chunk in self.content:
+        return self.from_offset(0)
+
+    def from_offset(self, start: int) -> Iterator[bytes]:
+        for chunk in self.content.from_offset(start):
             self.sites.took(self.destination_id, len(chunk))
             yield chunk
 

@@ -58,10 +58,11 @@ class Row(NamedTuple):
     size: int
     attempts: int
     modified_at: datetime | None
-    remote_id: str
-    mime_type: str
-    content_type: str
-    metadata: JsonObject
+    # None where the file's row has gone meanwhile, or of a folder.
+    remote_id: str | None
+    mime_type: str | None
+    content_type: str | None
+    metadata: JsonObject | None
 
 
 _COLUMNS = [
@@ -182,8 +183,16 @@ class RestoreLane:
         """One item, in a thread of its own."""
         content: Content | None = None
         path = tuple(row.path.split("/"))
-        about = (row.modified_at, row.remote_id, row.mime_type, row.content_type, row.metadata)
-        item = Item(row.pk, path, google_names(path), *about)
+        item = Item(
+            row.pk,
+            path,
+            google_names(path),
+            row.modified_at,
+            row.remote_id or "",
+            row.mime_type or "",
+            row.content_type or "",
+            row.metadata or {},
+        )
         try:
             if row.version_id is None:
                 return self._done(row, self._target.folder(item), None)

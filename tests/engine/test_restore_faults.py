@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from datetime import timedelta
@@ -13,13 +14,16 @@ from django.utils import timezone
 
 from syncapp.destinations.local import LocalDestination
 from syncapp.engine import dispatch, restoring, runs
+from syncapp.engine.restore_plan import estimate
 from syncapp.errors import ConfigurationError, PermanentError, Unavailable
-from syncapp.models import Event, Finding, Lane, RestoreItem
+from syncapp.models import Copy, Destination, Event, Finding, Lane, RestoreItem
 from syncapp.restore_targets.folder import FolderTarget
+from tests.destinations.conftest import client_of, moto_server
 from tests.engine.restores import items, one_lane, out, raising, request, tree, vault, work
-from tests.engine.vault import Vault
+from tests.engine.vault import SEEN, Vault
+from tests.servers.shared import Info
 
-__all__ = ["out", "vault"]
+__all__ = ["moto_server", "out", "vault"]
 State = RestoreItem.State
 
 
@@ -229,3 +233,45 @@ def test_what_lies_in_cold_storage_is_asked_back_waited_for_and_restored(
     assert waits == sorted(waits)
     assert waits[0] > timedelta(minutes=4)
     assert Event.objects.filter(code="restore_thawing").count() == 1
+
+
+def test_a_bucket_s_archived_object_is_thawed_and_restored(
+    vault: Vault, out: Path, moto_server: Info
+) -> None:
+    version = vault.file("cold.txt", b"brr", at=[])
+    bucket = Destination.objects.create(
+        owner=vault.source.owner,
+        name="Glacier",
+        kind="s3",
+        options={
+            "provider": "other",
+            "endpoint": moto_server["endpoint"],
+            "bucket": moto_server["bucket"],
+            "prefix": f"cold-{version.pk}",
+        },
+        secrets=json.dumps(
+            {
+                "access_key_id": moto_server["access_key"],
+                "secret_access_key": moto_server["secret_key"],
+            }
+        ),
+    )
+    client_of(moto_server).put_object(
+        Bucket=moto_server["bucket"],
+        Key=f"cold-{version.pk}/k",
+        Body=b"brr",
+        StorageClass="DEEP_ARCHIVE",
+    )
+    Copy.objects.create(
+        version=version, destination=bucket, state="stored", object_key="k", stored_at=SEEN
+    )
+    before = estimate(vault.source)
+    run = request(vault, out)
+
+    one_lane(run)
+
+    assert (before.frozen, before.thaw_seconds) == (1, 12 * 3600)
+    item = RestoreItem.objects.get()
+    assert (item.state, item.origin) == (State.THAWING, bucket)
+    assert work(run).outcome == "ok"
+    assert tree(out) == {"cold.txt": b"brr"}

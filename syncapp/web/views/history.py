@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from syncapp.engine import breakers, runs
+from syncapp.engine import breakers, restoring
 from syncapp.models import Event, Run
 from syncapp.web import queries
 from syncapp.web.cards import destination_card
@@ -49,7 +49,7 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
 def cancel(request: HttpRequest, run_id: int) -> HttpResponse:
     """End a run; what it has stored stays stored."""
     found = get_object_or_404(queries.runs_of(person(request)), pk=run_id)
-    runs.cancel(found)
+    restoring.cancel(found)
     messages.info(request, f"{found} of {found.source.name} is cancelled. What is done stays.")
     return redirect("run", found.pk)
 
