@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from syncapp.engine.beat import LaneLost
 from syncapp.engine.move_order import Step
+from syncapp.engine.occupied import STORED
 from syncapp.engine.sets import chunks, update_many
 from syncapp.models import Copy, File, Lane, Run, Version
 from syncapp.types import ObjectInfo
@@ -28,11 +29,15 @@ class Ledger:
     def __init__(self, run: Run, lane: Lane) -> None:
         self._run, self._lane = run, lane
 
-    def reserve(self, steps: Sequence[Step]) -> None:
-        """The keys that are gone to, before the store has anything under them."""
+    def reserve(self, steps: Sequence[Step]) -> set[int]:
+        """The keys that are gone to, before the store has anything under them; the copies of which
+        that is true. One that has been let go meanwhile is not moved."""
         with self._fenced():
             rows = [(step.to, step.copy_id, step.here, "") for step in steps]
             update_many(Copy, ["old_key"], ["id", "object_key", "old_key"], rows)
+            now = Copy.objects.filter(pk__in=[step.copy_id for step in steps], state__in=STORED)
+            lie = {pk: keys for pk, *keys in now.values_list("pk", "object_key", "old_key")}
+        return {step.copy_id for step in steps if lie.get(step.copy_id) == [step.here, step.to]}
 
     def swap(self, made: Sequence[tuple[Step, ObjectInfo]], before: Mapping[int, str]) -> set[int]:
         """From now on they lie under the new keys; those of which that is true.

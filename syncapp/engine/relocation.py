@@ -87,7 +87,12 @@ class Relocation:
         outcome: Outcome,
     ) -> None:
         """One wave: moves that are independent of each other."""
-        self.ledger.reserve(steps)
+        reserved = self.ledger.reserve(steps)
+        for step in steps:
+            if step.copy_id not in reserved:
+                order.failed(step)
+                outcome.undone.add(batch.rows[step.copy_id].file_id)
+        steps = [step for step in steps if step.copy_id in reserved]
         store, before = self.site.store, dict(versions)
         answers = self.site.each(
             partial(_copy, store, step, batch.rows[step.copy_id], versions[step.copy_id])

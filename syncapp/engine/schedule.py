@@ -27,6 +27,7 @@ from syncapp.engine import (
     record,
     runs,
     segment_turns,
+    upkeep,
 )
 from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN
 from syncapp.errors import ConfigurationError, QuotaExhausted, ReconnectRequired
@@ -174,6 +175,7 @@ def care(now: datetime) -> None:
     _begin_deferred(now)
     segment_turns.care(now)
     database_backup.care(now)
+    upkeep.look(now)
     for source_id in push.to_stop(now):
         async_task(STOP_PUSH, source_id, cluster=queues.SCAN)
 

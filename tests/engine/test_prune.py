@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from syncapp.engine import prunable, remove, runs
+from syncapp.engine.ledger import Ledger
+from syncapp.engine.move_order import Step
 from syncapp.engine.occupied import holders
-from syncapp.models import Copy, File, Restore, RestoreItem, Run, Version
+from syncapp.models import Copy, File, Lane, Restore, RestoreItem, Run, Version
 from tests.engine.pruning import NOW, Killed, ago, ended, history, keep, lane, left, prune, stored
 from tests.engine.vault import Vault
 
@@ -234,3 +236,14 @@ def test_a_preview_tells_what_a_prune_then_does(vault: Vault) -> None:
     assert {(s.trash, s.retention) for s in sums.values()} == {(1, 2)}
     assert sum(s.bytes for s in sums.values()) == run.bytes_done
     assert sum(s.trash + s.retention for s in sums.values()) == run.files_done == 6
+
+
+def test_a_copy_that_was_let_go_is_not_moved(vault: Vault) -> None:
+    run = Run.objects.create(source=vault.source, stage=Run.Stage.MOVE)
+    ours = Lane.objects.create(run=run, stage=run.stage, owner="me")
+    stays, goes = (vault.file(name).copies.all()[0] for name in ("stays.txt", "goes.txt"))
+    Copy.objects.filter(pk=goes.pk).update(state=Copy.State.RELEASED)
+
+    steps = [Step(copy.pk, copy.object_key, "drive/files/new", last=True) for copy in (stays, goes)]
+
+    assert Ledger(run, ours).reserve(steps) == {stays.pk}
