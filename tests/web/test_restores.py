@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -85,14 +87,18 @@ def test_a_restore_is_chosen_checked_and_started(
     assert visitor.get(answer["Location"]).status_code == 200
 
 
-def test_a_download_leads_to_the_archive_of_that_moment(vault: Vault, visitor: Client) -> None:
+def test_a_download_is_the_file_or_an_archive_of_that_moment(vault: Vault, visitor: Client) -> None:
     file = vault.file("plan.txt", b"first").file
     vault.version(file, b"second one", seen=SEEN + timedelta(days=9))
     at = timezone.localtime(SEEN + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M")
     page = visitor.get(reverse("restore_check"), wish(vault, file=file.pk, at=at))
     address = page.context["download"]
+    assert body(visitor.get(address)) == b"first"
+    page = visitor.get(reverse("restore_check"), wish(vault, at=at))
+    address = page.context["download"]
     assert address.startswith(reverse("archive", args=[vault.source.pk]))
-    assert b"first" in body(visitor.get(address))
+    with zipfile.ZipFile(io.BytesIO(body(visitor.get(address)))) as found:
+        assert found.read("plan.txt") == b"first"
 
 
 def test_a_moment_in_the_address_is_never_shown_earlier(vault: Vault, visitor: Client) -> None:

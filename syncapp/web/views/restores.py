@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import GoogleAccount
 from accounts.scopes import may_write
 from syncapp.engine import drive_restore, restore_report, restoring, runs
+from syncapp.engine.moment import descend
 from syncapp.engine.restore_plan import estimate
 from syncapp.errors import BackupError
 from syncapp.models import Destination, File, Restore, Source
@@ -101,7 +102,13 @@ def check(request: HttpRequest) -> HttpResponse:
 
 
 def _download_address(source: Source, files: list[int], form: RestoreForm) -> str:
+    """Of the one file that was chosen, or of an archive."""
     at = form.cleaned_data["at"]
+    only = File.objects.filter(pk__in=files).exclude(content=Content.FOLDER)
+    if len(files) == 1 and (file := only.first()):
+        version = next(one.version_id for found in descend(source.pk, files, at) for one in found)
+        if version is not None:
+            return reverse("version_download", args=[source.pk, file.pk, version])
     kept = [("at", at.isoformat())] if at else []
     return address(reverse("archive", args=[source.pk]), source, files, kept)
 
