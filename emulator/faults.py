@@ -9,7 +9,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass, field
-from random import Random
+from random import Random, randrange
 from typing import Any
 
 from emulator.http import Request, Response, google_error
@@ -174,10 +174,11 @@ async def spoil(chunks: AsyncIterator[bytes], fault: Fault) -> AsyncIterator[byt
 
 
 def _flip(chunk: bytes) -> bytes:
+    """Another byte each time: what breaks on its way does not break the same way twice."""
     if not chunk:
         return chunk
     spoiled = bytearray(chunk)
-    spoiled[len(spoiled) // 2] ^= 0xFF
+    spoiled[randrange(len(spoiled))] ^= randrange(1, 256)
     return bytes(spoiled)
 
 

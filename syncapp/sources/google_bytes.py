@@ -19,7 +19,7 @@ from google.auth.transport.urllib3 import Request
 from syncapp.sources.google_errors import read_fault, translate, translate_transport
 from syncapp.wire import MAX_ANSWER_BYTES, Answer, TooLong, Wire, WireError
 
-# Of a token, before the account is stopped until its owner links it again: a second one, because
+# Of a token, before its refusal is taken for a fault of the service: a second one, because
 # a 401 of a passing fault may come right after one of a token that has ended.
 RENEWALS = 2
 

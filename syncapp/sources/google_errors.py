@@ -39,8 +39,6 @@ DISABLED_REASONS = frozenset(["accessNotConfigured", "SERVICE_DISABLED"])
 
 # Why the account must be linked again, by reason.
 RECONNECT_REASONS = {
-    "authError": "Google no longer accepts this account's access.",
-    "UNAUTHENTICATED": "Google no longer accepts this account's access.",
     "invalid_grant": "Google has withdrawn this account's consent.",
     "domainPolicy": "The organisation's administrator has switched off Drive access for apps.",
     "admin_policy_enforced": "The organisation's administrator does not allow this app.",
@@ -96,10 +94,21 @@ def read_fault(status: int, headers: Mapping[str, str], body: bytes) -> Fault:
 
 
 def translate(fault: Fault, what: str) -> BackupError:
-    """The error for a fault; `what` names the thing asked for, as a sentence's object."""
+    """The error for a fault; `what` names the thing asked for, as a sentence's object.
+
+    A 401 has outlasted fresh tokens here. While Google still renews them the consent stands, so
+    that passes; when it does not, the renewal says so (`translate_transport`).
+    """
     if fault.status >= 500 or fault.status == 408:
         return Unavailable(
             f"Google could not serve {what} (HTTP {fault.status}).",
+            retry_after_s=fault.retry_after_s,
+        )
+    if fault.status == 401 and fault.reason not in RECONNECT_REASONS:
+        return Unavailable(
+            "Google refuses this account's access just now, though it renews it. If that lasts,"
+            " link the account again.",
+            code="access_refused",
             retry_after_s=fault.retry_after_s,
         )
     return _by_reason(fault, what) or _by_status(fault, what)
@@ -174,8 +183,6 @@ def _by_reason(fault: Fault, what: str) -> BackupError | None:
 
 
 def _by_status(fault: Fault, what: str) -> BackupError:
-    if fault.status == 401:
-        return ReconnectRequired(f"{RECONNECT_REASONS['authError']} Link the account again.")
     if fault.status == 429 or fault.domain == "usageLimits":
         return _slower(fault)
     if fault.status in (404, 410):

@@ -28,6 +28,7 @@ TRANSIENT = [
     (502, "backendError", errors.Unavailable),
     (503, "backendError", errors.Unavailable),
     (504, "backendError", errors.Unavailable),
+    (401, "authError", errors.Unavailable),
 ]
 FINAL = [
     (403, "downloadQuotaExceeded", errors.Deferred),
@@ -39,7 +40,6 @@ FINAL = [
     (403, "teamDriveMembershipRequired", errors.PermanentError),
     (404, "notFound", errors.NotFound),
     (403, "domainPolicy", errors.ReconnectRequired),
-    (401, "authError", errors.ReconnectRequired),
 ]
 
 
@@ -76,8 +76,7 @@ def test_refusal_is_not_tried_again(
     with pytest.raises(kind) as caught:
         read(source, file)
     assert type(caught.value) is kind
-    tries = 3 if status == 401 else 1  # twice more, with fresh tokens
-    assert google.control.counters()["requests"]["fault"] == tries
+    assert google.control.counters()["requests"]["fault"] == 1
 
 
 def test_flagged_file_is_read_when_it_is_the_owners_own(
