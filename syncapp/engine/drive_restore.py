@@ -119,9 +119,9 @@ def account_of(restore: Restore) -> GoogleAccount | None:
 
 
 def folder_made(restore: Restore) -> str:
-    """The id of the restore's own folder in Drive, "" while there is none."""
+    """The address of the restore's own folder in Drive, "" while there is none."""
     row = DriveId.objects.filter(restore=restore, key=_hash(()), made=True).first()
-    return row.remote_id if row else ""
+    return f"https://drive.google.com/drive/folders/{row.remote_id}" if row else ""
 
 
 def folder_name(restore: Restore) -> str:
