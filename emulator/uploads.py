@@ -1,7 +1,7 @@
 """What arrives in uploads: multipart bodies taken apart, and resumable sessions with their bytes.
 
-Knows no Drive and answers no request (`drive_upload.py` does). Bytes of a session beyond 1 MiB
-are in a nameless temporary file, so that the size of uploads costs no memory. Formats: RFC 2387;
+Knows no Drive and answers no request (`drive_upload.py` does). Uploads of more than 1 MiB are in a
+nameless temporary file, so that their size costs no memory. Formats: RFC 2387;
 developers.google.com/workspace/drive/api/guides/manage-uploads.
 """
 
@@ -15,6 +15,7 @@ import re
 import tempfile
 from dataclasses import dataclass, field
 from email.message import Message
+from threading import Lock
 from typing import Any
 
 from emulator.content import BytesContent, Content
@@ -46,24 +47,65 @@ class Span:
     total: int | None
 
 
-class FileContent:
-    """Bytes in a temporary file that ends with this object; hashed as they arrived."""
+class _Heap:
+    """One nameless file for the bytes of all uploads; what is written stays until the process ends.
+
+    A file for each would be a file descriptor for each.
+    """
+
+    def __init__(self) -> None:
+        self._end = 0
+        self._handle = -1
+        self._turn = Lock()
+
+    def write(self, data: bytes) -> int:
+        """Keep the bytes; where they are."""
+        with self._turn:
+            if self._handle < 0:
+                with tempfile.TemporaryFile() as file:
+                    self._handle = os.dup(file.fileno())
+            place, self._end = self._end, self._end + len(data)
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._handle, data[written:], place + written)
+        return place
+
+    def read(self, place: int, size: int) -> bytes:
+        return os.pread(self._handle, size, place)
+
+
+_HEAP = _Heap()
+
+
+@dataclass(frozen=True, slots=True)
+class _Extent:
+    """Where a stretch of an upload, from `start`, lies in the heap."""
+
+    start: int
+    size: int
+    place: int
+
+
+class HeapContent:
+    """Bytes in the heap, hashed as they arrived."""
 
     cheap = True
 
-    def __init__(self, handle: int, size: int, digests: dict[str, str]) -> None:
-        self._handle = handle
+    def __init__(self, size: int, extents: list[_Extent], digests: dict[str, str]) -> None:
         self.size = size
+        self._extents = extents
         self._digests = digests
 
     def read(self, start: int, stop: int) -> bytes:
-        return os.pread(self._handle, max(0, stop - start), start)
+        found = []
+        for extent in self._extents:
+            first, last = max(start, extent.start), min(stop, extent.start + extent.size)
+            if first < last:
+                found.append(_HEAP.read(extent.place + first - extent.start, last - first))
+        return b"".join(found)
 
     def digest(self, name: str) -> str:
         return self._digests[name]
-
-    def __del__(self) -> None:
-        os.close(self._handle)
 
 
 class Received:
@@ -72,40 +114,26 @@ class Received:
     def __init__(self) -> None:
         self.size = 0
         self._memory = bytearray()
-        self._handle: int | None = None
+        self._extents: list[_Extent] = []
         self._hashes = [hashlib.new(name) for name in _DIGESTS]
 
     def append(self, data: bytes) -> None:
         """One more piece; takes a thread's time where it is big."""
+        for state in self._hashes:
+            state.update(data)
         self.size += len(data)
-        if self.size > IN_MEMORY and self._handle is None:
-            with tempfile.TemporaryFile() as file:
-                self._handle = os.dup(file.fileno())
-            self._write(bytes(self._memory))
+        self._memory += data
+        if self.size > IN_MEMORY:
+            kept, size = bytes(self._memory), len(self._memory)
+            self._extents.append(_Extent(self.size - size, size, _HEAP.write(kept)))
             self._memory.clear()
-        if self._handle is None:
-            self._memory += data
-        else:
-            self._write(data)
 
     def content(self) -> Content:
         """All of it, as a blob; nothing may be appended afterwards."""
-        if self._handle is None:
+        if not self._extents:
             return BytesContent(bytes(self._memory))
-        handle, self._handle = self._handle, None
         digests = {n: h.hexdigest() for n, h in zip(_DIGESTS, self._hashes, strict=True)}
-        return FileContent(handle, self.size, digests)
-
-    def __del__(self) -> None:
-        if self._handle is not None:
-            os.close(self._handle)
-
-    def _write(self, data: bytes) -> None:
-        for state in self._hashes:
-            state.update(data)
-        left = memoryview(data)
-        while left:
-            left = left[os.write(self._handle or 0, left) :]
+        return HeapContent(self.size, self._extents, digests)
 
 
 @dataclass(slots=True)
