@@ -38,7 +38,12 @@ WORK: Mapping[Upkeep.Kind, Work] = {
     Upkeep.Kind.VERIFY: Work(
         timedelta(hours=1),
         lambda _: _DAY,
-        runs.request_verify,
+        lambda source: runs.request_verify(source, trigger=Run.Trigger.SCHEDULE),
+    ),
+    Upkeep.Kind.DRILL: Work(
+        timedelta(hours=3),
+        lambda policy: policy.drill_days * _DAY,
+        lambda source: runs.request_drill(source, trigger=Run.Trigger.SCHEDULE),
     ),
     Upkeep.Kind.PRUNE: Work(
         _DAY,

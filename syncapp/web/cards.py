@@ -9,10 +9,12 @@ from datetime import datetime
 from accounts.models import GoogleAccount, User
 from syncapp.engine import breakers, health
 from syncapp.engine.absorb import IN_TRASH
+from syncapp.engine.protection import Protection
 from syncapp.engine.when import current_at, is_unread, next_look
 from syncapp.models import Breaker, Copy, Destination, Run, Source
 from syncapp.web import queries
 from syncapp.web.progress import Progress, progress_of
+from syncapp.web.protected import protections_of
 from syncapp.web.status import Named, Situation
 from syncapp.web.totals import Totals, totals_of
 
@@ -32,6 +34,7 @@ class SourceCard:
     stored: int | None
     size_bytes: int | None
     next: str
+    protection: Protection | None = None  # None while a large catalog is judged the first time
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +79,15 @@ def overview(user: User, now: datetime) -> Overview:
     latest = queries.latest_runs(user)
     destinations, accounts = list(queries.destinations_of(user)), list(queries.accounts_of(user))
     down = breakers.open_of([d.pk for d in destinations], [a.pk for a in accounts])
+    sources = list(queries.sources_of(user))
+    judged = protections_of(user, sources)
     return Overview(
-        [_source_card(source, latest, totals, now, down) for source in queries.sources_of(user)],
+        [
+            replace(
+                _source_card(source, latest, totals, now, down), protection=judged.get(source.pk)
+            )
+            for source in sources
+        ],
         [destination_card(found, totals, down) for found in destinations],
         accounts,
         totals,

@@ -26,6 +26,7 @@ NOTHING = "–"
 _LOOKS = {
     "ok": ("success", "check-circle-fill"),
     "stored": ("success", "check-circle"),
+    "done": ("success", "check-circle"),
     "verified": ("success", "patch-check-fill"),
     "connected": ("success", "check-circle-fill"),
     "running": ("info", "arrow-repeat"),
@@ -47,6 +48,9 @@ _LOOKS = {
     "error": ("danger", "x-circle-fill"),
     "alert": ("danger", "bell-fill"),
     "danger": ("danger", "x-octagon-fill"),
+    "green": ("success", "shield-fill-check"),
+    "amber": ("warning", "shield-fill-exclamation"),
+    "red": ("danger", "shield-fill-x"),
 }
 
 

@@ -73,7 +73,7 @@ def totals_of(user: User) -> Totals | None:
     known: Totals | None = cache.get(_key(user))
     if known is not None and known.fresh_until > time.time():
         return known
-    if _newest_copy() <= COUNTED_INLINE:
+    if newest_copy() <= COUNTED_INLINE:
         return _count(user)
     # One count at a time; `add` is atomic.
     if cache.add(_key(user) + ":counting", 1, timeout=300):
@@ -85,7 +85,7 @@ def _key(user: User) -> str:
     return f"totals:{user.pk}"
 
 
-def _newest_copy() -> int:
+def newest_copy() -> int:
     """About as many copies as there are, without counting them."""
     return Copy.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
 

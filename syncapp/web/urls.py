@@ -16,6 +16,7 @@ from syncapp.web.views import (
     hooks,
     policies,
     preview,
+    proof,
     restores,
     sources,
 )
@@ -63,6 +64,10 @@ urlpatterns = [
         preview.raw,
         name="version_raw",
     ),
+    path("sources/<int:source_id>/proof/", proof.proof, name="source_proof"),
+    path("sources/<int:source_id>/proof/drill/", proof.drill, name="source_drill"),
+    path("sources/<int:source_id>/proof/pin/", proof.pin, name="source_pin"),
+    path("sources/<int:source_id>/proof/unpin/", proof.unpin, name="source_unpin"),
     path("policy/", policies.default, name="policy"),
     path("sources/<int:source_id>/policy/", policies.of_source, name="source_policy"),
     path("sources/<int:source_id>/prune/", policies.prune, name="source_prune"),

@@ -5,9 +5,11 @@ Exit: 0 healthy, 1 something failed, is blocked or kept nowhere, 4 no worker is 
 JSON, stable: {sentence, exit_code, worker_alive, findings: [{level, code, message, source,
 destination}], sources: [{id, slug, name, account, paused, blocked_code, blocked_reason, files,
 stored, waiting, failed, refused, trashed, last_backup: run | null, last_verify: run | null,
-copies: [{destination, stored, verified, waiting, failed, damaged}]}], destinations: [{id, name,
-kind, enabled, blocked_code, blocked_reason, down_until (the next try of one that is not reachable),
-bwlimit}], workers: [{host, pid, started_at, heartbeat_at}], active_runs: [run]}.
+protection: {score, band (red, amber, green), proven_at, share_read, reasons: [{code, points,
+message, todo}]}, copies: [{destination, stored, verified, waiting, failed, damaged}]}],
+destinations: [{id, name, kind, enabled, blocked_code, blocked_reason, down_until (the next try of
+one that is not reachable), bwlimit}], workers: [{host, pid, started_at, heartbeat_at}],
+active_runs: [run]}.
 Levels: ok, note, unprotected, failed, blocked, no_worker. `files`: present at the source, folders
 aside. `stored` of copies includes the verified ones. A run's keys: `management/outcome.py`.
 """
@@ -15,20 +17,24 @@ aside. `stored` of copies includes the verified ones. A run's keys: `management/
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.utils import timezone
 
 from syncapp.engine.breakers import destination_key
 from syncapp.engine.health import Finding, Health, Level, SourceHealth, examine
+from syncapp.engine.protection import Protection
+from syncapp.engine.protection_facts import protections
 from syncapp.management.base import START_WORKERS, Exit, ReportCommand, add_json
 from syncapp.management.outcome import run_document
 from syncapp.management.output import moment, printable, table
-from syncapp.models import Copy, Destination, Run
+from syncapp.models import Copy, Destination, Run, Source
 from syncapp.types import JsonObject
 
 State = Copy.State
+Proofs = Mapping[int, Protection]
 SOURCE_HEADINGS = (
     *("ID", "NAME", "STATE", "LAST BACKUP", "FILES", "STORED", "WAITING", "FAILED", "REFUSED"),
     "TRASHED",
@@ -37,6 +43,7 @@ COPY_HEADINGS = (
     *("SOURCE", "DESTINATION", "STATE", "STORED", "VERIFIED", "WAITING", "FAILED"),
     "DAMAGED",
 )
+PROOF_HEADINGS = ("SOURCE", "SCORE", "BAND", "LAST PROVEN", "READ BACK")
 RUN_HEADINGS = ("RUN", "SOURCE", "KIND", "STAGE", "FILES", "OF", "SINCE")
 
 
@@ -53,8 +60,9 @@ class Command(ReportCommand):
         """Examine and tell."""
         health = examine()
         code = verdict(health)
+        proofs = protections([state.source for state in health.sources], timezone.now())
         if options["json"]:
-            self.give(_document(health, code))
+            self.give(_document(health, proofs, code))
             return code
         findings = health.findings
         style = self.style.SUCCESS if code is Exit.OK else self.style.ERROR
@@ -63,8 +71,12 @@ class Command(ReportCommand):
             self.say(START_WORKERS)
         for finding in findings[1:]:
             self.say(f"  {printable(finding.message)}")
-        for title, text in _sections(health):
+        for title, text in _sections(health, proofs):
             self.say(f"\n{title}\n{text}")
+        for state in health.sources:
+            for reason in proofs[state.source.pk].reasons:
+                message = f"{reason.message} {reason.todo} (−{reason.points})"
+                self.say(f"  {printable(state.source.name)}: {printable(message)}")
         return code
 
 
@@ -76,13 +88,17 @@ def verdict(health: Health) -> Exit:
     return Exit.FAILED if worst >= Level.UNPROTECTED else Exit.OK
 
 
-def _sections(health: Health) -> Iterator[tuple[str, str]]:
+def _sections(health: Health, proofs: Proofs) -> Iterator[tuple[str, str]]:
     active = [run for state in health.sources for run in state.active]
     sections: dict[str, tuple[Sequence[str], list[Sequence[object]]]] = {
         "Sources": (SOURCE_HEADINGS, [_source_row(state) for state in health.sources]),
         "Destinations": (
             COPY_HEADINGS,
             [row for state in health.sources for row in _copy_rows(state)],
+        ),
+        "Protection": (
+            PROOF_HEADINGS,
+            [_proof_row(state.source, proofs[state.source.pk]) for state in health.sources],
         ),
         "Active runs": (RUN_HEADINGS, [_run_row(run) for run in active]),
         "Workers": (
@@ -101,6 +117,11 @@ def _source_row(state: SourceHealth) -> Sequence[object]:
     condition = "blocked" if source.blocked_code else "paused" if source.paused else "active"
     counts = state.files, state.stored, state.waiting, state.failed, state.refused, state.trashed
     return source.pk, source.name, condition, ended, *counts
+
+
+def _proof_row(source: Source, proof: Protection) -> Sequence[object]:
+    share = "–" if proof.share_read is None else f"{proof.share_read:.0%}"
+    return source.name, proof.score, proof.band.value, moment(proof.proven_at), share
 
 
 def _copy_rows(state: SourceHealth) -> Iterator[Sequence[object]]:
@@ -131,13 +152,13 @@ def _run_row(run: Run) -> Sequence[object]:
     return run.pk, run.source.name, kind, stage, run.files_settled, run.files_total, since
 
 
-def _document(health: Health, code: Exit) -> JsonObject:
+def _document(health: Health, proofs: Proofs, code: Exit) -> JsonObject:
     return {
         "sentence": health.sentence,
         "exit_code": int(code),
         "worker_alive": health.worker_alive,
         "findings": [_finding_document(finding) for finding in health.findings],
-        "sources": [_source_document(state) for state in health.sources],
+        "sources": [_source_document(state, proofs[state.source.pk]) for state in health.sources],
         "destinations": [_destination_document(d, health) for d in health.destinations],
         "workers": [
             {
@@ -162,7 +183,7 @@ def _finding_document(finding: Finding) -> JsonObject:
     }
 
 
-def _source_document(state: SourceHealth) -> JsonObject:
+def _source_document(state: SourceHealth, proof: Protection) -> JsonObject:
     source = state.source
     return {
         "id": source.pk,
@@ -180,6 +201,21 @@ def _source_document(state: SourceHealth) -> JsonObject:
         "trashed": state.trashed,
         "last_backup": run_document(state.last_backup) if state.last_backup else None,
         "last_verify": run_document(state.last_verify) if state.last_verify else None,
+        "protection": {
+            "score": proof.score,
+            "band": proof.band.value,
+            "proven_at": proof.proven_at,
+            "share_read": proof.share_read,
+            "reasons": [
+                {
+                    "code": reason.code,
+                    "points": reason.points,
+                    "message": reason.message,
+                    "todo": reason.todo,
+                }
+                for reason in proof.reasons
+            ],
+        },
         "copies": [
             {"destination": d.name, **_copy_counts(state.copies.get(d.pk, Counter()))}
             for d in state.destinations
