@@ -10,6 +10,7 @@ _AUTH = "https://www.googleapis.com/auth/"
 FULL, FILE = _AUTH + "drive", _AUTH + "drive.file"
 WRITE = frozenset({FULL, FILE})
 READ_CONTENT = WRITE | {_AUTH + "drive.readonly"}
+READ_DRIVES = READ_CONTENT - {FILE}
 READ_METADATA = READ_CONTENT | {_AUTH + "drive.metadata", _AUTH + "drive.metadata.readonly"}
 WIDE = READ_METADATA - {FILE}
 KEYS_HEADER = "x-goog-drive-resource-keys"

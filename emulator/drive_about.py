@@ -6,7 +6,7 @@ import asyncio
 import re
 from typing import Any
 
-from emulator.access import READ_CONTENT, READ_METADATA, visible
+from emulator.access import READ_DRIVES, READ_METADATA, visible
 from emulator.drive_files import page_size
 from emulator.fields import parse_mask
 from emulator.formats import EXPORT_FORMATS, IMPORT_FORMATS, IMPORT_SIZES
@@ -112,14 +112,14 @@ _FILE = r"/drive/v3/files/(?P<file_id>[^/]+)"
 
 ROUTES = [
     Route("GET", re.compile(r"/drive/v3/about"), about, "about.get", READ, READ_METADATA),
-    Route("GET", re.compile(r"/drive/v3/drives"), list_drives, "drives.list", LIST, READ_CONTENT),
+    Route("GET", re.compile(r"/drive/v3/drives"), list_drives, "drives.list", LIST, READ_DRIVES),
     Route(
         "GET",
         re.compile(r"/drive/v3/drives/(?P<drive_id>[^/]+)"),
         get_drive,
         "drives.get",
         READ,
-        READ_CONTENT,
+        READ_DRIVES,
     ),
     Route(
         "GET",

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from emulator import push
-from emulator.access import READ_METADATA
+from emulator.access import READ_METADATA, reached
 from emulator.drive_files import page_size, render_files
 from emulator.fields import Mask, parse_mask
 from emulator.http import GoogleError, Request, Response, Route, invalid, json_response
@@ -41,8 +41,8 @@ async def list_changes(request: Request, world: World) -> Response:
     place = start
     while place < len(corpus.log) and len(entries) < size:
         entry = corpus.log[place]
-        superseded = corpus.latest[entry.target] != place
-        if not superseded and (keep_removed or not _is_gone(corpus, entry)):
+        hidden = corpus.latest[entry.target] != place or not _reached(request, corpus, entry)
+        if not hidden and (keep_removed or not _is_gone(corpus, entry)):
             entries.append(entry)
         place += 1
     mask = parse_mask(request.first("fields") or DEFAULT_CHANGES)
@@ -108,6 +108,11 @@ async def _render(
         rendered = await render_files(request, list(items.values()), mask.within("file"))
         files = dict(zip(items, rendered, strict=True))
     return [_change_json(request, entry, files, items, mask) for entry in entries]
+
+
+def _reached(request: Request, corpus: Corpus, entry: Change) -> bool:
+    item = _item(corpus, entry)
+    return item is None or reached(request, item)
 
 
 def _item(corpus: Corpus, entry: Change) -> Item | None:

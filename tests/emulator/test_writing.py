@@ -281,6 +281,16 @@ def test_drive_file_reaches_only_what_the_app_created(served: Serving, writer: W
     assert reason(writer.call("POST", "files", inside)) == (404, "notFound")
 
 
+def test_drive_file_hears_only_of_what_the_app_created(served: Serving, control: Control) -> None:
+    writer = Writer(served)
+    start = writer.call("GET", "changes/startPageToken").json()["startPageToken"]
+    mine = writer.make({"name": "mine"})["id"]
+    control.create("somebody else's", b"x")
+    told = writer.call("GET", "changes", pageToken=start).json()["changes"]
+    assert [change["fileId"] for change in told] == [mine]
+    assert reason(writer.call("GET", "drives")) == (403, "insufficientPermissions")
+
+
 def test_reading_everything_does_not_let_an_app_change_it(served: Serving) -> None:
     both = Writer(served, READ, FILE)
     old = both.call("GET", "files", q="name = 'Documents'").json()["files"][0]["id"]
