@@ -42,7 +42,9 @@ _BACKSLASHES = {ord("\\"): "＼", ord("＼"): "‛＼"}
 _DRIVE = re.compile(r"^([A-Za-z]):")
 
 
-def version_bytes(version_id: int, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+def version_bytes(
+    version_id: int, start: int = 0, end: int | None = None
+) -> Generator[bytes, None, None]:
     """The bytes [start, end) of a version. Raises what `fetch` does.
 
     The last chunk comes only after a whole version was found right, so that whoever was told the
@@ -73,7 +75,8 @@ class Archive:
         self._alike: set[str] = set()  # names on top that begin as the report's does
         self._entered = self._missing = 0
 
-    def __iter__(self) -> Iterator[bytes]:
+    def chunks(self) -> Generator[bytes, None, None]:
+        """The archive's bytes, once."""
         spool = settings.SPOOL_DIR
         spool.mkdir(parents=True, exist_ok=True)
         batches = descend(self._source.pk, self._files, self._at)

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from itertools import chain
 
 from django.db import connection
 
@@ -31,13 +32,19 @@ class Abandoned(Exception):
 
 
 class Pump:
-    """The chunks in blocks, made in a thread of `pool` and iterated once in an event loop."""
+    """The chunks in blocks, made in a thread of `pool` and iterated once in an event loop.
 
-    def __init__(self, chunks: Iterator[bytes], pool: ThreadPoolExecutor) -> None:
-        self._chunks, self._pool = chunks, pool
+    Django calls `close` however its answer ended, also where it never began to send.
+    """
+
+    def __init__(
+        self, chunks: Generator[bytes, None, None], pool: ThreadPoolExecutor, first: bytes = b""
+    ) -> None:
+        """`first` was taken from the chunks already."""
+        self._chunks, self._pool, self._first = chunks, pool, first
         self._blocks: deque[bytes] = deque()
         self._change = threading.Condition()
-        self._abandoned = False
+        self._abandoned = self._begun = False
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         loop, arrived = asyncio.get_running_loop(), asyncio.Event()
@@ -46,6 +53,7 @@ class Pump:
             with suppress(RuntimeError):  # the loop has ended, and with it whoever listened
                 loop.call_soon_threadsafe(arrived.set)
 
+        self._begun = True
         work = loop.run_in_executor(self._pool, self._fill, tell)
         work.add_done_callback(lambda _: arrived.set())
         try:
@@ -60,7 +68,7 @@ class Pump:
                     return
         finally:
             work.cancel()
-            self._abandon()
+            self.close()
 
     def _take(self) -> bytes | None:
         with self._change:
@@ -68,16 +76,19 @@ class Pump:
             self._change.notify()
             return block
 
-    def _abandon(self) -> None:
+    def close(self) -> None:
+        """Have the thread end; what it makes is not wanted any more."""
         with self._change:
             self._abandoned = True
             self._change.notify()
+        if not self._begun:
+            self._chunks.close()
 
     def _fill(self, tell: Callable[[], None]) -> None:
         """The thread's work."""
         try:
-            with closing(blocks(self._chunks)) as made, suppress(Abandoned):
-                for block in made:
+            with closing(self._chunks), suppress(Abandoned):
+                for block in blocks(chain([self._first], self._chunks)):
                     self._put(block)
                     tell()
         finally:
@@ -95,7 +106,7 @@ class Pump:
             self._blocks.append(block)
 
 
-def blocks(chunks: Iterable[bytes]) -> Generator[bytes, None, None]:
+def blocks(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """Small chunks together, large ones as they are."""
     gathered: list[bytes] = []
     size = 0

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import content_disposition_header
@@ -44,7 +43,7 @@ def attachment_name(name: str) -> str:
 
 def streamed(
     request: HttpRequest,
-    chunks: Iterator[bytes],
+    chunks: Generator[bytes, None, None],
     *,
     pool: ThreadPoolExecutor,
     length: int | None = None,
@@ -53,9 +52,10 @@ def streamed(
     """The chunks as an answer. The first is made here, so that what fails at once is raised."""
     answer: HttpResponseBase
     if request.method == "HEAD":
+        chunks.close()
         answer = HttpResponse(status=status)
     else:
-        content = Pump(chain([next(chunks, b"")], chunks), pool)
+        content = Pump(chunks, pool, next(chunks, b""))
         answer = StreamingHttpResponse(content, status=status)
     if length is not None:
         answer["Content-Length"] = str(length)

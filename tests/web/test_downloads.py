@@ -7,7 +7,7 @@ import io
 import os
 import threading
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import timedelta
 from typing import Any
 
@@ -178,7 +178,7 @@ def test_what_cannot_be_meant_is_refused(vault: Vault, visitor: Client, asked: A
 def test_a_visitor_who_leaves_ends_the_work(vault: Vault, visitor: Client) -> None:
     closed = threading.Event()
 
-    def endless() -> Iterator[bytes]:
+    def endless() -> Generator[bytes, None, None]:
         try:
             while True:
                 yield bytes(BLOCK)

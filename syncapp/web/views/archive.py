@@ -49,7 +49,7 @@ def archive(request: HttpRequest, source_id: int) -> HttpResponseBase:
     """`file` (may come again and again; none: everything) as it was on `at`, as a zip archive."""
     source = get_object_or_404(queries.sources_of(person(request)), pk=source_id)
     files, at = chosen_files(request, source), moment_of(request.GET.get("at", ""))
-    content = iter(Archive(source, files, at))
+    content = Archive(source, files, at).chunks()
     try:
         answer = streamed(request, content, pool=DOWNLOADS)
     except BackupError as error:

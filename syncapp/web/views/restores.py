@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Any
 
 from django.contrib import messages
@@ -270,7 +270,7 @@ def report(request: HttpRequest, run_id: int) -> HttpResponseBase:
     return answer
 
 
-def _encoded(lines: Iterator[str]) -> Iterator[bytes]:
+def _encoded(lines: Iterator[str]) -> Generator[bytes, None, None]:
     for line in lines:
         yield line.encode(errors="replace")
 
