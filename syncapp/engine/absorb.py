@@ -22,7 +22,7 @@ from syncapp.engine import keys, moved, naming, places, versions
 from syncapp.engine.naming import Known
 from syncapp.engine.seen import Seen
 from syncapp.engine.sets import among, update_many, upsert_many
-from syncapp.models import File, Source, Version
+from syncapp.models import File, Source
 from syncapp.types import Content, ItemPage, RemoteFile
 
 MOST_DIFFERING = 10_000
@@ -164,15 +164,9 @@ class Absorber:
                 counts.changed += file.remote_id in known
 
 
-def absorb_one(source: Source, file: RemoteFile) -> int | None:
-    """Write one file that was looked up by itself; its current version, if it has bytes."""
-    Absorber(source).absorb(ItemPage.of(file.drive_id, [file]))
-    return (
-        Version.objects.filter(file__source=source, file__remote_id=file.remote_id, current=True)
-        .exclude(state=Version.State.REFUSED)
-        .values_list("pk", flat=True)
-        .first()
-    )
+def absorb_one(source: Source, file: RemoteFile, destinations: Sequence[int]) -> None:
+    """Write one file that was looked up by itself, with Copies for all of these destinations."""
+    Absorber(source, destinations).absorb(ItemPage.of(file.drive_id, [file]))
 
 
 def fingerprint(file: RemoteFile) -> str:

@@ -24,7 +24,6 @@ from syncapp.engine.planning import (
     DESTINATION_BLOCKED,
     DESTINATION_DOWN,
     forget_waiting,
-    plan_versions,
 )
 from syncapp.engine.sets import insert_many, update_many
 from syncapp.engine.transfer import Result
@@ -71,11 +70,11 @@ class Settlement:
 
     def _replace(self, results: Sequence[Result]) -> None:
         """Files that changed while they were read: their newer content becomes a version now."""
+        source = self.run.source
+        wanted = list(source.destinations.filter(enabled=True).values_list("pk", flat=True))
         for result in results:
             if result.newer is not None:
-                version_id = absorb_one(self.run.source, result.newer)
-                targets = [target.destination_id for target in result.job.targets]
-                plan_versions([version_id] if version_id else [], targets)
+                absorb_one(source, result.newer, wanted)
 
     def _copies(self, results: Sequence[Result], outcomes: dict[int, Outcome]) -> None:
         now = timezone.now()

@@ -15,8 +15,9 @@ from syncapp.destinations.local import LocalDestination
 from syncapp.destinations.s3 import S3Destination
 from syncapp.engine import dispatch, runs
 from syncapp.engine.adapters import destination_for
-from syncapp.errors import Unavailable
+from syncapp.errors import IntegrityError, Unavailable
 from syncapp.models import Attempt, Copy, Destination, Event, File, Lane, Run, Source, Version
+from syncapp.types import ObjectInfo, ObjectMeta, Part
 from tests.engine.conftest import Setting, make_setting
 from tests.servers.emulator import running_emulator
 from tests.servers.shared import Info
@@ -132,6 +133,29 @@ def test_a_file_edited_between_scan_and_read_is_stored_as_it_is_now(
     for copy in current.copies.all():
         assert few.stored_bytes(copy) == b"newer than the scan"
     assert Version.objects.filter(file=file, state=Version.State.SUPERSEDED).count() == 1
+
+
+def test_a_file_edited_between_two_tries_is_stored_in_every_destination(
+    few: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of them already has what it was before."""
+    real, edited = S3Destination.put, []
+
+    def put(self: S3Destination, key: str, part: Part, meta: ObjectMeta) -> ObjectInfo:
+        if not edited:
+            edited.append(meta.remote_id)
+            few.control.edit(meta.remote_id, b"newer than the first try")
+            raise IntegrityError("The bucket reports other bytes.")
+        return real(self, key, part, meta)
+
+    monkeypatch.setattr(S3Destination, "put", put)
+    run = few.back_up()
+    assert run.outcome == Run.Outcome.OK, run.error_message
+    current = Version.objects.get(file__remote_id=edited[0], current=True)
+    copies = list(current.copies.all())
+    assert {copy.destination_id for copy in copies} == {few.folder.pk, few.bucket.pk}
+    assert {few.stored_bytes(copy) for copy in copies} == {b"newer than the first try"}
+    assert few.verify().outcome == Run.Outcome.OK
 
 
 @pytest.mark.parametrize("files", [1])
