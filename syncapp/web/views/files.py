@@ -37,6 +37,9 @@ def source_files(request: HttpRequest, source_id: int) -> HttpResponse:
     context = {
         "source": source,
         "folder": folder,
+        "folder_id": source.files.filter(remote_id=folder).values_list("pk", flat=True).first()
+        if folder
+        else None,
         "trail": trail,
         "entries": entries,
         "after": after,
