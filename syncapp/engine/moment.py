@@ -5,8 +5,8 @@ Time is when the backup saw something, not what Google says about it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from django.db.models import Exists, OuterRef
@@ -19,6 +19,9 @@ from syncapp.restore_targets.base import numbered
 from syncapp.types import Content
 
 BATCH = 1000
+# What a folder takes along when it goes is told before or after it, by a few pages of a log.
+ALONG = timedelta(minutes=10)
+_INSTANT = timedelta(microseconds=1)
 _DEEPEST = 200  # Drive allows 100 levels; anything deeper is a loop
 
 
@@ -61,20 +64,50 @@ def descend(
     """Everything below the chosen files and folders as it was at the moment (None: now).
 
     [] means everything. Depth first, in lists of at most 1000; of one folder's siblings each has a
-    name of its own. What is chosen by id is there, whether it was gone or not.
+    name of its own. What is chosen by id is there, whether it was gone or not: a folder that was
+    gone by then, with what went along with it.
     """
     moment = at or timezone.now()
     if file_ids:
         rows = File.objects.filter(source_id=source_id, pk__in=file_ids).order_by("pk")
         tops = [_Seen(*row) for row in rows.values_list(*_COLUMNS)]
+        gone = _gone(source_id, tops, moment)
     else:
-        tops = _children(source_id, "", moment)
-    for some in chunks(_walk(source_id, tops, moment), BATCH):
+        tops, gone = _children(source_id, "", moment), {}
+    for some in chunks(_walk(source_id, tops, moment, gone), BATCH):
         yield _with_versions(some, moment)
 
 
-def _walk(source_id: int, tops: Sequence[_Seen], moment: datetime) -> Iterator[tuple[_Seen, _Way]]:
-    stack = [iter(_named(tops, _Way()))]
+def _gone(source_id: int, tops: Sequence[_Seen], moment: datetime) -> dict[int, datetime]:
+    """Folders that had gone by the moment, and when they were last seen where they were."""
+    folders = [seen.file_id for seen in tops if seen.content == Content.FOLDER]
+    rows = File.objects.filter(source_id=source_id, pk__in=folders)
+    return {
+        pk: min(one for one in (trashed_at, vanished_at) if one) - _INSTANT
+        for pk, trashed_at, vanished_at in rows.values_list("pk", "trashed_at", "vanished_at")
+        if any(one and one <= moment for one in (trashed_at, vanished_at))
+    }
+
+
+def _walk(
+    source_id: int, tops: Sequence[_Seen], moment: datetime, gone: Mapping[int, datetime]
+) -> Iterator[tuple[_Seen, _Way]]:
+    """Each thing once, with its way down from the top; `gone` has moments of their own."""
+    for seen, way in _named(tops, _Way()):
+        own = gone.get(seen.file_id)
+        if own is None:
+            yield from _below(source_id, [(seen, way)], moment)
+        else:
+            yield from _below(source_id, [(seen, way)], own, ALONG)
+
+
+def _below(
+    source_id: int,
+    tops: Sequence[tuple[_Seen, _Way]],
+    moment: datetime,
+    slack: timedelta = timedelta(0),
+) -> Iterator[tuple[_Seen, _Way]]:
+    stack = [iter(tops)]
     while stack:
         step = next(stack[-1], None)
         if step is None:
@@ -84,7 +117,7 @@ def _walk(source_id: int, tops: Sequence[_Seen], moment: datetime) -> Iterator[t
         if seen.content != Content.FOLDER:
             yield seen, way
             continue
-        below = _children(source_id, seen.remote_id, moment)
+        below = _children(source_id, seen.remote_id, moment, slack)
         if not below or len(stack) >= _DEEPEST:
             yield seen, way
         else:
@@ -112,7 +145,10 @@ def file_name(name: str, extension: str) -> str:
     return name
 
 
-def _children(source_id: int, parent: str, moment: datetime) -> list[_Seen]:
+def _children(
+    source_id: int, parent: str, moment: datetime, slack: timedelta = timedelta(0)
+) -> list[_Seen]:
+    """What lay in a folder at the moment; or had left it no more than `slack` before."""
     here = File.objects.filter(
         source_id=source_id,
         parent_id=parent,
@@ -122,11 +158,12 @@ def _children(source_id: int, parent: str, moment: datetime) -> list[_Seen]:
     )
     found = [_Seen(*row) for row in here.values_list(*_COLUMNS)]
     was = Place.objects.filter(
-        source_id=source_id, parent_id=parent, until_at__gt=moment, from_at__lte=moment
+        source_id=source_id, parent_id=parent, until_at__gt=moment - slack, from_at__lte=moment
     )
     columns = ("file__pk", "file__remote_id", "name")
     about = ("file__mime_type", "file__content", "file__extension")
-    found += [_Seen(*row) for row in was.values_list(*columns, *about)]
+    known = {seen.file_id for seen in found}
+    found += [_Seen(*row) for row in was.values_list(*columns, *about) if row[0] not in known]
     return sorted(found, key=lambda seen: (seen.content != Content.FOLDER, seen.name, seen.file_id))
 
 

@@ -123,14 +123,16 @@ def plan(run: Run, restore: Restore, beat: Beat) -> bool:
         beat.fence()
         Restore.objects.filter(pk=restore.pk).update(planned_at=timezone.now())
         Run.objects.filter(pk=run.pk).update(
-            files_total=files, bytes_total=size, files_failed=_unstored(restore)
+            files_total=files, bytes_total=size, files_refused=never_stored(restore)
         )
     restore.refresh_from_db()
     return True
 
 
-def _unstored(restore: Restore) -> int:
-    return restore.items.filter(state=RestoreItem.State.FAILED).count()
+def never_stored(restore: Restore) -> int:
+    """Items of which no content was stored at the moment: nothing that a restore could bring."""
+    failed = restore.items.filter(state=RestoreItem.State.FAILED, error_code=NOT_STORED)
+    return failed.filter(version__isnull=True).count()
 
 
 def _row(restore: Restore, chosen: Chosen, path: str) -> tuple[object, ...]:

@@ -20,7 +20,7 @@ from accounts.models import User
 from syncapp.engine import record, runs, targets
 from syncapp.engine.beat import Beat
 from syncapp.engine.restore_lane import RestoreLane
-from syncapp.engine.restore_plan import NOT_STORED, plan
+from syncapp.engine.restore_plan import NOT_STORED, never_stored, plan
 from syncapp.engine.sets import chunks
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Destination, Event, File, Lane, Restore, RestoreItem, Run, Source
@@ -154,17 +154,25 @@ def _end(run: Run, wish: Restore) -> None:
     states = RestoreItem.State
     done, size = found.get(states.DONE, (0, 0))
     skipped, _ = found.get(states.SKIPPED, (0, 0))
-    failed, _ = found.get(states.FAILED, (0, 0))
+    lacking, _ = found.get(states.FAILED, (0, 0))
+    absent = never_stored(wish)
+    failed = lacking - absent
     Run.objects.filter(pk=run.pk).update(
-        files_done=done, files_skipped=skipped, files_failed=failed, bytes_done=size
+        files_done=done,
+        files_skipped=skipped,
+        files_failed=failed,
+        files_refused=absent,
+        bytes_done=size,
     )
     parts = [f"{done:,} files restored, each byte as it was backed up"]
     parts += [f"{skipped:,} left as they were there already"] * bool(skipped)
+    parts += [f"{absent:,} had never been stored"] * bool(absent)
     if failed:
         parts.append(f"{failed:,} could not be restored: the report tells each with its reason")
         runs.fail(run, _FilesFailed(f"{'; '.join(parts)}."))
     else:
-        runs.complete(run, f"{'; '.join(parts)}.")
+        outcome = Run.Outcome.WARNINGS if absent else Run.Outcome.OK
+        runs.complete(run, f"{'; '.join(parts)}.", outcome=outcome)
 
 
 class _FilesFailed(BackupError):

@@ -62,13 +62,25 @@ def restore_document(restore: Restore) -> JsonObject:
     }
 
 
-HEADINGS = ("RUN", "SOURCE", "TO", "STATE", "FILES", "DONE", "THERE", "FAILED", "BYTES", "ASKED")
+HEADINGS = (
+    "RUN",
+    "SOURCE",
+    "TO",
+    "STATE",
+    "FILES",
+    "DONE",
+    "THERE",
+    "NEVER STORED",
+    "FAILED",
+    "BYTES",
+    "ASKED",
+)
 
 
 def row(restore: Restore) -> Sequence[object]:
     """A restore as a line of a table, under HEADINGS."""
     run = restore.run
-    counts = run.files_total, run.files_done, run.files_skipped, run.files_failed
+    counts = run.files_total, run.files_done, run.files_skipped, run.files_refused, run.files_failed
     asked = size(run.bytes_done), moment(run.created_at)
     return run.pk, run.source.name, where(restore), state_of(run), *counts, *asked
 
@@ -92,4 +104,4 @@ def state_of(run: Run) -> str:
 
 def judge(run: Run) -> Exit:
     """The code of an ended restore."""
-    return Exit.OK if run.outcome == Run.Outcome.OK else Exit.FAILED
+    return Exit.OK if run.outcome in (Run.Outcome.OK, Run.Outcome.WARNINGS) else Exit.FAILED

@@ -50,7 +50,7 @@ def test_what_can_not_be_restored_is_told_and_the_rest_comes(vault: Vault, out: 
     run = work(request(vault, out))
 
     assert (run.outcome, run.error_code) == ("failed", "files_failed")
-    assert (run.files_done, run.files_failed) == (1, 2)
+    assert (run.files_done, run.files_failed, run.files_refused) == (1, 1, 1)
     assert tree(out) == {"good.txt": b"good"}
     codes = dict(RestoreItem.objects.filter(state="failed").values_list("path", "error_code"))
     assert codes == {"lost.txt": "not_stored", "gone.txt": "not_stored"}
@@ -171,7 +171,7 @@ def test_a_plan_that_was_cut_off_is_made_anew(
         vault.file(f"{number}.txt", b"data")
     run = request(vault, out)
     with monkeypatch.context() as patch:
-        patch.setattr("syncapp.engine.restore_plan._unstored", raising(Killed()))
+        patch.setattr("syncapp.engine.restore_plan.never_stored", raising(Killed()))
         with pytest.raises(Killed):
             one_lane(run)
     Lane.objects.filter(run=run).update(ended_at=timezone.now())

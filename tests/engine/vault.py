@@ -12,7 +12,7 @@ from accounts.models import GoogleAccount, User
 from syncapp.destinations.base import Destination as Store
 from syncapp.engine import keys
 from syncapp.engine.adapters import destination_for
-from syncapp.models import Copy, Destination, File, Source, Version
+from syncapp.models import Copy, Destination, File, Place, Source, Version
 from syncapp.types import Content, ObjectMeta, Part
 
 SEEN = datetime(2026, 1, 1, tzinfo=UTC)
@@ -108,6 +108,18 @@ class Vault:
             etag=info.etag,
             stored_at=SEEN,
         )
+
+    def leave(self, file: File, at: datetime, *, to: str = "") -> None:
+        """The file goes from its place: to another folder, or for good."""
+        Place.objects.create(
+            source=self.source, file=file, parent_id=file.parent_id, name=file.name,
+            from_at=file.placed_at, until_at=at,
+        )  # fmt: skip
+        if to:
+            file.parent_id, file.placed_at = to, at
+        else:
+            file.vanished_at = at
+        file.save()
 
     def store(self, destination: Destination) -> Store:
         return destination_for(destination)

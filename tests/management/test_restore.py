@@ -116,7 +116,9 @@ def test_an_earlier_moment_is_restored(
 def test_what_could_not_be_restored_ends_with_1_and_is_listed(
     shell: Shell, reports: Vault, at_work: None, tmp_path: Path
 ) -> None:
-    reports.file("lost.txt", b"lost", at=[])
+    lost = reports.file("lost.txt", b"lost")
+    for destination in reports.destinations:
+        reports.path(lost, destination).unlink()
 
     answer = shell("restore", "drive", "--to", str(tmp_path / "out"), "--wait")
 
