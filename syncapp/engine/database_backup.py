@@ -141,7 +141,7 @@ def _remove(store: Store, keys: set[str]) -> int:
     gone = 0
     for info in list(store.versions(f"{DATABASE_FOLDER}/")) if keys else ():
         if info.key in keys:
-            store.delete(info.key, version_id=info.version_id)
+            store.purge(info.key, version_id=info.version_id)
             gone += not info.marker
     return gone
 

@@ -56,7 +56,7 @@ def remove(store: Store, slug: str, numbers_below: int) -> int:
     for found in list(store.versions(f"{FOLDER}/{slug}/")):
         name = Name.parse(found.key)
         if name is not None and name.number < numbers_below:
-            store.delete(found.key, version_id=found.version_id)
+            store.purge(found.key, version_id=found.version_id)
             gone += not found.marker
     return gone
 

@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django_q.tasks import async_task
 
-from syncapp.engine import queues, record
+from syncapp.engine import queues, record, segment_header
 from syncapp.errors import BackupError, TransientError
 from syncapp.models import (
     Change,
@@ -63,14 +63,15 @@ def care(now: datetime) -> None:
 
 
 def something_to_write(source_id: int) -> bool:
-    """Whether files changed, or a destination that can be reached holds no whole catalog."""
-    if not destinations(source_id):
-        return False
-    if Change.objects.filter(source_id=source_id).exists():
+    """Whether files or settings changed, or a destination that works holds no whole catalog."""
+    there = destinations(source_id)
+    if not there or Change.objects.filter(source_id=source_id).exists():
+        return bool(there)
+    turn = SegmentTurn.objects.filter(source_id=source_id).first()
+    if turn is None or turn.settings != segment_header.mark(source_id):
         return True
-    drained = SegmentTurn.objects.filter(source_id=source_id).values_list("drained", flat=True)
-    least = max(drained.first() or 0, 1)
-    return any(position(source_id, row.pk) < least for row in destinations(source_id))
+    least = max(turn.drained, 1)
+    return any(position(source_id, row.pk) < least for row in there)
 
 
 def destinations(source_id: int) -> list[Destination]:

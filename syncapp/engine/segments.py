@@ -21,7 +21,7 @@ from django.utils import timezone
 from syncapp.destinations.base import Destination as Store
 from syncapp.engine import database_backup, drain, segment_rows, segment_store
 from syncapp.engine.segment_format import MOST_LINES, Name, PartWriter
-from syncapp.engine.segment_header import header
+from syncapp.engine.segment_header import header, mark
 from syncapp.engine.segment_turns import Turn, destinations, position
 from syncapp.engine.sets import chunks
 from syncapp.errors import BackupError, Interrupted
@@ -102,8 +102,9 @@ class _Writing:
         drained = max(self.turn.row.drained, 1)
         level = [pk for pk in self.stores if position(self.source_id, pk) >= drained]
         behind = [pk for pk in self.stores if pk not in level]
+        settings = mark(self.source_id)
         changed = _Changed(self.source_id)
-        if level and len(changed):
+        if level and (len(changed) or settings != self.turn.row.settings):
             self._write(Segment.Kind.DELTA, level, changed)
         if behind:
             self._write(Segment.Kind.FULL, behind, None if level else changed)
@@ -163,7 +164,7 @@ class _Writing:
         ids = drains if drains is not None and not whole else _Everything(self.source_id)
         parts = max(-(-len(ids) // MOST_LINES), 1)
         segment = self._begin(kind, parts, to)
-        told = header(segment)
+        settings, told = mark(self.source_id), header(segment)
         there = [pk for pk in to if pk in self.stores]
         files = iter(ids)
         for number in range(1, parts + 1):
@@ -172,7 +173,7 @@ class _Writing:
             if not there:
                 break
         if there:
-            self._confirmed(segment, there, drains)
+            self._confirmed(segment, there, drains, settings)
         return segment
 
     def _begin(self, kind: str, parts: int, to: list[int]) -> Segment:
@@ -240,10 +241,13 @@ class _Writing:
             segment.bytes += size
         return there
 
-    def _confirmed(self, segment: Segment, there: list[int], drains: _Changed | None) -> None:
+    def _confirmed(
+        self, segment: Segment, there: list[int], drains: _Changed | None, settings: str
+    ) -> None:
         """Whole at these destinations: say so, and only then forget the changes."""
         with transaction.atomic():
-            self.turn.fence(**({"drained": segment.number} if drains is not None else {}))
+            of_changes = {"drained": segment.number, "settings": settings}
+            self.turn.fence(**(of_changes if drains is not None else {}))
             Segment.objects.filter(pk=segment.pk).update(lines=segment.lines, bytes=segment.bytes)
             SegmentCopy.objects.bulk_create(
                 SegmentCopy(segment=segment, destination_id=pk) for pk in there

@@ -85,6 +85,7 @@ class SegmentTurn(models.Model):
     owner = models.CharField(max_length=64, blank=True)
     leased_until = models.DateTimeField(null=True)
     drained = models.PositiveBigIntegerField(default=0)
+    settings = models.CharField(max_length=32, blank=True)  # a hash of those last written
     written_at = models.DateTimeField(null=True)
     error_code = models.CharField(max_length=64, blank=True)
     error_message = models.TextField(blank=True)

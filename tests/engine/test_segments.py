@@ -114,8 +114,8 @@ def test_a_destination_that_missed_a_delta_gets_a_whole_catalog(few: Setting) ->
     Destination.objects.filter(pk=few.bucket.pk).update(blocked_code="")
     assert segment_turns.something_to_write(few.source.pk)
     segments.write(few.source.pk)
-    assert names(few, few.folder) == [(1, "full"), (2, "delta")]
-    assert names(few, few.bucket) == [(1, "full"), (3, "full")]
+    assert names(few, few.folder) == [(1, "full"), (2, "delta"), (3, "delta")]
+    assert names(few, few.bucket) == [(1, "full"), (4, "full")]
     assert told(content(few.bucket)) == told(content(few.folder)) == catalog(few)
 
 
@@ -224,5 +224,12 @@ def test_care_asks_for_a_writing_once(few: Setting, monkeypatch: pytest.MonkeyPa
     segment_turns.care(now)
     assert asked == [few.source.pk]
     segments.write(few.source.pk)
-    segment_turns.care(now + segment_turns.IDLE_EVERY * 2)
+    later = now + segment_turns.IDLE_EVERY * 2
+    segment_turns.care(later)
     assert asked == [few.source.pk]
+    few.source.name = "Another name"
+    few.source.save(update_fields=["name"])
+    segment_turns.care(later)
+    assert asked == [few.source.pk] * 2
+    segments.write(few.source.pk)
+    assert not segment_turns.something_to_write(few.source.pk)
