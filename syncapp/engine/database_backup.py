@@ -36,7 +36,7 @@ from syncapp.models import DatabaseBackup, Destination, Event
 
 log = logging.getLogger(__name__)
 SEND = "syncapp.tasks.back_up_database"
-EVERY = timedelta(days=1)
+EVERY, AGAIN_AFTER = timedelta(days=1), timedelta(hours=1)
 KEPT = 7
 _NAME = re.compile(r"\d{8}T\d{6}Z\.(sqlite3\.gz|pgdump)")
 _LEFT_OVER_S = 86_400.0
@@ -53,7 +53,9 @@ def care(now: datetime) -> None:
     """Ask for the backup to every destination whose time has come."""
     mine = []
     for destination in eligible():
-        row, _ = DatabaseBackup.objects.get_or_create(destination=destination)
+        row, _ = DatabaseBackup.objects.get_or_create(
+            destination=destination, defaults={"next_at": now}
+        )
         if now < row.next_at <= now + EVERY:
             continue
         due = DatabaseBackup.objects.filter(pk=row.pk, next_at=row.next_at)
@@ -65,7 +67,7 @@ def care(now: datetime) -> None:
 
 def send(destination_ids: Sequence[int]) -> list[DatabaseBackup]:
     """Make one backup and send it to these destinations; what became of each. Those that fail are
-    tried again with the next day's."""
+    tried again in an hour."""
     there = [row for row in eligible() if row.pk in destination_ids]
     if not there:
         return []
@@ -124,7 +126,11 @@ def _failed(destination: Destination, error: BackupError) -> DatabaseBackup:
     before = DatabaseBackup.objects.filter(destination=destination).first()
     row, _ = DatabaseBackup.objects.update_or_create(
         destination=destination,
-        defaults={"error_code": error.code[:64], "error_message": error.message},
+        defaults={
+            "error_code": error.code[:64],
+            "error_message": error.message,
+            "next_at": timezone.now() + AGAIN_AFTER,
+        },
     )
     if before is None or not before.error_code:
         record.event(
