@@ -21,7 +21,7 @@ from django.db import connection
 
 BLOCK = 256 * 1024
 DEPTH = 4
-STALL_S = 900.0
+STALL_S = 300.0  # a film that is paused comes back and asks for the rest
 # Threads of a web process; a further download waits for its turn.
 DOWNLOADS = ThreadPoolExecutor(16, "download")
 PREVIEWS = ThreadPoolExecutor(16, "preview")

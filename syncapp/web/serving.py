@@ -65,10 +65,15 @@ def streamed(
     return answer
 
 
+def named(answer: HttpResponseBase, name: str, *, save: bool) -> None:
+    """What a browser calls the answer when it saves it, and whether it is to do that at once."""
+    answer["Content-Disposition"] = content_disposition_header(save, attachment_name(name)) or ""
+
+
 def as_download(answer: HttpResponseBase, name: str, content_type: str) -> None:
     """Have the browser save the answer under this name, whatever it is."""
     answer["Content-Type"] = content_type
-    answer["Content-Disposition"] = content_disposition_header(True, attachment_name(name)) or ""
+    named(answer, name, save=True)
     answer["Content-Security-Policy"] = "sandbox; default-src 'none'"
 
 

@@ -27,6 +27,7 @@ return [...document.querySelectorAll("body *")]
   .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && e.offsetWidth > 1)
   .map((e) => e.outerHTML.slice(0, 100));
 """
+CHECK = "?source={}&file={}&account={}&target=drive&collision=skip&origin=fastest&at="
 LOCKS = """
 const done = arguments[arguments.length - 1];
 navigator.locks.query().then((found) => done([found.held.length, found.pending.length]));
@@ -85,6 +86,12 @@ def test_pages_fit_a_narrow_screen_and_break_no_rule(
         reverse("source_edit", args=[ana.source.pk]),
         reverse("destination", args=[ana.destinations[0].pk]),
         reverse("destination_add", args=["s3"]),
+        reverse("policy"),
+        reverse("source_policy", args=[ana.source.pk]),
+        reverse("restores"),
+        reverse("restore") + f"?source={ana.source.pk}&file={ana.file.pk}&target=folder",
+        reverse("restore_check") + CHECK.format(ana.source.pk, ana.file.pk, ana.account.pk),
+        reverse("preview", args=[ana.source.pk, ana.file.pk, ana.version.pk]),
         "/accounts/google/",
     ]
     for address in addresses:

@@ -12,12 +12,13 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from syncapp.engine.moment import file_name
 from syncapp.errors import BackupError
 from syncapp.models import Version
 from syncapp.web.contents import version_bytes
 from syncapp.web.kinds_shown import TEXT_BYTES, Shown, shown_as, text_of
 from syncapp.web.pump import PREVIEWS
-from syncapp.web.serving import BadRange, asked_range, streamed
+from syncapp.web.serving import BadRange, asked_range, named, streamed
 from syncapp.web.views.archive import owned_version
 
 # Chromium's viewer is a part of the browser that a sandbox keeps out; PDF's scripts stay in it.
@@ -87,7 +88,7 @@ def raw(request: HttpRequest, source_id: int, file_id: int, version_id: int) -> 
             etag,
         )
     answer["Content-Type"] = content_type
-    answer["Content-Disposition"] = "inline"
+    named(answer, file_name(version.file.name, version.file.extension), save=False)
     if asked:
         answer["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     return _dressed(answer, how, etag)
