@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from syncapp.destinations.local import LocalDestination
-from syncapp.engine import drive_restore, limits
+from syncapp.engine import drive_restore, keys, limits
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.gate import Gate
 from syncapp.errors import ConfigurationError
@@ -90,7 +90,10 @@ def _checked_destination(source: Source, options: JsonObject) -> JsonObject:
     # Beside the backups, never among them.
     if prefix.split("/")[0] != RESTORED:
         prefix = f"{RESTORED}/{prefix}"
-    if any(name in ("", ".", "..") or "\0" in name for name in prefix.split("/")):
+    folders = prefix.split("/")
+    # A source may be called so too.
+    taken = len(folders) > 1 and (folders[1] == keys.FILES or folders[1].startswith("."))
+    if taken or any(name in ("", ".", "..") or "\0" in name for name in folders):
         raise ConfigurationError(f"Folder: “{wanted}” is not a folder's path.")
     return {"destination": row.pk, "prefix": prefix}
 

@@ -11,8 +11,9 @@ import hashlib
 import io
 import os
 import tempfile
+import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path as DiskPath
 from typing import IO, Any, BinaryIO, cast
@@ -32,6 +33,8 @@ from syncapp.restore_targets.base import (
 from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part
 
 PART_BYTES = 8 * 1024**2
+MOST_AT_ONCE = 4  # files of more than _LITTLE, each with a part in memory
+_LITTLE = 1024**2
 _MOST_NAMES = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -42,6 +45,7 @@ class DestinationTarget(Target):
     def __init__(self, store: Store, prefix: str, scratch: DiskPath) -> None:
         """`scratch` is a folder for parts that are too big for memory."""
         self._store, self._prefix, self._scratch = store, prefix.strip("/"), scratch
+        self._room = threading.BoundedSemaphore(MOST_AT_ONCE)
 
     def begin(self) -> None:
         """One request, so that wrong keys or an unmounted disk stop the restore at once."""
@@ -65,10 +69,11 @@ class DestinationTarget(Target):
             item.content_type or "application/octet-stream",
             sha256=content.sha256,
         )
-        if content.size <= PART_BYTES:
-            self._put_small(free, meta, content)
-        else:
-            self._put_parts(free, meta, content)
+        with self._room if content.size > _LITTLE else nullcontext():
+            if content.size <= PART_BYTES:
+                self._put_small(free, meta, content)
+            else:
+                self._put_parts(free, meta, content)
         return Placed(free)
 
     def end(self) -> None:

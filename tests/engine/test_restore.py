@@ -274,6 +274,13 @@ def test_people_restore_below_a_folder_of_their_own_name_only(
     ask(mine)
 
 
+@pytest.mark.parametrize("prefix", ["../x", "a//b", "files", "restored/files/x", ".trash", "a\0"])
+def test_folders_of_a_destination_that_hold_backups_are_refused(vault: Vault, prefix: str) -> None:
+    options = {"destination": vault.destinations[0].pk, "prefix": prefix}
+    with pytest.raises(ConfigurationError):
+        restoring.request_restore(vault.source, target="destination", options=options)
+
+
 def test_only_the_owners_own_files_and_destinations_are_taken(vault: Vault, tmp_path: Path) -> None:
     other = Vault.make(tmp_path / "other", owner="outsider")
     foreign = other.file("theirs.txt", b"secret")
