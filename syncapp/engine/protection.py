@@ -179,37 +179,37 @@ def _of_backups(facts: Facts, now: datetime) -> Iterator[Reason]:
         message = f"The last good backup is {age.days} days old."
         yield Reason("stale_backup", 12, message, "Back it up, or see why runs fail.")
     if facts.failed:
-        message = f"{facts.failed:,} files failed and are not stored everywhere."
+        message = f"Not stored everywhere because they failed: {_files(facts.failed)}."
         yield Reason("files_failed", 15, message, "See the failures, then try them again.")
     if facts.waiting > max(facts.copies // 20, 100):
-        message = f"{facts.waiting:,} files wait to be stored."
+        message = f"Waiting to be stored: {_files(facts.waiting)}."
         yield Reason("files_waiting", 10, message, "Let the backup come to its end.")
     if facts.refused:
-        message = f"Google does not give {facts.refused:,} files; each has its reason."
+        message = f"Google does not give {_files(facts.refused)}; the list has the reasons."
         yield Reason("files_refused", 2, message, "Look at the list: some can be shared or moved.")
 
 
 def _of_damage(facts: Facts) -> Iterator[Reason]:
     if facts.lost:
-        message = f"{facts.lost:,} versions have no good copy anywhere."
+        message = f"Without a good copy anywhere: {_files(facts.lost, 'version')}."
         todo = "See the findings: what an archive or another backup may still have."
         yield Reason("lost", 40, message, todo, Band.RED)
     if facts.damaged:
-        message = f"{facts.damaged:,} copies are missing or different."
+        message = f"Missing or different: {_files(facts.damaged, 'object')}."
         todo = "A verification or the next backup makes them anew; see the findings."
         yield Reason("damaged", 20, message, todo)
     if facts.covered:
-        message = f"{facts.covered:,} objects lie over copies of ours, or hide them."
+        message = f"Covered or hidden by other objects: {_files(facts.covered, 'object')}."
         yield Reason("covered", 8, message, "The next verification puts the copies on top again.")
     if facts.foreign:
-        message = f"{facts.foreign:,} objects at the destinations are not ours."
+        message = f"Not ours, at the destinations: {_files(facts.foreign, 'object')}."
         yield Reason("foreign", 1, message, "See who else writes there.")
 
 
 def _of_reading(facts: Facts, now: datetime) -> Iterator[Reason]:
     readable = facts.copies - facts.archived
     if facts.archived:
-        message = f"{facts.archived:,} copies lie in cold storage: they are listed, not read back."
+        message = f"In cold storage: listed but not read back: {_files(facts.archived, 'object')}."
         yield Reason("archived", 1, message, "Restore some of them now and then.")
     if readable <= 0:
         return
@@ -239,3 +239,7 @@ def _of_drills(facts: Facts, now: datetime) -> Iterator[Reason]:
     elif now - facts.proven_at > _drill_limit(facts):
         message = f"The last drill was {(now - facts.proven_at).days} days ago."
         yield Reason("old_proof", 16, message, "Begin a drill, or have them come by themselves.")
+
+
+def _files(number: int, noun: str = "file") -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"

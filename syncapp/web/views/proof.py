@@ -12,13 +12,13 @@ from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
 from syncapp.engine import restore_paths, runs, upkeep
-from syncapp.engine.folders import Folders
 from syncapp.engine.policies import effective
 from syncapp.errors import BackupError
 from syncapp.models import Canary, File, Finding, RestoreItem, Run, Source, Upkeep
 from syncapp.types import Content
 from syncapp.web import queries
 from syncapp.web.paging import newest_first
+from syncapp.web.paths import Folder, folders_of
 from syncapp.web.progress import progress_of
 from syncapp.web.protected import protections_of
 from syncapp.web.views.access import back, person
@@ -69,12 +69,11 @@ def _items(source: Source) -> Sequence[RestoreItem]:
     return list(rows.order_by("-state", "pk")[:ITEMS_SHOWN])
 
 
-def _pinned(source: Source) -> list[tuple[Canary, list[str]]]:
+def _pinned(source: Source) -> list[tuple[Canary, list[Folder]]]:
     """Pinned files and the folders they lie in."""
     rows = list(source.canaries.select_related("file").order_by("pk"))
-    folders = Folders(source.pk)
-    folders.load({row.file.parent_id for row in rows})
-    return [(row, folders.path(row.file.parent_id, "").split("/")[:-1]) for row in rows]
+    above = folders_of([row.file_id for row in rows])
+    return [(row, above[row.file_id]) for row in rows]
 
 
 @login_required
