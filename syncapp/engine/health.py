@@ -150,6 +150,7 @@ def _judge_destination(destination: Destination) -> Iterator[Finding]:
 def _judge_source(state: SourceHealth) -> Iterator[Finding]:
     source, name = state.source, f"“{state.source.name}”"
     last = state.last_backup
+    backing_up = any(run.kind == Run.Kind.BACKUP for run in state.active)
     if source.blocked_code:
         message = f"{name} is blocked: {source.blocked_reason}"
         yield Finding(Level.BLOCKED, source.blocked_code, message, source.pk)
@@ -166,19 +167,26 @@ def _judge_source(state: SourceHealth) -> Iterator[Finding]:
     if not any(destination.enabled for destination in state.destinations):
         message = f"{name} is kept nowhere: it has no destination."
         yield Finding(Level.UNPROTECTED, "no_destination", message, source.pk)
-    elif last is None and not state.active:
+    elif last is None and not backing_up:
         message = f"{name} has never been backed up."
         yield Finding(Level.UNPROTECTED, "never_backed_up", message, source.pk)
-    if last and not state.active and is_unread(source, last, timezone.now()):
+    if last and not backing_up and is_unread(source, last, timezone.now()):
         message = f"Google was not asked for changes of {name} for more than an hour."
         yield Finding(Level.UNPROTECTED, "changes_unread", message, source.pk)
     if source.paused:
         yield Finding(Level.NOTE, "paused", f"{name} is paused.", source.pk)
     for run in state.active:
-        settled = run.files_done + run.files_refused + run.files_failed
-        message = f"{name}: {run.get_kind_display().lower()} under way"
-        message += f", {settled:,} of {run.files_total:,} files." if run.files_total else "."
-        yield Finding(Level.NOTE, "running", message, source.pk)
+        yield _judge_active(run, name)
+
+
+def _judge_active(run: Run, name: str) -> Finding:
+    what = f"{name}: {run.get_kind_display().lower()}"
+    if run.paused and run.error_code:
+        message = f"{what} (run {run.pk}) waits for you: {run.error_message}"
+        return Finding(Level.BLOCKED, run.error_code, message, run.source_id)
+    state = "is paused" if run.paused else "under way"
+    so_far = f", {run.files_settled:,} of {run.files_total:,} files" if run.files_total else ""
+    return Finding(Level.NOTE, "running", f"{what} {state}{so_far}.", run.source_id)
 
 
 def _judge_runs(state: SourceHealth) -> Iterator[Finding]:

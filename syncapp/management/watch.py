@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from syncapp.engine import runs
+from syncapp.engine import restoring, runs
 from syncapp.engine.kinds import is_paused
 from syncapp.management.base import START_WORKERS, Exit
 from syncapp.management.outcome import stopped_by
@@ -68,7 +68,8 @@ class Watch:
     def _line(self, run: Run) -> str:
         pace = self._paces[run.pk]
         pace.add(Sample(self._clock(), run.files_settled, run.bytes_done))
-        return run_line(run, pace)
+        waits = restoring.waits_for(run) if run.kind == Run.Kind.RESTORE else ""
+        return "  ".join([run_line(run, pace), *([waits] if waits else [])])
 
     def _hindrance(self, active: Sequence[Run]) -> tuple[Exit, str]:
         """Why waiting on is of no use, "" while it is."""

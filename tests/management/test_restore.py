@@ -141,6 +141,7 @@ def test_a_restore_that_needs_a_person_ends_with_5_and_goes_on_after_that(
     assert "is not a folder" in answer.err
     assert f"restore resume {run.pk}" in answer.err
     assert "Paused" in shell("restore", "list").out
+    assert "waits for you" in shell("status").out
     out.unlink()
     assert shell("restore", "resume", str(run.pk)).code == 0
     Command.pause(0)

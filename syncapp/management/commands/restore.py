@@ -3,8 +3,8 @@
     restore SOURCE [PATH …] --to /folder | --to-destination NAME | --to-drive
     restore list | report RUN | pause RUN | resume RUN | cancel RUN
 
-Exit: 0 everything restored (or there already), or only asked for without --wait; 1 a file could not
-be restored; 2 usage; 4 no worker; 5 paused: a person must act.
+Exit: 0 everything that was stored is restored (or was there already), or only asked for without
+--wait; 1 a file could not be restored; 2 usage; 4 no worker; 5 paused: a person must act.
 
 JSON, stable. Queued: {exit_code, restores: [restore]}; with --wait also {reason}; --dry-run:
 {estimate}; list: {restores: [restore]}; report: {restore, items: [{path, size, sha256, origin,
