@@ -7,7 +7,9 @@ below it is being written. A plan that was cut off is made anew.
 from __future__ import annotations
 
 import logging
+import math
 import random
+import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -161,6 +163,7 @@ class Estimate:
     frozen: int = 0
     thaw_seconds: float = 0.0
     origins: dict[str, int] = field(default_factory=dict)  # files by the destination's name
+    partial: bool = False  # there was no time to add up everything: all of it is "at least"
 
     @property
     def cost(self) -> str:
@@ -177,15 +180,21 @@ def estimate(
     prefer: str = Restore.Prefer.FASTEST,
     origin_id: int | None = None,
     target: str = Restore.Target.FOLDER,
+    within_s: float = math.inf,
 ) -> Estimate:
     """Add up what a restore would bring back, from where, at what cost and in what time.
 
     Reads the catalog, and asks destinations about SAMPLE objects at most; changes nothing.
+    After `within_s` it tells what it has come to (`partial`).
     """
-    adding = _Adding(Origins(prefer, origin_id))
+    adding, began = _Adding(Origins(prefer, origin_id)), time.monotonic()
+    partial = False
     for chosen in descend(source.pk, list(files), at):
+        if partial := time.monotonic() - began > within_s:
+            break
         adding.add(chosen)
     found = adding.finish()
+    found.partial = partial
     if target == Restore.Target.DRIVE and settings.GOOGLE_WRITES_PER_SECOND:
         created_s = (found.files + found.folders) / settings.GOOGLE_WRITES_PER_SECOND
         found.seconds = max(found.seconds, created_s)

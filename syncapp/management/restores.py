@@ -3,7 +3,7 @@
 JSON of a restore, stable: what a run has (`outcome.py`), and at, target, options, prefer, origin,
 collision, convert, permissions, paused, files_skipped, waits_for.
 JSON of an estimate: files, folders, bytes, missing, frozen, costs ({currency: amount}), cost (in
-words), unpriced_bytes, seconds, thaw_seconds, origins ({name: files}).
+words), unpriced_bytes, seconds, thaw_seconds, origins ({name: files}), partial (false).
 """
 
 from __future__ import annotations

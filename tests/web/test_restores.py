@@ -101,6 +101,15 @@ def test_a_download_is_the_file_or_an_archive_of_that_moment(vault: Vault, visit
         assert found.read("plan.txt") == b"first"
 
 
+def test_a_dry_run_of_very_much_says_that_it_was_cut_short(
+    vault: Vault, visitor: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.file("a.txt")
+    monkeypatch.setattr("syncapp.web.views.restores.ADD_UP_S", -1.0)
+    page = visitor.get(reverse("restore_check"), wish(vault))
+    assert "all figures mean “at least”" in page.content.decode()
+
+
 def test_a_moment_in_the_address_is_never_shown_earlier(vault: Vault, visitor: Client) -> None:
     at = SEEN + timedelta(microseconds=5)
     page = visitor.get(reverse("restore"), {"source": vault.source.pk, "at": at.isoformat()})

@@ -38,6 +38,8 @@ from syncapp.web.status import counted
 from syncapp.web.views.access import person
 from syncapp.web.views.archive import chosen_files, moment_of
 
+ADD_UP_S = 20.0  # a page comes sooner than a proxy's patience ends
+
 
 @login_required
 @require_safe
@@ -80,7 +82,13 @@ def check(request: HttpRequest) -> HttpResponse:
     at = form.cleaned_data["at"]
     target = form.cleaned_data["target"]
     found = estimate(
-        source, files=files, at=at, prefer=form.prefer, origin_id=form.origin_id, target=target
+        source,
+        files=files,
+        at=at,
+        prefer=form.prefer,
+        origin_id=form.origin_id,
+        target=target,
+        within_s=ADD_UP_S,
     )
     chosen, more = restored.chosen(source, files)
     download = form.cleaned_data["target"] == DOWNLOAD
