@@ -2,7 +2,7 @@
 
 The disk budget is shared by all worker processes of a host. Each has a folder of its own in the
 spool, with the number of bytes that it claims and a lock that the kernel drops when the process
-dies: whoever claims next sweeps the dead one's folder. Nothing else is needed after a crash.
+dies: whoever claims next, and the supervisor now and then, sweeps the dead one's folder.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Disk:
     def take(self, size: int) -> bool:
         """Claim `size` bytes of the host's budget if they fit now."""
         with self._locked():
-            self._sweep()
+            _sweep(self.root, self.folder)
             if self._others() + self._claimed + size > self.limit:
                 return False
             self._claim(size)
@@ -73,7 +73,7 @@ class Disk:
     def used(self) -> int:
         """Bytes claimed on this host now, by all processes."""
         with self._locked():
-            self._sweep()
+            _sweep(self.root, self.folder)
             return self._others() + self._claimed
 
     def close(self) -> None:
@@ -94,16 +94,30 @@ class Disk:
         )
         return sum(int(claim.read_text()) for claim in claims if claim.exists())
 
-    def _sweep(self) -> None:
-        for folder in self.root.iterdir():
-            if folder.is_dir() and folder != self.folder and _is_dead(folder):
-                shutil.rmtree(folder)
-
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with (self.root / _LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with _locked(self.root):
             yield
+
+
+def sweep(root: Path) -> None:
+    """Remove what processes that have died left in the spool of this host."""
+    if root.is_dir():
+        with _locked(root):
+            _sweep(root)
+
+
+@contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    with (root / _LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _sweep(root: Path, own: Path | None = None) -> None:
+    for folder in root.iterdir():
+        if folder.is_dir() and folder != own and _is_dead(folder):
+            shutil.rmtree(folder)
 
 
 def _is_dead(folder: Path) -> bool:

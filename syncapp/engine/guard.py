@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce
 
 from accounts.models import User
 from syncapp.engine import policies, record, runs
@@ -71,10 +72,10 @@ def check(run: Run) -> None:
         _warn(run, runs.EMPTIED, _emptied(source, found))
     if found.files < FEWEST:
         return
-    kept = Version.objects.filter(source=source, current=True, state=Version.State.STORED)
-    stored = kept.aggregate(files=Count("pk"), bytes=Sum("size"))
-    # Those to be replaced have another current version by now.
-    files, size = stored["files"] + found.replaced, (stored["bytes"] or 0) + found.replaced_bytes
+    current = Version.objects.filter(source=source, current=True)
+    known = current.aggregate(files=Count("pk"), bytes=Sum(Coalesce("size", "declared_size")))
+    files = known["files"]
+    size = (known["bytes"] or 0) - found.new_bytes + found.replaced_bytes
     policy = policies.effective(source)
     share = policy.guard_percent
     too_many = found.files > policy.guard_files or found.files * 100 > share * files
@@ -125,7 +126,7 @@ def _question(source: Source, found: Changes, files: int) -> str:
         source, _replacing(source).values_list("file__parent_id", "file__name")[:MOST_EXAMPLES]
     )
     return (
-        f"Of {files:,} stored files of {source.name}, {found.trashed:,} would go to the trash and"
+        f"Of {files:,} files of {source.name}, {found.trashed:,} would go to the trash and"
         f" {found.replaced:,} would be replaced: more than the guard allows without asking. Nothing"
         f" was changed at the destinations. Among them: {paths}. If that is what you want, approve"
         " it; if not, put it right in Google Drive and back up again."

@@ -20,13 +20,14 @@ from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils import timezone
 
-from syncapp.engine import dispatch
+from syncapp.engine import budget, dispatch
 from syncapp.engine.keeper import Keeper
 from syncapp.engine.schedule import Schedule
 from syncapp.models import Worker
 
 log = logging.getLogger(__name__)
 TICK_S = 1.0
+SWEEP_S = 30.0
 LOOK_S = 0.2  # how soon a new run or a push is noticed
 _FORGET_AFTER = timedelta(days=1)
 
@@ -41,7 +42,7 @@ class Supervisor:
         self.keepers = [
             Keeper(queue, hands, self.host, grace_s) for queue, hands in settings.QUEUES.items()
         ]
-        self._next_tick = 0.0
+        self._next_tick = self._next_sweep = 0.0
         self._schedule = Schedule()
 
     def run(self) -> int:
@@ -64,6 +65,9 @@ class Supervisor:
         if time.monotonic() >= self._next_tick:
             self._next_tick = time.monotonic() + TICK_S
             self._tick()
+        elif time.monotonic() >= self._next_sweep:
+            self._next_sweep = time.monotonic() + SWEEP_S
+            budget.sweep(settings.SPOOL_DIR)
         elif dispatch.run_waits():
             dispatch.tick()
 

@@ -110,7 +110,11 @@ def set_up(servers: Servers) -> Source:
     )
     if servers.postgres is not None:
         _use_no_pool()
+    from syncapp.models import Policy
+
     source = product.link_source(servers.google.control)
+    # The editor changes more than a guard lets pass, and nobody is there to be asked.
+    Policy.objects.create(owner=source.owner, guard_percent=100, guard_files=10**6)
     secrets = {"access_key_id": ACCESS_KEY, "secret_access_key": SECRET_KEY}
     for name, place in (("disk", servers.disk.url), ("sink", servers.sink.url)):
         options = {"provider": "other", "endpoint": place, "bucket": BUCKET, "prefix": "chaos"}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from syncapp.engine import dispatch, queues, runs
-from syncapp.models import Lane, Run, Source
+from syncapp.models import Lane, Policy, Run, Source
 from tests.engine.conftest import Setting, make_setting
 from tests.servers.emulator import running_emulator
 from tests.servers.shared import Info
@@ -56,6 +56,7 @@ def test_a_scan_and_a_verification_do_not_wait_for_transfers(
     setting: Setting, tmp_path: Path
 ) -> None:
     other = second_source(setting)
+    Policy.objects.create(owner=setting.source.owner, guard_percent=100)
     with running_workers(tmp_path, WORKERS="1", FILES_IN_FLIGHT="4") as workers:
         first, _ = runs.request_backup(setting.source)
         wait_until(lambda: ended(first), 90, f"a first backup\n{workers.log[-2000:]}")
