@@ -36,6 +36,7 @@ _MARK = "\0"  # in no name of Google's
 _NOT_STORED_MESSAGE = "No content of this file was stored by then."
 SAMPLE = 100  # objects that an estimate asks about being archived
 _ASKERS = 8
+_ARCHIVED = "archived"  # where a store names no class
 # Amazon's "Standard" retrieval takes up to 5 hours, of Deep Archive up to 12.
 THAW_S = {"DEEP_ARCHIVE": 12 * 3600.0}
 _THAW_S = 5 * 3600.0
@@ -202,11 +203,14 @@ def estimate(
 
 
 class _Adding:
+    """Adds up by the destination that each file would be read from; prices come at the end."""
+
     def __init__(self, origins: Origins) -> None:
         self._origins = origins
         self._found = Estimate()
-        self._sample: list[tuple[Place, int]] = []
-        self._from_elsewhere = 0  # files that may be archived
+        self._read: dict[int, tuple[int, int]] = {}  # destination → files, bytes
+        self._best: dict[tuple[tuple[int, ...], int], list[int]] = {}
+        self._sample: list[tuple[list[Place], int]] = []
         self._chance = random.Random(1)
 
     def add(self, chosen: Sequence[Chosen]) -> None:
@@ -216,69 +220,90 @@ class _Adding:
         for one in chosen:
             if one.content == Content.FOLDER:
                 found.folders += 1
-            elif one.version_id in stored:
-                self._add_file(stored[one.version_id])
-            else:
+            elif one.version_id not in stored or not self._add_file(stored[one.version_id]):
                 found.missing += 1
 
-    def _add_file(self, stored: Stored) -> None:
-        found, size = self._found, stored.size
-        places = self._origins.order(stored.places, size)
+    def _add_file(self, stored: Stored) -> bool:
+        """False if none of its places may be read."""
+        places = self._ordered(stored)
         if not places:
-            found.missing += 1
-            return
-        place = places[0]
-        found.files += 1
-        found.bytes += size
-        name = self._origins.name(place.destination_id)
-        found.origins[name] = found.origins.get(name, 0) + 1
-        speed, prices = (
-            self._origins.speed(place.destination_id),
-            self._origins.prices(place.destination_id),
-        )
-        # Requests wait side by side, their bytes share the line.
-        found.seconds += speed.latency_s / settings.FILES_IN_FLIGHT + size / speed.bytes_per_s
-        if prices is None:
-            found.unpriced_bytes += size
-        else:
-            rate = prices.per_gb(self._origins.storage_class(place.destination_id))
-            found.costs[prices.currency] = found.costs.get(prices.currency, 0.0) + rate * size / 1e9
-        if len(places) == 1:  # with a choice, one that is archived is not the one that is read
-            self._from_elsewhere += 1
-            self._keep(place, size)
+            return False
+        files, size = self._read.get(places[0].destination_id, (0, 0))
+        self._read[places[0].destination_id] = files + 1, size + stored.size
+        self._found.files += 1
+        self._keep(places, stored.size)
+        return True
 
-    def _keep(self, place: Place, size: int) -> None:
+    def _ordered(self, stored: Stored) -> list[Place]:
+        """As `Origins` has it; asked once for files of about one size at the same destinations."""
+        where = {place.destination_id: place for place in stored.places}
+        alike = tuple(where), stored.size.bit_length()
+        if alike not in self._best:
+            ordered = self._origins.order(stored.places, stored.size)
+            self._best[alike] = [place.destination_id for place in ordered]
+        return [where[destination_id] for destination_id in self._best[alike]]
+
+    def _keep(self, places: list[Place], size: int) -> None:
         """Reservoir sampling: each file is as likely to be asked about as any other."""
         if len(self._sample) < SAMPLE:
-            self._sample.append((place, size))
+            self._sample.append((places, size))
             return
-        at = self._chance.randrange(self._from_elsewhere)
+        at = self._chance.randrange(self._found.files)
         if at < SAMPLE:
-            self._sample[at] = (place, size)
+            self._sample[at] = (places, size)
 
     def finish(self) -> Estimate:
         found = self._found
+        for destination_id, (files, size) in self._read.items():
+            self._add_destination(destination_id, files, size)
         with ThreadPoolExecutor(_ASKERS, "ask") as pool:
             classes = list(pool.map(self._class_if_frozen, self._sample))
         frozen = [(name, one) for name, one in zip(classes, self._sample, strict=True) if name]
         if not frozen:
             return found
-        scale = self._from_elsewhere / len(self._sample)
+        scale = found.files / len(self._sample)
         found.frozen = round(len(frozen) * scale)
-        for name, (place, size) in frozen:
+        for name, (places, size) in frozen:
             found.thaw_seconds = max(found.thaw_seconds, THAW_S.get(name, _THAW_S))
-            if prices := self._origins.prices(place.destination_id):
-                more = prices.retrieval.get(name, 0.0) * size / 1e9 * scale
-                found.costs[prices.currency] = found.costs.get(prices.currency, 0.0) + more
+            if prices := self._origins.prices(places[0].destination_id):
+                self._add_cost(prices.currency, prices.retrieval.get(name, 0.0) * size * scale)
         found.seconds += found.thaw_seconds
         return found
 
-    def _class_if_frozen(self, one: tuple[Place, int]) -> str:
-        place = one[0]
-        try:
-            store = self._origins.store(place.destination_id)
-            about = store.head(place.key, version_id=place.store_version)
-        except BackupError as error:
-            log.info("estimate.unasked destination=%d code=%s", place.destination_id, error.code)
-            return ""
-        return about.storage_class or "archived" if about and about.frozen else ""
+    def _add_destination(self, destination_id: int, files: int, size: int) -> None:
+        found, origins = self._found, self._origins
+        name = origins.name(destination_id)
+        speed, prices = origins.speed(destination_id), origins.prices(destination_id)
+        found.bytes += size
+        found.origins[name] = found.origins.get(name, 0) + files
+        # Requests wait side by side, their bytes share the line.
+        waiting = speed.latency_s * files / settings.FILES_IN_FLIGHT
+        found.seconds += waiting + size / speed.bytes_per_s
+        if prices is None:
+            found.unpriced_bytes += size
+        else:
+            self._add_cost(
+                prices.currency, prices.per_gb(origins.storage_class(destination_id)) * size
+            )
+
+    def _add_cost(self, currency: str, price_bytes: float) -> None:
+        costs = self._found.costs
+        costs[currency] = costs.get(currency, 0.0) + price_bytes / 1e9
+
+    def _class_if_frozen(self, one: tuple[list[Place], int]) -> str:
+        """The class of what must be thawed whichever copy is read, "" if one need not be."""
+        name = ""
+        for place in one[0]:
+            if self._origins.is_out(place.destination_id):
+                continue
+            try:
+                store = self._origins.store(place.destination_id)
+                about = store.head(place.key, version_id=place.store_version)
+            except BackupError as error:
+                log.info("estimate.unasked destination=%d %s", place.destination_id, error.code)
+                self._origins.failed(place.destination_id)
+                continue
+            if about and not about.frozen:
+                return ""
+            name = name or (about.storage_class or _ARCHIVED if about else "")
+        return name

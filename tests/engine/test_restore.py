@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -210,21 +211,24 @@ def test_a_dry_run_adds_up_files_bytes_cost_and_time(vault: Vault, out: Path) ->
 def test_a_dry_run_tells_what_lies_in_cold_storage(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(30):
-        vault.file(f"{number}.bin", b"x", at=vault.destinations[:1])
+    for number in range(150):  # more than are asked about
+        vault.file(f"{number}.bin", b"x")
     real = LocalDestination.head
+    cold = {root["path"] for root in Destination.objects.values_list("options", flat=True)}
 
     def head(self: LocalDestination, key: str, **more: Any) -> Any:
-        from dataclasses import replace
-
         found = real(self, key, **more)
-        return replace(found, frozen=True, storage_class="DEEP_ARCHIVE") if found else None
+        frozen = self.root in cold
+        return replace(found, frozen=frozen, storage_class="DEEP_ARCHIVE") if found else None
 
     monkeypatch.setattr(LocalDestination, "head", head)
 
     found = estimate(vault.source)
+    cold.pop()
+    half = estimate(vault.source)
 
-    assert (found.frozen, found.thaw_seconds) == (30, 12 * 3600)
+    assert (found.frozen, found.thaw_seconds) == (150, 12 * 3600)
+    assert (half.frozen, half.thaw_seconds) == (0, 0)
 
 
 def test_the_report_tells_each_item_its_hash_origin_and_result(vault: Vault, out: Path) -> None:
