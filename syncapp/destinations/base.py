@@ -162,6 +162,11 @@ class Destination(ABC):
         id; with them the marks of a deletion under whose key nothing is left. No error if it is
         not there; ObjectLocked if the store protects it."""
 
+    @property
+    def locks(self) -> bool:
+        """Whether the store may protect objects from removal; asks it each time."""
+        return False
+
     @abstractmethod
     def locked_until(self, key: str, *, version_id: str = "") -> datetime | None:
         """Until when the store protects it from removal, FOR_EVER if somebody has to end that;

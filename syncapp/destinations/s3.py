@@ -30,7 +30,7 @@ from syncapp.destinations.s3_objects import (
     version_of,
 )
 from syncapp.destinations.s3_read import read_object, thaw_object
-from syncapp.destinations.s3_remove import locked_until, purge, remove
+from syncapp.destinations.s3_remove import has_locks, locked_until, purge, remove
 from syncapp.destinations.s3_settings import OPTIONS, S3Settings
 from syncapp.destinations.s3_upload import S3Upload
 from syncapp.destinations.s3_wire import S3Wire
@@ -225,6 +225,10 @@ class S3Destination(Destination):
 
     def purge(self, key: str, *, version_id: str = "") -> None:
         purge(self, key, version_id)
+
+    @property
+    def locks(self) -> bool:
+        return has_locks(self)
 
     def locked_until(self, key: str, *, version_id: str = "") -> datetime | None:
         return locked_until(self, key, version_id)

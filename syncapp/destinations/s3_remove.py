@@ -48,6 +48,20 @@ def purge(bucket: S3Destination, key: str, version_id: str) -> None:
         remove(bucket, key, marker)
 
 
+def has_locks(bucket: S3Destination) -> bool:
+    """The contract's `locks`. Where that may not be asked, there may be some."""
+    try:
+        with bucket.errors.translated():
+            found = bucket.client.get_object_lock_configuration(Bucket=bucket.bucket)
+    except PermanentError:
+        return False  # no lock, or a store that has none
+    except ConfigurationError as error:
+        if error.code != "access_denied":
+            raise
+        return True
+    return found.get("ObjectLockConfiguration", {}).get("ObjectLockEnabled") == "Enabled"
+
+
 def locked_until(bucket: S3Destination, key: str, version_id: str) -> datetime | None:
     """The contract's `locked_until`."""
     now = datetime.now(UTC)

@@ -18,7 +18,7 @@ import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 
-from syncapp.engine import keys, moved, naming, places, versions
+from syncapp.engine import erased, keys, moved, naming, places, versions
 from syncapp.engine.naming import Known
 from syncapp.engine.seen import Seen
 from syncapp.engine.sets import among, update_many, upsert_many
@@ -106,6 +106,7 @@ class Absorber:
         self, files: Sequence[RemoteFile], marks: dict[str, int], there: Collection[str]
     ) -> None:
         """Write what differs from the catalog; of the rest, only the new mark."""
+        files = erased.redact(self.source.pk, files)
         prints = {file.remote_id: fingerprint(file) for file in files}
         known = _known(self.source.pk, there)
         same, stale = [], []

@@ -25,6 +25,7 @@ from syncapp.engine import (
     breakers,
     drain,
     drill,
+    erase,
     heal,
     mending,
     moving,
@@ -52,6 +53,7 @@ _STAGES = {
     Run.Stage.VERIFY: verify.verify,
     Run.Stage.RESTORE: restoring.restore,
     Run.Stage.PRUNE: prune.prune,
+    Run.Stage.ERASE: erase.erase,
     Run.Stage.HEAL: heal.heal,
     Run.Stage.DRILL: drill.drill,
 }

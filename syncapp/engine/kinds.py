@@ -12,6 +12,7 @@ FIRST_STAGE = {
     Run.Kind.RESTORE: Run.Stage.RESTORE,
     Run.Kind.DRILL: Run.Stage.DRILL,
     Run.Kind.PRUNE: Run.Stage.PRUNE,
+    Run.Kind.ERASE: Run.Stage.ERASE,
 }
 # What a person asked for in so many words goes on while the source is paused.
 _OF_ITS_OWN = [Run.Kind.RESTORE, Run.Kind.ERASE]

@@ -63,6 +63,11 @@ def publish(owner_id: int, kind: str, payload: Mapping[str, Any]) -> int:
     return number
 
 
+def forget(owner_id: int) -> None:
+    """Drop all messages to a person that are still stored; who is behind loads the page anew."""
+    Event.objects.filter(channel=channel_of(owner_id)).delete()
+
+
 def _ring(channel: str) -> None:
     if not settings.REDIS_URL:
         return

@@ -27,7 +27,7 @@ _FOLDER = Q(content=Content.FOLDER)
 def prune(run: Run, lane: Lane, beat: Beat) -> None:
     """Prune the source, then end the run; returns early when told to stop."""
     terms = prunable.Terms.of(run.source)
-    with Remover(run, lane, beat) as remover:
+    with Remover(run, beat) as remover:
         remover.finish()
         for file_ids in prunable.batches(terms):
             if not beat.may_take() or prunable.restore_is_being_planned(run.source):

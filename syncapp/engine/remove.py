@@ -26,11 +26,12 @@ from django.utils import timezone
 from syncapp.destinations.base import Destination as Store
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.beat import Beat
+from syncapp.engine.erased import ERASED
 from syncapp.engine.occupied import STORED
 from syncapp.engine.sets import update_many
 from syncapp.engine.sites import Site
 from syncapp.errors import BackupError, ConfigurationError, ObjectLocked
-from syncapp.models import Copy, Destination, File, Lane, RestoreItem, Run, Version
+from syncapp.models import Copy, Destination, File, RestoreItem, Run, Version
 from syncapp.types import Content
 
 BATCH = 500  # copies of a destination at once
@@ -85,8 +86,9 @@ def released(source_id: int) -> QuerySet[Copy]:
 class Remover:
     """One lane's removals. Use as a context manager; `finish` as often as something is released."""
 
-    def __init__(self, run: Run, lane: Lane, beat: Beat) -> None:
-        self.run, self.beat = run, beat
+    def __init__(self, run: Run, beat: Beat, *, erasing: bool = False) -> None:
+        """`erasing`: at destinations too that are switched off or wait for a person."""
+        self.run, self.beat, self._erasing = run, beat, erasing
         self.told: dict[int, Told] = {}
         self._sites: dict[int, Site] = {}
         self._left: dict[int, set[int]] = {}  # copies not to be tried again by this lane
@@ -99,13 +101,11 @@ class Remover:
         self._stack.close()
 
     def finish(self) -> None:
-        """Remove all that is released, at every destination that is switched on and answers."""
-        waiting = (
-            released(self.run.source_id)
-            .filter(destination__enabled=True, destination__blocked_code="")
-            .values_list("destination_id", flat=True)
-        )
-        places = sorted(set(waiting.order_by().distinct()))
+        """Remove all that is released, at every destination that answers."""
+        waiting = released(self.run.source_id)
+        if not self._erasing:
+            waiting = waiting.filter(destination__enabled=True, destination__blocked_code="")
+        places = sorted(set(waiting.order_by().values_list("destination_id", flat=True).distinct()))
         sites = [site for pk in places if (site := self._site(pk)) is not None]
         after = dict.fromkeys(sites, 0)
         while sites and self.beat.may_take():
@@ -164,7 +164,10 @@ class Remover:
         with transaction.atomic():
             self.beat.fence()
             _go_back(locked)
-            forget(gone)
+            if self._erasing:
+                _of(gone).delete()
+            else:
+                forget(gone)
             size = sum(row.size or 0 for row in gone)
             Run.objects.filter(pk=self.run.pk).update(
                 files_done=F("files_done") + len(gone),
@@ -185,12 +188,15 @@ def _of_others(destination_id: int, rows: Sequence[_Row]) -> set[str]:
     may: a copy that is being made has its key before it has bytes."""
     keys = {row.object_key for row in rows if not row.store_version}
     keys |= {row.old_key for row in rows if row.old_key and not row.old_store_version}
-    others = (
-        Copy.objects.filter(destination_id=destination_id, object_key__in=keys, store_version="")
-        .exclude(pk__in=[row.pk for row in rows])
-        .exclude(state=Copy.State.RELEASED)
-    )
-    return set(others.values_list("object_key", flat=True))
+    return claimed(destination_id, keys)
+
+
+def claimed(destination_id: int, keys: Collection[str]) -> set[str]:
+    """Those of the keys that a copy which is not being removed has, without a version's id."""
+    lying = Copy.objects.filter(
+        destination_id=destination_id, object_key__in=keys, store_version=""
+    ).exclude(state=Copy.State.RELEASED)
+    return set(lying.values_list("object_key", flat=True))
 
 
 def _purge(site: Site, rows: Sequence[_Row], kept: Collection[str]) -> list[BackupError | None]:
@@ -217,6 +223,10 @@ def _go_back(locked: Sequence[tuple[_Row, datetime]]) -> None:
     update_many(Copy, ["locked_until"], ["id"], [(until, row.pk) for row, until in locked])
 
 
+def _of(rows: Sequence[_Row]) -> QuerySet[Copy]:
+    return Copy.objects.filter(pk__in=[row.pk for row in rows], state=Copy.State.RELEASED)
+
+
 def forget(rows: Sequence[_Row]) -> None:
     """The objects of these copies are gone: so are they, and what is nothing without them.
 
@@ -236,8 +246,10 @@ def forget(rows: Sequence[_Row]) -> None:
         state=Version.State.PENDING
     ).update(state=Version.State.PENDING, attempts=0, due_at=timezone.now())
     mine.delete()
-    forget_versions({row.version_id for row in rows})
-    forget_files({row.file_id for row in rows})
+    erased = File.objects.filter(pk__in={row.file_id for row in rows}, problem=ERASED)
+    erasing = set(erased.values_list("pk", flat=True))  # erasing sees to their rows itself
+    forget_versions({row.version_id for row in rows if row.file_id not in erasing})
+    forget_files({row.file_id for row in rows} - erasing)
 
 
 def forget_versions(ids: Collection[int]) -> None:

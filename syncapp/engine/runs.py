@@ -87,6 +87,11 @@ def request_drill(
     return run, new
 
 
+def request_erase(source: Source, *, by: User | None = None) -> tuple[Run, bool]:
+    """A run that erases; whether it is new. What it erases: `erase.request_erasure`."""
+    return _request(source, Run(kind=Run.Kind.ERASE, requested_by=by))
+
+
 def _request(source: Source, run: Run) -> tuple[Run, bool]:
     active = Run.objects.filter(source=source, kind=run.kind, ended_at__isnull=True)
     if found := active.first():
@@ -275,7 +280,7 @@ def refused_files(source_id: int) -> int:
     """Files of a source that Google does not let be read; trash aside, which is excluded."""
     # In the words of the indexes `file_refused` and `version_refused`.
     here = File.objects.filter(source_id=source_id, vanished_at__isnull=True)
-    listed = here.exclude(problem="").exclude(problem="in_trash")
+    listed = here.exclude(problem="").exclude(problem="in_trash").exclude(problem="erased")
     read = Version.objects.filter(
         source_id=source_id, current=True, state=Version.State.REFUSED, file__problem="",
         file__vanished_at__isnull=True,

@@ -3,6 +3,7 @@ limits (what all workers share), policy (what is kept, and regular upkeep), rest
 recovery (the catalog beside the data)."""
 
 from syncapp.models.catalog import Copy, File, PartialUpload, Place, UploadedPart, Version
+from syncapp.models.erasure import Erased, ErasedObject, Erasure
 from syncapp.models.history import Attempt, Event, Lane, Run, ScanProgress, Worker
 from syncapp.models.limits import Breaker, Channel, Pace
 from syncapp.models.policy import Policy, Upkeep
@@ -28,6 +29,9 @@ __all__ = [
     "DatabaseBackup",
     "Destination",
     "DriveId",
+    "Erased",
+    "ErasedObject",
+    "Erasure",
     "Event",
     "File",
     "Finding",

@@ -1,0 +1,54 @@
+"""The end of erasing an account: its source, its segments, its tokens, its row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.linking import unlink
+from accounts.models import GoogleAccount
+from syncapp.engine import database_backup, live, segment_store
+from syncapp.engine.erased import NAME
+from syncapp.engine.segment_turns import Turn
+from syncapp.errors import TransientError
+from syncapp.models import DatabaseBackup, Destination, Erasure, Event, Source
+
+_EVERY = 2**62  # above any number of a segment
+
+
+def forget(erasure: Erasure, source: Source, places: Sequence[Destination]) -> None:
+    """Everything of the source is erased: now it goes itself, with the run that calls this."""
+    turn = Turn.claim(source.pk)  # nobody writes segments of it from here on
+    if turn is None:
+        raise TransientError("The catalog of this source is just being written; try again.")
+    for row in places:
+        store = segment_store.catalog_store(row)
+        segment_store.remove(store, source.slug, _EVERY)
+        if next(segment_store.names(store, source.slug), None) is not None:
+            raise TransientError(f"{row.name}: parts of the catalog remain.", code="not_erased")
+    notes = [f"{row.name}: the catalog of {source.slug} removed" for row in places]
+    account = GoogleAccount.objects.get(pk=source.account_id)
+    alone = not Source.objects.filter(account=account).exclude(pk=source.pk).exists()
+    if alone:
+        problem = unlink(account).problem
+        notes.append(problem or f"{account.email}: unlinked, its permission at Google revoked")
+    erasure.notes = [*erasure.notes, *notes]
+    erasure.save(update_fields=["notes"])
+    with transaction.atomic():
+        named = Q(message__contains=account.email) | Q(message__contains=source.name)
+        Event.objects.filter(named, owner_id=source.owner_id).update(message=NAME)
+        Source.objects.filter(pk=source.pk).delete()
+        if alone:
+            GoogleAccount.objects.filter(pk=account.pk).delete()
+    live.forget(erasure.owner_id)
+    _remove_database_backups()
+
+
+def _remove_database_backups() -> None:
+    """Those made since the catalog was written anew had the source's and the account's rows."""
+    for row in DatabaseBackup.objects.exclude(object_key="").select_related("destination"):
+        database_backup.remove_all(segment_store.catalog_store(row.destination))
+        DatabaseBackup.objects.filter(pk=row.pk).update(object_key="", next_at=timezone.now())

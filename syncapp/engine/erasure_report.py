@@ -1,0 +1,55 @@
+"""The report of an erasure, as a text that a person can keep: a line for each object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from syncapp.engine.sets import by_pk
+from syncapp.models import ErasedObject, Erasure
+from syncapp.visible import visible
+
+_STEPS = {
+    "surveyed_at": "looked for everything",
+    "marked_at": "decided; nothing of it comes back",
+    "removed_at": "removed from stores and database",
+    "rewritten_at": "catalogs beside the data and backups of the database written anew",
+    "proven_at": "every object asked for once more",
+}
+_ELSEWHERE = (
+    "Not touched: what lies in Google itself, and what was restored before to folders, other "
+    "places or another Drive."
+)
+
+
+def lines(erasure: Erasure) -> Iterator[str]:
+    """The report, line by line; any number of objects."""
+    yield f"Erasure {erasure.pk} of “{visible(erasure.source_name)}”"
+    yield f"Asked for {_told(erasure.created_at)}"
+    yield f"What: {visible(erasure.what)}"
+    yield ""
+    for name, what in _STEPS.items():
+        moment = getattr(erasure, name)
+        yield f"{_told(moment) if moment else 'not yet':24}{what}"
+    yield ""
+    yield f"{erasure.files_erased} files and folders forgotten."
+    for note in erasure.notes:
+        yield visible(str(note))
+    yield _ELSEWHERE
+    yield ""
+    yield "Objects: when each was asked for and found absent, where, key, version"
+    rows = ErasedObject.objects.filter(erasure=erasure)
+    columns = ["place", "object_key", "store_version", "locked_until", "absent_at"]
+    for batch in by_pk(rows, *columns):
+        for _, place, key, version, locked_until, absent_at in batch:
+            yield f"{_state(locked_until, absent_at):40}{visible(place)}\t{visible(key)}\t{version}"
+
+
+def _state(locked_until: datetime | None, absent_at: datetime | None) -> str:
+    if absent_at is not None:
+        return f"absent {_told(absent_at)}"
+    return f"PROTECTED until {_told(locked_until)}" if locked_until else "NOT PROVEN"
+
+
+def _told(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M:%S} UTC"
