@@ -71,6 +71,15 @@ def owned_version(request: HttpRequest, source_id: int, file_id: int, version_id
     )
 
 
+def asked_for(request: HttpRequest) -> tuple[Source, list[int]]:
+    """`source` and `file` (none: everything) in the address or the form, all the person's."""
+    raw = (request.POST or request.GET).get("source", "")
+    if not (raw.isascii() and raw.isdigit() and len(raw) < 19):
+        raise Http404
+    source = get_object_or_404(queries.sources_of(person(request)), pk=int(raw))
+    return source, chosen_files(request, source)
+
+
 def chosen_files(request: HttpRequest, source: Source) -> list[int]:
     """The ids in `file`, all of this source, or 404."""
     raw = request.GET.getlist("file") or request.POST.getlist("file")

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -36,7 +36,7 @@ from syncapp.web.restore_forms import (
 from syncapp.web.serving import as_download, streamed
 from syncapp.web.status import counted
 from syncapp.web.views.access import person
-from syncapp.web.views.archive import chosen_files, moment_of
+from syncapp.web.views.archive import asked_for, moment_of
 
 ADD_UP_S = 20.0  # a page comes sooner than a proxy's patience ends
 
@@ -47,7 +47,7 @@ def wizard(request: HttpRequest) -> HttpResponse:
     """What is to be restored where to: `source`, `file` (none: everything), `at`."""
     if not request.GET.get("source"):
         return _choose_source(request)
-    source, files = _wish(request)
+    source, files = asked_for(request)
     given = {name: request.GET[name] for name in RestoreForm.base_fields if name in request.GET}
     given["at"] = moment_text(moment_of(request.GET.get("at", "")))
     if "wishes" in given:
@@ -75,7 +75,7 @@ def _show_wizard(
 @require_safe
 def check(request: HttpRequest) -> HttpResponse:
     """The dry run: files, bytes, cost, time, and what is missing before it can begin."""
-    source, files = _wish(request)
+    source, files = asked_for(request)
     form = RestoreForm(request.GET, user=person(request), source=source)
     if not form.is_valid():
         return _show_wizard(request, form, source, files)
@@ -125,7 +125,7 @@ def _download_address(source: Source, files: list[int], form: RestoreForm) -> st
 @require_POST
 def start(request: HttpRequest) -> HttpResponse:
     """Begin what was checked."""
-    source, files = _wish(request)
+    source, files = asked_for(request)
     form = RestoreForm(request.POST, user=person(request), source=source)
     if not form.is_valid() or form.cleaned_data["target"] == DOWNLOAD:
         return _show_wizard(request, form, source, files)
@@ -281,14 +281,6 @@ def report(request: HttpRequest, run_id: int) -> HttpResponseBase:
 def _encoded(lines: Iterator[str]) -> Generator[bytes, None, None]:
     for line in lines:
         yield line.encode(errors="replace")
-
-
-def _wish(request: HttpRequest) -> tuple[Source, list[int]]:
-    raw = (request.POST or request.GET).get("source", "")
-    if not (raw.isascii() and raw.isdigit() and len(raw) < 19):
-        raise Http404
-    source = get_object_or_404(queries.sources_of(person(request)), pk=int(raw))
-    return source, chosen_files(request, source)
 
 
 def _restore(request: HttpRequest, run_id: int) -> Restore:
