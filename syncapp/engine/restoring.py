@@ -101,7 +101,7 @@ def cancel(run: Run) -> bool:
     wish = Restore.objects.filter(run=run).first()
     if wish is not None and not at_work.exists():
         try:
-            targets.target_for(wish).end()
+            targets.end(wish, targets.target_for(wish))
         except BackupError as error:
             log.warning("restore.not_tidied run=%d code=%s", run.pk, error.code)
     return True
@@ -123,8 +123,7 @@ def restore(run: Run, lane: Lane, beat: Beat) -> None:
         runs.fail(run, BackupError("Nobody knows any more what was to be restored."))
         return
     try:
-        target = targets.target_for(wish, beat.halted)
-        target.begin()
+        target = targets.begin(wish, beat.halted)
     except ConfigurationError as error:
         runs.pause_run(run, error)
         return
@@ -132,12 +131,12 @@ def restore(run: Run, lane: Lane, beat: Beat) -> None:
         return
     worker = RestoreLane(run, wish, target, beat)
     worker.work()
-    if worker.stopped_by is not None:
+    if Run.objects.filter(pk=run.pk, ended_at__isnull=False).exists():
+        targets.end(wish, target)  # cancelled
+    elif worker.stopped_by is not None:
         runs.pause_run(run, worker.stopped_by)
-    elif Run.objects.filter(pk=run.pk, ended_at__isnull=False).exists():
-        target.end()  # cancelled
     elif not wish.items.filter(state__in=UNFINISHED).exists():
-        target.end()
+        targets.end(wish, target)
         _end(run, wish)
     else:
         _tell_thawing(run)

@@ -22,6 +22,7 @@ from syncapp.restore_targets.destination import DestinationTarget
 from syncapp.restore_targets.folder import FolderTarget
 from syncapp.types import JsonObject
 
+_BEGUN = "begun"  # among a restore's options, from its first lane's beginning to its last one's end
 RESTORED = "restored"  # below it lies what a restore brought into a destination
 _CODE = Path(__file__).resolve().parents[2]
 
@@ -32,6 +33,28 @@ def target_for(restore: Restore, stopped: limits.Stopped = limits.never) -> Targ
     Waits inside it end with Interrupted once `stopped` says so.
     """
     return _MAKERS[Restore.Target(restore.target)](restore, stopped)
+
+
+def begin(restore: Restore, stopped: limits.Stopped) -> Target:
+    """The target, begun; the next lane has to find it as this one leaves it."""
+    target = target_for(restore, stopped)
+    target.begin()
+    _mark(restore, begun=True)
+    return target
+
+
+def end(restore: Restore, target: Target) -> None:
+    """Leave nothing unfinished there; it may begin again after that."""
+    _mark(restore, begun=False)
+    target.end()
+
+
+def _mark(restore: Restore, *, begun: bool) -> None:
+    if bool(restore.options.get(_BEGUN)) == begun:
+        return
+    others = {name: value for name, value in restore.options.items() if name != _BEGUN}
+    restore.options = others | ({_BEGUN: True} if begun else {})
+    restore.save(update_fields=["options"])
 
 
 def check(source: Source, target: str, options: JsonObject, by: User | None) -> JsonObject:
@@ -49,7 +72,8 @@ def check(source: Source, target: str, options: JsonObject, by: User | None) -> 
 
 
 def _folder(restore: Restore, stopped: limits.Stopped) -> Target:
-    return FolderTarget(restore.options["path"], restore.run_id)
+    begun = bool(restore.options.get(_BEGUN))
+    return FolderTarget(restore.options["path"], restore.run_id, begun=begun)
 
 
 def _destination(restore: Restore, stopped: limits.Stopped) -> Target:

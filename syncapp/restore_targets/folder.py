@@ -48,15 +48,25 @@ class Digest(Protocol):
 
 
 class FolderTarget(Target):
-    """Files below one folder, which is made if it is not there."""
+    """Files below one folder, which is made if it is not there.
 
-    def __init__(self, root: str, run_id: int) -> None:
-        """`root` is an absolute path that was found allowed."""
-        self._root = root
+    `.restoring-<run>` also marks the disk that was begun with: what is not mounted any more, or
+    another host's folder of the same name, must not be filled instead.
+    """
+
+    def __init__(self, root: str, run_id: int, *, begun: bool = False) -> None:
+        """`root` is an absolute path that was found allowed; `begun`: not by this lane."""
+        self._root, self._begun = root, begun
         self._unfinished = f".restoring-{run_id}"
         self._naming = threading.Lock()
 
     def begin(self) -> None:
+        if self._begun:
+            try:
+                with translated(self._root), self._opened() as root_fd, self._at_work(root_fd):
+                    return
+            except PermanentError as error:
+                raise self._lost() from error
         if os.path.lexists(self._root) and not os.path.isdir(self._root):
             raise ConfigurationError(f"{self._root} is not a folder. Choose another one.")
         try:
@@ -81,18 +91,18 @@ class FolderTarget(Target):
         with (
             translated(self._root, shown),
             self._opened() as root_fd,
+            self._at_work(root_fd) as unfinished,
             folder(root_fd, list(item.path[:-1]), create=True) as parent,
         ):
             if collision != OVERWRITE or self._is_there(parent, item.path[-1], content):
                 placed = self._found(parent, item, content, collision)
                 if placed is not None:
                     return placed
-            with folder(root_fd, [self._unfinished], create=True) as unfinished:
-                self._write(unfinished, item, content)
-                try:
-                    return self._name(unfinished, parent, item, content, collision)
-                finally:
-                    self._forget(unfinished, item)
+            self._write(unfinished, item, content)
+            try:
+                return self._name(unfinished, parent, item, content, collision)
+            finally:
+                self._forget(unfinished, item)
 
     def end(self) -> None:
         with translated(self._root), suppress(FileNotFoundError), self._opened() as root_fd:
@@ -105,6 +115,25 @@ class FolderTarget(Target):
             yield fd
         finally:
             os.close(fd)
+
+    @contextmanager
+    def _at_work(self, root_fd: int) -> Iterator[int]:
+        """The folder of unfinished files, without which this is not the place begun with."""
+        try:
+            fd = os.open(self._unfinished, os.O_RDONLY | os.O_DIRECTORY, dir_fd=root_fd)
+        except FileNotFoundError as error:
+            raise self._lost() from error
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _lost(self) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._root} is not the folder where this restore began: is its disk mounted, and "
+            "on every host that works? Mount it, then resume.",
+            code="not_mounted",
+        )
 
     def _placed(self, path: Path, *, kept: bool = False) -> Placed:
         return Placed(os.path.join(self._root, *path), kept)

@@ -128,6 +128,37 @@ def test_a_cancelled_restore_leaves_no_unfinished_file(
     assert not list(out.glob(".restoring*"))
 
 
+def test_a_disk_that_is_not_mounted_any_more_is_not_replaced_by_what_lies_below(
+    vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.FILES_IN_FLIGHT = 1
+    for number in range(4):
+        vault.file(f"{number}.txt", b"data %d" % number)
+    away = out.with_name("unmounted")
+    real = FolderTarget._name
+
+    def unmounts(self: FolderTarget, *arguments: Any) -> Any:
+        placed = real(self, *arguments)
+        out.rename(away)
+        out.mkdir()
+        return placed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(FolderTarget, "_name", unmounts)
+        run = work(request(vault, out))
+    assert (run.paused, run.error_code) == (True, "not_mounted")
+    runs.resume_run(run)
+    assert work(run).error_code == "not_mounted"
+    assert tree(out) == {}
+
+    out.rmdir()
+    away.rename(out)
+    runs.resume_run(run)
+
+    assert work(run).outcome == "ok"
+    assert tree(out) == {f"{n}.txt": b"data %d" % n for n in range(4)}
+
+
 class Killed(BaseException):
     """The process ends here."""
 
