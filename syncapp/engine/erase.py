@@ -331,7 +331,7 @@ def request_erasure(source: Source, erasure: Erasure) -> Run:
         if erasure.marked_at is None:
             # Locks end, and other objects come: it is looked at anew.
             erasure.surveyed_at = None
-            ErasedObject.objects.filter(erasure=erasure).delete()
+            ErasedObject.objects.filter(erasure_id=erasure.pk).delete()
         erasure.run = run
         erasure.save()
     return run

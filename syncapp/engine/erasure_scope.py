@@ -60,6 +60,15 @@ def listed(erasure: Erasure) -> Iterator[list[int]]:
         yield [file_pk for _, file_pk in found]
 
 
+def count(erasure: Erasure, source: Source) -> tuple[int, int]:
+    """How many files and folders, and stored copies, it is about; changes nothing."""
+    files = copies = 0
+    for file_ids in _chosen(erasure, source):
+        files += len(file_ids)
+        copies += copies_of(file_ids).exclude(object_key="").count()
+    return files, copies
+
+
 def forget_list(erasure: Erasure) -> None:
     """Nothing is to be erased after all."""
     Erased.objects.filter(erasure=erasure).delete()

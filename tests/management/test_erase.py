@@ -1,0 +1,80 @@
+"""`manage.py erase`: chosen by path, told before, carried out, reported, forgotten."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from syncapp.management.commands.erase import Command
+from syncapp.models import Copy, ErasedObject, Erasure, File, Source, Worker
+from tests.engine.vault import Vault
+from tests.management.conftest import Shell
+from tests.management.test_backup import take_lanes
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def vault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Vault:
+    Worker.objects.create(host="here", pid=1, heartbeat_at=timezone.now())
+    monkeypatch.setattr(Command, "pause", staticmethod(lambda _: take_lanes()))
+    return Vault.make(tmp_path)
+
+
+def test_without_yes_it_only_tells(shell: Shell, vault: Vault) -> None:
+    version = vault.file("report.txt", parent=vault.folder("work").remote_id)
+
+    answer = shell("erase", "drive", "--folder", "work")
+
+    assert answer.code == 0
+    assert "2 files and folders, 2 stored objects" in answer.out
+    assert not Erasure.objects.exists()
+    assert Copy.objects.filter(version=version).count() == 2
+
+
+def test_a_file_is_erased_and_the_report_has_every_object(shell: Shell, vault: Vault) -> None:
+    vault.file("report.txt", parent=vault.folder("work").remote_id)
+
+    answer = shell("erase", "drive", "--file", "work/report.txt", "--yes", "--wait", "--json")
+
+    erasure = answer.document["erasures"][0]
+    assert answer.code == 0
+    assert (erasure["files_erased"], erasure["objects"], erasure["absent"]) == (1, 2, 2)
+    assert [file.name for file in File.objects.all()] == ["work"]
+    report = shell("erase", "report", str(erasure["id"])).out
+    assert "work/report.txt" in report
+    assert report.count("absent 20") == 2
+    assert "erased" in shell("erase", "list").out
+    assert shell("erase", "resume", str(erasure["id"])).code == 2
+    assert shell("erase", "forget", str(erasure["id"])).code == 0
+    assert not ErasedObject.objects.exists()
+
+
+def test_an_account_goes_with_its_source(shell: Shell, vault: Vault) -> None:
+    vault.file("one.txt")
+
+    answer = shell("erase", "drive", "--account", "--yes", "--wait")
+
+    assert answer.code == 0, answer.err
+    assert "2 objects asked for once more and found absent" in answer.out
+    assert not Source.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        ["--account", "--file", "one.txt"],
+        ["--file", "nowhere.txt"],
+        ["--folder", "one.txt"],
+        ["--file", "id:99999"],
+    ],
+)
+def test_what_is_not_clear_is_not_erased(shell: Shell, vault: Vault, wrong: list[str]) -> None:
+    vault.file("one.txt")
+
+    assert shell("erase", "drive", *wrong, "--yes").code == 2
+    assert not Erasure.objects.exists()
+    assert shell("erase", "report", "7").code == 2
