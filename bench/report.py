@@ -134,6 +134,22 @@ def _pages(result: Result) -> Iterator[str]:
         yield f"| {name} | {spent['p50']:.0f} | {spent['p95']:.0f} |"
 
 
+def _recovery(result: Result) -> Iterator[str]:
+    files, share = result["files"], result["files"] / 100_000
+    yield (
+        f"{files:,} files with {result['versions']:,} versions and a copy of each on "
+        f"{result['database']}; segments of {result['segment_mb']:.0f} MB in a folder.\n"
+    )
+    yield "| | seconds | CPU s | seconds / 100,000 files | peak MB |"
+    yield "|---|---|---|---|---|"
+    for name, key in (("whole catalog written", "written"), ("checked and rebuilt", "rebuilt")):
+        spent = result[key]
+        yield (
+            f"| {name} | {spent['wall_s']:.0f} | {spent['cpu_s']:.0f} "
+            f"| {spent['wall_s'] / share:.1f} | {spent['peak_mb']:.0f} |"
+        )
+
+
 def _hosts(result: Result) -> Iterator[str]:
     one, three = result["rates"]["1"], result["rates"]["3"]
     yield (
@@ -169,6 +185,8 @@ SECTIONS: dict[str, tuple[str, Rows]] = {
     "scans-1M-postgres": ("4, 5. Scans of 1,000,000 files on PostgreSQL", _scans),
     "pages": ("6. Pages", _pages),
     "pages-postgres": ("6. Pages on PostgreSQL", _pages),
+    "recovery": ("9. Disaster recovery", _recovery),
+    "recovery-postgres": ("9. Disaster recovery on PostgreSQL", _recovery),
     "hosts": ("8. Three hosts against one", _hosts),
     "profile-small": ("Profile of 1", _profile),
     "profile-big": ("Profile of 2", _profile),

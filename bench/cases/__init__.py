@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.cases import pages, profiles, scaleout, scans, transfers
+from bench.cases import pages, profiles, recovery, scaleout, scans, transfers
 
 Result = dict[str, Any]
 CASES: dict[str, Callable[[Path, float], Result]] = {
@@ -22,6 +22,8 @@ CASES: dict[str, Callable[[Path, float], Result]] = {
     "scans-1M-postgres": scans.case(1_000_000, on_postgres=True),
     "pages": pages.case(),
     "pages-postgres": pages.case(on_postgres=True),
+    "recovery": recovery.case(),
+    "recovery-postgres": recovery.case(on_postgres=True),
     "hosts": scaleout.hosts,
     "profile-small": profiles.case(5000, 10_240, transfers.IN_FLIGHT),
     "profile-big": profiles.case(4, 1024**3, transfers.BIG_IN_FLIGHT),
