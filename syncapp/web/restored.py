@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
+from django.utils import timezone
 
 from accounts.models import User
 from syncapp.engine import drive_restore
@@ -55,10 +56,12 @@ def failed(restore: Restore, after: str) -> tuple[list[Unfinished], str]:
 
 
 def troubled(restore: Restore) -> list[Unfinished]:
-    """Some of the items that had a fault and are tried again."""
-    waiting = [RestoreItem.State.PENDING, RestoreItem.State.THAWING]
-    rows = RestoreItem.objects.filter(restore=restore, state__in=waiting, attempts__gt=0)
-    return [_shown(item) for item in rows.select_related("file").order_by("pk")[:NAMED]]
+    """Some of the items that had a fault and are tried again: those that are not due yet."""
+    found: list[RestoreItem] = []
+    for state in (RestoreItem.State.PENDING, RestoreItem.State.THAWING):
+        rows = RestoreItem.objects.filter(restore=restore, state=state, due_at__gt=timezone.now())
+        found += rows.select_related("file").order_by("due_at", "pk")[:NAMED]
+    return [_shown(item) for item in found if item.error_message]
 
 
 def _shown(item: RestoreItem) -> Unfinished:

@@ -1,4 +1,4 @@
-"""The whole path in a real browser: from logging in to a backup watched until it has ended.
+"""The whole path in a real browser: logging in, a backup watched until its end, all restored.
 
 Web server, workers, Google's stand-in and browser are processes of their own; the test reads the
 catalog and the folder afterwards. Google is reached only at the stand-in's loopback address.
@@ -158,6 +158,7 @@ def test_a_person_logs_in_links_google_and_watches_the_first_backup(
     _start_the_first_backup(eyes, site)
     _watch_it_end(eyes, site)
     _assert_all_is_stored(site)
+    _restore_it_all(eyes, site)
     _assert_the_console_is_clean(eyes, site)
 
 
@@ -215,6 +216,23 @@ def _assert_all_is_stored(site: Site) -> None:
         stored[copy.version.file.remote_id] = digest
     assert len(copies) == FILES
     assert stored == truth
+
+
+def _restore_it_all(eyes: Eyes, site: Site) -> None:
+    back = Path(site.kept.options["path"]).parent / "back"
+    eyes.press_words("Restores")
+    eyes.press_words("Restore something")
+    eyes.press("[name=target][value=folder]")
+    eyes.see("[name=path]").send_keys(str(back))
+    eyes.press_words("See what it means")
+    eyes.wait_for_words("main", f"{FILES}")
+    eyes.press_words("Restore now")
+    eyes.wait_for_words("#outcome", "Restored")
+    run = Run.objects.get(kind=Run.Kind.RESTORE)
+    assert (run.outcome, run.files_failed) == (Run.Outcome.OK, 0), run.error_message
+    truth = sorted(e["sha256"] for e in site.google.control.manifest() if e.get("sha256"))
+    found = (file.read_bytes() for file in back.rglob("*") if file.is_file())
+    assert sorted(hashlib.sha256(data).hexdigest() for data in found) == truth
 
 
 def _assert_the_console_is_clean(eyes: Eyes, site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from itertools import islice
 from typing import Any
@@ -22,6 +23,7 @@ from syncapp.web.policy_forms import PolicyForm, holding
 from syncapp.web.views.access import back, person
 
 LISTED = 50
+ADD_UP_S = 20.0  # a page comes sooner than a proxy's patience ends
 
 
 @login_required
@@ -93,12 +95,16 @@ def _dry_run(source: Source, policy: Effective) -> dict[str, Any]:
     terms = Terms.of(source, policy)
     sums: dict[int, Savings] = {}
     listed: list[Prunable] = []
+    partial, began = False, time.monotonic()
     for found in prunable.preview(terms):
         prunable.savings(found, sums)
         listed += islice(found, LISTED - len(listed))
+        if partial := time.monotonic() - began > ADD_UP_S:
+            break
     names = Destination.objects.in_bulk(sums)
     return {
         "source": source,
+        "partial": partial,
         "never_seen": terms.as_of is None,
         "destinations": [(names[pk], sums[pk]) for pk in sorted(sums)],
         "goes": any(s.trash or s.retention for s in sums.values()),
