@@ -43,6 +43,7 @@ from syncapp.types import JsonObject
 
 BATCH = 200
 SETTLE_S = 0.25
+LONG_S = 60.0  # nobody waits for the end of a file that takes longer
 OUTAGE_TRIES = 12  # the last one about two hours after the first
 THAW_DAYS = 3
 FIRST_THAW_LOOK, MOST_THAW_LOOK = timedelta(minutes=5), timedelta(hours=1)
@@ -131,7 +132,8 @@ class RestoreLane:
         self._origins = Origins(restore.prefer, restore.origin_id)
         self._rates = Rates(run)
         self._ready: deque[tuple[Row, Stored | None]] = deque()
-        self._at_work: dict[Future[Result], int] = {}
+        # Item, and since when (monotonic).
+        self._at_work: dict[Future[Result], tuple[int, float]] = {}
         self._results: list[Result] = []
         self._settled_at = 0.0
         self._chance = random.Random()
@@ -154,19 +156,26 @@ class RestoreLane:
     def _feed(self, pool: ThreadPoolExecutor) -> bool:
         """Keep every thread busy; whether more may follow."""
         while len(self._at_work) < settings.FILES_IN_FLIGHT:
-            if self.stopped_by or not self._beat.may_take():
+            if not self._may_begin():
                 self._ready.clear()
                 return False
             if not self._ready and not self._load():
                 return False
             row, stored = self._ready.popleft()
-            self._at_work[pool.submit(self._bring, row, stored)] = row.pk
+            self._at_work[pool.submit(self._bring, row, stored)] = (row.pk, time.monotonic())
         return True
+
+    def _may_begin(self) -> bool:
+        """Whether to take up more. A lane that is to end, but can't for a big file, goes on."""
+        if self.stopped_by or self._beat.halted():
+            return False
+        since = time.monotonic() - LONG_S
+        return self._beat.may_take() or any(at < since for _, at in self._at_work.values())
 
     def _load(self) -> bool:
         """The next items that are due, with all that is known about them; a few queries."""
         self._settle()
-        busy = [*self._at_work.values()]
+        busy = [pk for pk, _ in self._at_work.values()]
         rows: list[Row] = []
         for state in (State.THAWING, State.PENDING):  # what was waited for comes first
             due = RestoreItem.objects.filter(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -13,10 +14,13 @@ import pytest
 from django.utils import timezone
 
 from syncapp.destinations.local import LocalDestination
-from syncapp.engine import dispatch, restoring, runs
+from syncapp.engine import dispatch, restore_lane, restoring, runs
+from syncapp.engine.beat import Beat
+from syncapp.engine.restore_lane import Content
 from syncapp.engine.restore_plan import estimate
 from syncapp.errors import ConfigurationError, PermanentError, Unavailable
 from syncapp.models import Copy, Destination, Event, Finding, Lane, RestoreItem
+from syncapp.restore_targets.base import Item
 from syncapp.restore_targets.folder import FolderTarget
 from tests.destinations.conftest import client_of, moto_server
 from tests.engine.restores import items, one_lane, out, raising, request, tree, vault, work
@@ -157,6 +161,33 @@ def test_a_disk_that_is_not_mounted_any_more_is_not_replaced_by_what_lies_below(
 
     assert work(run).outcome == "ok"
     assert tree(out) == {f"{n}.txt": b"data %d" % n for n in range(4)}
+
+
+def test_a_lane_that_is_to_end_goes_on_beside_a_file_that_takes_long(
+    vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.FILES_IN_FLIGHT = 2
+    monkeypatch.setattr(restore_lane, "LONG_S", 0.0)
+    monkeypatch.setattr(Beat, "may_take", lambda beat: not beat.halted() and not over.is_set())
+    for number in range(6):
+        vault.file(f"{number}.txt", b"data %d" % number)
+    over, others = threading.Event(), threading.Semaphore(0)
+    real = FolderTarget._write
+
+    def write(self: FolderTarget, unfinished: int, item: Item, content: Content) -> None:
+        over.set()
+        if item.path == ("0.txt",):
+            for _ in range(5):
+                assert others.acquire(timeout=20), "the others wait for the long one"
+        real(self, unfinished, item, content)
+        others.release()
+
+    monkeypatch.setattr(FolderTarget, "_write", write)
+    run = request(vault, out)
+
+    one_lane(run)
+
+    assert set(items(run).values()) == {"done"}
 
 
 class Killed(BaseException):
