@@ -75,6 +75,12 @@ class File(models.Model):
                 name="file_refused",
             ),
             models.Index(fields=["source", "id"], condition=Q(move_due=True), name="file_to_move"),
+            models.Index(
+                fields=["source", "id"],
+                condition=Q(trashed_at__isnull=False) | Q(vanished_at__isnull=False),
+                name="file_gone",
+            ),
+            models.Index(fields=["source", "mime_type", "id"], name="file_by_type"),
         ]
 
     def __str__(self) -> str:
@@ -162,6 +168,9 @@ class Version(models.Model):
             models.Index(
                 fields=["source", "id"], condition=Q(state="refused"), name="version_refused"
             ),
+            # For searching.
+            models.Index(fields=["source", "size", "id"], name="version_by_size"),
+            models.Index(fields=["source", "modified_at", "id"], name="version_by_date"),
         ]
 
     def __str__(self) -> str:
