@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import md5
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from django.conf import settings
 from django.utils import timezone
@@ -133,8 +133,8 @@ class _Stretch(io.RawIOBase):
         self._position = base + offset
         return self._position
 
-    def readinto(self, buffer: memoryview, /) -> int:  # type: ignore[override]
+    def readinto(self, buffer: Any, /) -> int:
         left = max(self._size - self._position, 0)
-        got = os.preadv(self._fd, [buffer[:left]], self._start + self._position) if left else 0
+        got = os.preadv(self._fd, [memoryview(buffer)[:left]], self._start + self._position)
         self._position += got
         return got
