@@ -16,7 +16,7 @@ CHECK_SETTINGS = ENV_FILE= DEBUG=false DATA_DIR=var/check PUBLIC_URL=https://bac
 	FIELD_KEYS=MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-postgres slow scaleout chaos bench check format test-deps pins clean python runtime demo-tools dev-tools
+.PHONY: help demo run test test-postgres slow scaleout chaos histories bench check format test-deps pins clean python runtime demo-tools dev-tools
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +42,10 @@ scaleout: dev-tools ## several hosts on one database: one killed, one cut off (n
 chaos: dev-tools ## SEEDS=100 of random faults and kills during backups; SEED=7 one again
 	@$(VENV)/python -m tests.chaos --seeds $(or $(SEEDS),100) --files $(or $(FILES),5000) \
 		$(if $(SEED),--seed $(SEED))
+
+histories: dev-tools ## HISTORIES=2000 random ones, with kills, against what is promised
+	@HISTORIES=$(or $(HISTORIES),2000) SEED=$(SEED) $(VENV)/python -m pytest -m slow \
+		-n $(or $(JOBS),2) --dist worksteal tests/engine/histories $(ARGS)
 
 bench: dev-tools ## against rclone: writes bench/RESULTS.md; CASES="small-30ms big", SCALE=0.1
 	@$(VENV)/python -m bench $(CASES) $(if $(SCALE),--scale $(SCALE))

@@ -19,13 +19,16 @@ SHARD = 50
 FIRST_SEED = int(os.environ.get("SEED") or 0)
 
 
+# Threads that a kill takes along.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+
+
 @pytest.fixture
 def world(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any
 ) -> World:
     settings.FILES_IN_FLIGHT = 2
-    made = World(monkeypatch, tmp_path)
-    return made
+    return World(monkeypatch, tmp_path)
 
 
 def run(world: World, number: int, *, steps: int, seeded: int | None) -> None:
