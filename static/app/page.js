@@ -32,6 +32,22 @@
   showTimes(document);
   setInterval(() => showTimes(document), 30000);
 
+  // A date and time that is asked for: shown and taken in the reader's zone, sent without doubt.
+  const twoDigits = (number) => String(number).padStart(2, "0");
+  function localText(date) {
+    const day = [date.getFullYear(), twoDigits(date.getMonth() + 1), twoDigits(date.getDate())];
+    return `${day.join("-")}T${[date.getHours(), date.getMinutes(), date.getSeconds()].map(twoDigits).join(":")}`;
+  }
+  for (const input of document.querySelectorAll("input[type=datetime-local]")) {
+    const sent = input.getAttribute("value") || "";
+    const moment = new Date(input.dataset.moment || (sent.endsWith("Z") ? sent : ""));
+    if (!Number.isNaN(moment.getTime())) input.value = localText(moment);
+    for (const zone of input.form.querySelectorAll("[data-zone]")) zone.textContent = "yours";
+    input.form.addEventListener("formdata", ({ formData }) => {
+      if (input.value) formData.set(input.name, new Date(input.value).toISOString());
+    });
+  }
+
   document.addEventListener("submit", (event) => {
     const question = event.target.dataset.confirm;
     if (question && !window.confirm(question)) event.preventDefault();

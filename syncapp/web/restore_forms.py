@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from urllib.parse import urlencode
 
 from django import forms
 from django.conf import settings
 from django.utils import timezone
+from django.utils.html import format_html
 
 from accounts.models import GoogleAccount, User
 from accounts.scopes import may_write
@@ -70,7 +71,10 @@ class RestoreForm(forms.Form):
     )
     origin = forms.ChoiceField(label="Read from", initial=Prefer.FASTEST)
 
-    def __init__(self, *args: Any, user: User, source: Source, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, user: User, source: Source, moment: datetime | None = None, **kwargs: Any
+    ) -> None:
+        """`moment` is what `at` begins with."""
         super().__init__(*args, **kwargs)
         kept_in = list(source.destinations.all())
         self._choices("target", self._targets(user))
@@ -87,9 +91,14 @@ class RestoreForm(forms.Form):
         accounts = queries.accounts_of(user)
         self._rows("account", accounts)
         self.fields["account"].initial = source.account_id
-        self.fields[
-            "at"
-        ].help_text = f"Empty: the latest. Time zone of the server ({settings.TIME_ZONE})."
+        # Scripts show and send it in the reader's own zone (static/app/page.js).
+        self.fields["at"].help_text = format_html(
+            "Empty: the latest. Time zone: <span data-zone>of the server ({})</span>.",
+            settings.TIME_ZONE,
+        )
+        self.initial["at"] = moment_text(moment)
+        if moment is not None:
+            self.fields["at"].widget.attrs["data-moment"] = _whole(moment).isoformat()
         _style(self)
 
     def _targets(self, user: User) -> list[tuple[str, str]]:
@@ -154,12 +163,14 @@ class RestoreForm(forms.Form):
         return [(name, value) for name in self.fields for value in self.data.getlist(name)]  # type: ignore[attr-defined]
 
 
-def moment_text(at: Any) -> str:
-    """A moment as the form's field has it: never earlier than it was."""
-    if at is None:
-        return ""
-    whole = at + timedelta(seconds=1) if at.microsecond else at
-    return timezone.localtime(whole).strftime(_FORMAT)
+def moment_text(at: datetime | None) -> str:
+    """A moment as the form's field has it, in the server's zone."""
+    return timezone.localtime(_whole(at)).strftime(_FORMAT) if at is not None else ""
+
+
+def _whole(at: datetime) -> datetime:
+    """Never earlier than it was: what was seen at that moment is to be there."""
+    return (at + timedelta(seconds=1)).replace(microsecond=0) if at.microsecond else at
 
 
 def address(path: str, source: Source, files: list[int], kept: list[tuple[str, str]]) -> str:

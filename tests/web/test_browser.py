@@ -115,6 +115,24 @@ def test_the_theme_stays_and_times_are_those_of_the_reader(
         assert page.execute_script("return document.documentElement.dataset.bsTheme") == theme
 
 
+def test_a_moment_is_chosen_in_the_readers_own_time(
+    page: Chrome, web: RunningWeb, ana: Owned
+) -> None:
+    page.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kathmandu"})
+    wish = f"?source={ana.source.pk}&at=2026-01-05T00:00:00.5Z"
+    page.get(web.url + reverse("restore") + wish)
+    field = page.find_element("name", "at")
+    assert field.get_property("value").startswith("2026-01-05T05:45:01")
+    page.execute_script("arguments[0].value = '2026-01-05T06:00'", field)
+    field.submit()
+    wait_for(page, lambda: "/check/" in page.current_url)
+    assert "at=2026-01-05T00%3A15%3A00.000Z" in page.current_url
+    assert "6:00" in text_of(page, "main time")
+    page.find_element("link text", "Change").click()
+    wait_for(page, lambda: "/check/" not in page.current_url)
+    assert page.find_element("name", "at").get_property("value").startswith("2026-01-05T06:00")
+
+
 def test_one_tab_holds_the_stream_for_all_and_another_takes_over(
     page: Chrome, web: RunningWeb, ana: Owned
 ) -> None:

@@ -31,7 +31,6 @@ from syncapp.web.restore_forms import (
     PERMISSIONS,
     RestoreForm,
     address,
-    moment_text,
 )
 from syncapp.web.serving import as_download, streamed
 from syncapp.web.status import counted
@@ -49,10 +48,10 @@ def wizard(request: HttpRequest) -> HttpResponse:
         return _choose_source(request)
     source, files = asked_for(request)
     given = {name: request.GET[name] for name in RestoreForm.base_fields if name in request.GET}
-    given["at"] = moment_text(moment_of(request.GET.get("at", "")))
     if "wishes" in given:
         given["wishes"] = request.GET.getlist("wishes")  # type: ignore[assignment]
-    form = RestoreForm(initial=given, user=person(request), source=source)
+    moment = moment_of(request.GET.get("at", ""))
+    form = RestoreForm(initial=given, user=person(request), source=source, moment=moment)
     return _show_wizard(request, form, source, files)
 
 
