@@ -2,8 +2,8 @@
 
 Also of old versions, and of files that are in the trash or gone: of those Google has nothing any
 more. What no other destination has, a backup makes anew from Google if it is a file's present
-content; else it is lost, and that is said. While a lane heals, no lane moves or transfers for the
-same source (`dispatch`), because both write under the same keys; a backup at work goes first.
+content; else it is lost, and that is said. While a lane heals, no lane moves, transfers, prunes or
+erases for the same source (`dispatch`): they write under the same keys. Those go first.
 
 The key is written down before bytes are sent. The copy's own key is kept, whatever lies there now
 (in a bucket that keeps versions it becomes an older one), but never one that another copy takes;
@@ -12,6 +12,7 @@ an old version never lies openly over its file.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from syncapp.errors import BackupError
 from syncapp.models import Copy, Finding, Lane, Run
 from syncapp.types import ObjectInfo
 
+log = logging.getLogger(__name__)
 HANDS = 2
 BATCH = 32
 
@@ -74,7 +76,7 @@ class _Healing:
 
     def _may_go_on(self) -> bool:
         self.beat.raise_if_lost()
-        if time.monotonic() > self._until and mending.backup_writes(self.of_run.source_id):
+        if time.monotonic() > self._until and mending.others_write(self.of_run.source_id):
             return False
         return self.beat.may_take()
 
@@ -142,9 +144,28 @@ class _Healing:
             for name, copies in by_origin.items():
                 stored = Copy.objects.filter(pk__in=copies, state__in=findings.STORED)
                 findings.healed(self.of_run, list(stored.values_list("pk", flat=True)), name)
+        self._take_back(batch, answers)
         for plan in batch:
             if plan.reading is not None:
                 damage.note(plan.reading.damages, self.of_run)
+
+    def _take_back(
+        self, batch: Sequence[_Plan], answers: Sequence[ObjectInfo | BackupError | None]
+    ) -> None:
+        """Objects whose copy was let go while they were made: nobody claims them."""
+        made = {
+            plan.copy.pk: (plan, answer)
+            for plan, answer in zip(batch, answers, strict=True)
+            if isinstance(answer, ObjectInfo)
+        }
+        claimed = Copy.objects.filter(pk__in=made, state__in=findings.STORED)
+        for pk in made.keys() - set(claimed.values_list("pk", flat=True)):
+            plan, info = made[pk]
+            store = self.sites.stores[plan.copy.destination_id]
+            try:
+                store.purge(plan.wanted.key, version_id=info.version_id)
+            except BackupError as error:  # the next census reports it as foreign
+                log.warning("heal.stray key=%r code=%s", plan.wanted.key, error.code)
 
     def _uncover(self) -> bool:
         """Put copies on top again that something else covers: the store copies within itself."""

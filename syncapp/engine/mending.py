@@ -9,7 +9,8 @@ from syncapp.engine.kinds import ACTIVE
 from syncapp.errors import BackupError, Unavailable
 from syncapp.models import Copy, Event, Finding, Lane, Run, Source
 
-WRITES_KEYS = [Run.Stage.MOVE, Run.Stage.TRANSFER]
+# Stages that write or remove under keys of the source.
+WRITES_KEYS = [Run.Stage.MOVE, Run.Stage.TRANSFER, Run.Stage.PRUNE, Run.Stage.ERASE]
 
 
 def damaged(source_id: int) -> QuerySet[Copy]:
@@ -34,11 +35,9 @@ def is_needed(run: Run) -> bool:
     return damaged(run.source_id).exists() or covered(run.source_id).exists()
 
 
-def backup_writes(source_id: int) -> bool:
-    """Whether a backup of the source is at a stage that writes under keys: it goes first."""
-    return Run.objects.filter(
-        ACTIVE, source_id=source_id, kind=Run.Kind.BACKUP, stage__in=WRITES_KEYS
-    ).exists()
+def others_write(source_id: int) -> bool:
+    """Whether another run of the source is at a stage that writes under keys: it goes first."""
+    return Run.objects.filter(ACTIVE, source_id=source_id, stage__in=WRITES_KEYS).exists()
 
 
 def keeps_out(run: Run) -> bool:
@@ -51,7 +50,7 @@ def keeps_out(run: Run) -> bool:
     Source.objects.select_for_update().filter(pk=run.source_id).values_list("pk").first()
     lanes = Lane.objects.filter(run__source_id=run.source_id, ended_at__isnull=True)
     if run.stage == Run.Stage.HEAL:
-        return backup_writes(run.source_id) or lanes.filter(stage__in=WRITES_KEYS).exists()
+        return others_write(run.source_id) or lanes.filter(stage__in=WRITES_KEYS).exists()
     return lanes.filter(stage=Run.Stage.HEAL).exists()
 
 

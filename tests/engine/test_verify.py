@@ -14,7 +14,7 @@ import pytest
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import dispatch, readback, runs
+from syncapp.engine import copying, dispatch, heal, readback, runs
 from syncapp.models import Copy, Destination, Event, File, Finding, Lane, Policy, Run, Version
 from syncapp.types import ObjectMeta
 from tests.engine.vault import Vault, part_of
@@ -367,3 +367,34 @@ def test_a_verification_goes_on_after_a_kill_without_reading_twice(
 
 def _killed(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+def test_what_was_let_go_while_it_was_made_anew_does_not_come_back(
+    kept: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two = kept.destinations[1]
+    version = kept.file("a.txt", b"content")
+    copy = version.copies.get(destination=two)
+    store = kept.store(two)
+    store.delete(copy.object_key, version_id=copy.store_version)
+    real = copying.make
+
+    def erased_meanwhile(*args: Any) -> Any:
+        info = real(*args)
+        erased.append(copy.pk)
+        return info
+
+    erased: list[int] = []
+    monkeypatch.setattr(copying, "make", erased_meanwhile)
+    settle = heal._Healing._settle
+
+    def let_go(self: Any, batch: Any, answers: Any) -> None:
+        Copy.objects.filter(pk__in=erased).update(state=Copy.State.RELEASED)
+        settle(self, batch, answers)
+
+    monkeypatch.setattr(heal._Healing, "_settle", let_go)
+    verify(kept)
+    assert erased
+    assert store.head(copy.object_key) is None
+    copy.refresh_from_db()
+    assert copy.state == Copy.State.RELEASED
