@@ -13,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta, tzinfo
 from enum import StrEnum
+from functools import lru_cache
+from itertools import chain, islice
 
 
 class Reason(StrEnum):
@@ -49,6 +51,7 @@ class Rules:
     yearly: int = 0
 
 
+_COMPUTED = 200  # begins of periods, once for all files
 _PERIODS = [Reason.HOURLY, Reason.DAILY, Reason.WEEKLY, Reason.MONTHLY, Reason.YEARLY]
 
 
@@ -110,12 +113,22 @@ def _at_ends(
     newest = bisect_left(seen, now + timedelta(microseconds=1)) - 1
     if newest >= 0:
         yield newest
-    for begun in _begins(period, now, zone):
+    for begun in chain(_last_begins(period, now, zone), _earlier_begins(period, now, zone)):
         number -= 1
         place = bisect_left(seen, begun) - 1
         if number < 1 or place < 0:
             return
         yield place
+
+
+@lru_cache(maxsize=64)
+def _last_begins(period: Reason, now: datetime, zone: tzinfo) -> tuple[datetime, ...]:
+    """The same for every file of a source, and mostly enough."""
+    return tuple(islice(_begins(period, now, zone), _COMPUTED))
+
+
+def _earlier_begins(period: Reason, now: datetime, zone: tzinfo) -> Iterator[datetime]:
+    yield from islice(_begins(period, now, zone), _COMPUTED, None)
 
 
 def _begins(period: Reason, now: datetime, zone: tzinfo) -> Iterator[datetime]:

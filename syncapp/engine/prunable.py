@@ -16,18 +16,20 @@ from enum import StrEnum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, Max, Min, OuterRef, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from syncapp.engine import runs, schedule
-from syncapp.engine.occupied import STORED, copies_of
+from syncapp.engine.occupied import STORED
 from syncapp.engine.policies import Effective, effective
 from syncapp.engine.remove import RELEASABLE
+from syncapp.engine.sets import chunks
 from syncapp.models import Copy, File, Place, Restore, RestoreItem, Run, Source, Version
 from syncapp.retention import Rules, kept
 
 BATCH = 500  # files
+_WINDOW = 5000  # keys of files looked at together
 _UNDER_WAY = [RestoreItem.State.PENDING, RestoreItem.State.THAWING]
 
 
@@ -129,44 +131,64 @@ def restore_is_being_planned(source: Source) -> bool:
 
 
 def batches(terms: Terms) -> Iterator[list[int]]:
-    """Files to be judged, by key; first those that are gone, then those with older versions."""
+    """Files to be judged: those that are gone for long, and those that have older versions."""
     if terms.as_of is None:
         return
-    for files in (_gone(terms), _with_older(terms)):
-        last = 0
-        while batch := list(files.filter(file_id__gt=last)[:BATCH]):
-            last = batch[-1]
-            yield batch
+    for start, end in _windows(terms.source):
+        found = set(_long_gone(terms, start, end))
+        if not terms.policy.rules.everything:
+            found |= _with_older(terms, start, end)
+        yield from chunks(sorted(found), BATCH)
 
 
-def _gone(terms: Terms) -> QuerySet[Version, int]:
-    before = terms.gone_before
-    versions = Version.objects.filter(source=terms.source).annotate(
-        gone_at=Coalesce("file__trashed_at", "file__vanished_at")
+def _windows(source: Source) -> Iterator[tuple[int, int]]:
+    """Stretches of keys, the source's own and others'. By key alone: asked by source too, SQLite
+    would walk all of it for each stretch."""
+    ends = File.objects.filter(source=source).aggregate(first=Min("pk"), last=Max("pk"))
+    if ends["first"] is not None:
+        for start in range(ends["first"], ends["last"] + 1, _WINDOW):
+            yield start, start + _WINDOW - 1
+
+
+def _long_gone(terms: Terms, start: int, end: int) -> list[int]:
+    """Files of these keys whose time in the trash is over."""
+    before, source_id = terms.gone_before, terms.source.pk
+    if before is None:
+        return []
+    rows = File.objects.filter(
+        Q(trashed_at__isnull=False) | Q(vanished_at__isnull=False), pk__range=(start, end)
     )
-    gone = versions.filter(gone_at__lte=before) if before else versions.none()
-    return gone.order_by("file_id").values_list("file_id", flat=True).distinct()
+    columns = ["pk", "source_id", "trashed_at", "vanished_at"]
+    return [
+        pk
+        for pk, of, trashed_at, vanished_at in rows.order_by("pk").values_list(*columns)
+        if of == source_id and (trashed_at or vanished_at) <= before
+    ]
 
 
-def _with_older(terms: Terms) -> QuerySet[Version, int]:
-    older = Version.objects.filter(source=terms.source, current=False, state=Version.State.STORED)
-    if terms.policy.rules.everything:
-        older = older.none()
-    return older.order_by("file_id").values_list("file_id", flat=True).distinct()
+def _with_older(terms: Terms, start: int, end: int) -> set[int]:
+    older = Version.objects.filter(
+        file_id__gte=start, file_id__lte=end, current=False, state=Version.State.STORED
+    ).order_by()
+    source_id = terms.source.pk
+    return {
+        pk for pk, of in older.values_list("file_id", "source_id").distinct() if of == source_id
+    }
 
 
 def judge(terms: Terms, file_ids: Collection[int]) -> list[Prunable]:
     """Copies of these files that may go now."""
     if terms.as_of is None:
         return []
+    rows = Version.objects.filter(file_id__in=file_ids).values_list(*_Seen._fields)
+    all_of = {version.pk: version for version in map(_Seen._make, rows)}
     copies: dict[int, list[_Lies]] = defaultdict(list)
-    for values in copies_of(file_ids).values_list(*_Lies._fields):
-        copy = _Lies(*values)
+    lying = Copy.objects.filter(version_id__in=list(all_of)).values_list(*_Lies._fields)
+    for copy in map(_Lies._make, lying):
         copies[copy.version_id].append(copy)
     versions: dict[int, list[_Seen]] = defaultdict(list)
-    rows = Version.objects.filter(pk__in=list(copies)).values_list(*_Seen._fields)
-    for version in (_Seen(*values) for values in rows):
-        versions[version.file_id].append(version)
+    for version_id in copies:
+        versions[all_of[version_id].file_id].append(all_of[version_id])
     over = _trash_is_over(terms, file_ids)
     wanted = _wanted_back(terms.source, file_ids)
     found: list[Prunable] = []
@@ -301,21 +323,19 @@ def preview(terms: Terms) -> Iterator[list[Prunable]]:
             yield found
 
 
-def forgettable(terms: Terms, after: int, content: Q) -> list[int]:
-    """The next files of this content that were gone for long and of which nothing is stored."""
-    before = terms.gone_before
-    if before is None:
-        return []
-    below = File.objects.filter(source=terms.source, parent_id=OuterRef("remote_id"))
-    once_below = Place.objects.filter(source=terms.source, parent_id=OuterRef("remote_id"))
-    files = (
-        File.objects.filter(content, source=terms.source, pk__gt=after)
-        .annotate(gone_at=Coalesce("trashed_at", "vanished_at"))
-        .filter(
-            ~Exists(Copy.objects.filter(version__file=OuterRef("pk"))),
-            ~Exists(below),
-            ~Exists(once_below),
-            gone_at__lte=before,
-        )
-    )
-    return list(files.order_by("pk").values_list("pk", flat=True)[:BATCH])
+def forgettable(terms: Terms, content: Q) -> Iterator[list[int]]:
+    """Files of this content that were gone for long and of which nothing is stored, in batches."""
+    source = terms.source
+    below = File.objects.filter(source=source, parent_id=OuterRef("remote_id"))
+    once_below = Place.objects.filter(source=source, parent_id=OuterRef("remote_id"))
+    for start, end in _windows(source):
+        for some in chunks(_long_gone(terms, start, end), BATCH):
+            files = File.objects.filter(
+                ~Exists(Copy.objects.filter(version__file=OuterRef("pk"))),
+                ~Exists(below),
+                ~Exists(once_below),
+                content,
+                pk__in=some,
+            )
+            if found := list(files.order_by("pk").values_list("pk", flat=True)):
+                yield found

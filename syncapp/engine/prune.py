@@ -58,9 +58,10 @@ def _forget(terms: prunable.Terms, beat: Beat) -> None:
 
 
 def _forget_some(terms: prunable.Terms, beat: Beat, content: Q) -> int:
-    last = count = 0
-    while beat.may_take() and (ids := prunable.forgettable(terms, last, content)):
-        last = ids[-1]
+    count = 0
+    for ids in prunable.forgettable(terms, content):
+        if not beat.may_take():
+            break
         with transaction.atomic():
             beat.fence()
             held = File.objects.select_for_update().filter(pk__in=ids).order_by("pk")
