@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,11 +19,11 @@ def digests(folder: Path) -> Counter[str]:
     return Counter(hashlib.sha256(data).hexdigest() for data in tree(folder).values() if data)
 
 
-def restore(setting: Setting, out: Path, *files: File, **more: object) -> Run:
+def restore(setting: Setting, out: Path, *files: File, **more: Any) -> Run:
     ids = [file.pk for file in files]
     run = restoring.request_restore(
         setting.source, target="folder", options={"path": str(out)}, files=ids, **more
-    )  # type: ignore[arg-type]
+    )
     return work(run)
 
 
