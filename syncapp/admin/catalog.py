@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from syncapp.admin.base import ReadOnlyAdmin
-from syncapp.models import Copy, File, Version
+from syncapp.models import Copy, File, Place, Version
 from syncapp.visible import visible
 
 
@@ -25,6 +25,24 @@ class FileAdmin(ReadOnlyAdmin):
     def shown_name(self, file: File) -> str:
         """The name, with what steers text shown."""
         return str(file)
+
+
+@admin.register(Place)
+class PlaceAdmin(ReadOnlyAdmin):
+    """Where files were before, and what they were called."""
+
+    list_display = ("__str__", "source", "from_at", "until_at")
+    list_filter = ("source",)
+    list_select_related = ("source",)
+    search_fields = ("name", "=file__remote_id")
+    exclude = ("name",)
+    readonly_fields = ("shown_name",)
+    search_help_text = "A part of the name, or the whole id in Drive."
+
+    @admin.display(description="name")
+    def shown_name(self, place: Place) -> str:
+        """The name, with what steers text shown."""
+        return str(place)
 
 
 @admin.register(Version)
