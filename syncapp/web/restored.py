@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
@@ -69,12 +69,18 @@ def _shown(item: RestoreItem) -> Unfinished:
     return Unfinished(item, [paths.Folder("", folder) for folder in above], name)
 
 
-def place_of(restore: Restore) -> str:
-    """Where it goes, in words."""
+def places_of(restores: Collection[Restore]) -> list[str]:
+    """Where each goes, in words; one query at most."""
+    wanted = {r.options.get("destination") for r in restores} - {None}
+    names = dict(Destination.objects.filter(pk__in=wanted).values_list("pk", "name"))
+    return [_place(restore, names) for restore in restores]
+
+
+def _place(restore: Restore, names: Mapping[int, str]) -> str:
     options, target = restore.options, restore.target
     if target == Restore.Target.FOLDER:
         return f"Folder {options.get('path', '')} on this server"
     if target == Restore.Target.DESTINATION:
-        row = Destination.objects.filter(pk=options.get("destination")).first()
-        return f"{row.name if row else 'a removed destination'}, {options.get('prefix', '')}"
+        name = names.get(options.get("destination", 0), "a removed destination")
+        return f"{name}, {options.get('prefix', '')}"
     return f"Google Drive, folder “{options.get('folder') or drive_restore.folder_name(restore)}”"

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -207,6 +209,22 @@ def test_restores_are_listed_with_their_place(
     page = log_in(owner.user).get(reverse("restores")).content.decode()
     assert "Folder /back on this server" in page
     assert "Not all restored" in page
+
+
+def test_the_list_takes_as_many_queries_for_many_restores_as_for_one(
+    owner: Owned, log_in: LogIn
+) -> None:
+    client, counts = log_in(owner.user), []
+    for number in (1, 12):
+        for _ in range(number):
+            run = Run.objects.create(source=owner.source, kind=Run.Kind.RESTORE)
+            where = {"destination": owner.destinations[0].pk, "prefix": "restored/x"}
+            Restore.objects.create(run=run, target="destination", options=where)
+        with CaptureQueriesContext(connection) as captured:
+            page = client.get(reverse("restores")).content.decode()
+        counts.append(len(captured))
+        assert page.count("Attic, restored/x") >= number
+    assert counts[0] == counts[1]
 
 
 def test_nobody_else_sees_or_steers_a_restore(

@@ -19,7 +19,7 @@ from syncapp.engine.prunable import Prunable, Savings, Terms
 from syncapp.errors import BackupError
 from syncapp.models import Destination, File, Policy, Source, Version
 from syncapp.web import paths, queries
-from syncapp.web.policy_forms import PolicyForm, holding
+from syncapp.web.policy_forms import Holding, PolicyForm, holding
 from syncapp.web.views.access import back, person
 
 LISTED = 50
@@ -45,11 +45,21 @@ def default(request: HttpRequest) -> HttpResponse:
     context = {
         "form": form,
         "holding": list(holding(effective_default(user.pk))),
-        "sources": [(source, next(holding(effective(source)))) for source in sources],
+        "sources": _rules(user.pk, sources),
         "dry_runs": dry_runs,
         "checked": "check" in request.POST,
     }
     return render(request, "policies/policy.html", context)
+
+
+def _rules(user_id: int, sources: Sequence[Source]) -> list[tuple[Source, Holding]]:
+    """Of each source, what becomes of older versions; one query."""
+    kept = {policy.source_id: policy for policy in Policy.objects.filter(owner=user_id)}
+    default = (Origin.DEFAULT, kept.get(None))
+    return [
+        (source, next(holding(resolve([(Origin.SOURCE, kept.get(source.pk)), default]))))
+        for source in sources
+    ]
 
 
 @login_required

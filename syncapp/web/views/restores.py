@@ -195,7 +195,8 @@ def restores(request: HttpRequest) -> HttpResponse:
     """All restores, the newest first."""
     page = newest_first(restored.restores_of(person(request)), request.GET.get("before", ""))
     now = timezone.now()
-    rows = [(row, progress_of(row.run, now), restored.place_of(row)) for row in page.rows]
+    places = restored.places_of(page.rows)
+    rows = [(r, progress_of(r.run, now), to) for r, to in zip(page.rows, places, strict=True)]
     context = {"page": page, "rows": rows, "sources": queries.sources_of(person(request)).exists()}
     return render(request, "restores/restores.html", context)
 
@@ -212,7 +213,7 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
         "restore": restore,
         "run": restore.run,
         "progress": progress_of(restore.run, timezone.now()),
-        "place": restored.place_of(restore),
+        "place": restored.places_of([restore])[0],
         "drive_folder": drive_restore.folder_made(restore),
         "lacks_consent": _lacks_consent(restore),
         "waits_for": "" if restore.run.ended_at else restoring.waits_for(restore.run),
