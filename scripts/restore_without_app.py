@@ -144,7 +144,7 @@ def load(store: Folder, chosen: Chain, database: sqlite3.Connection) -> None:
         for number, line in enumerate(lines(store, key)):
             if "gone" in line:
                 database.execute("DELETE FROM file WHERE id = ?", [line["gone"]])
-            elif number:
+            elif "file" in line and number:
                 for version in line.get("versions", ()):
                     version["copies"] = [c for c in version.get("copies", ()) if c["to"] == where]
                 row = [line["file"], line.get("content") == "folder", json.dumps(line)]

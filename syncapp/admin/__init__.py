@@ -6,9 +6,29 @@ What is done here is kept as an Event of the owner. Must not render a secret.
 from django.contrib import admin
 from django_eventstream import models as live
 
-from syncapp.admin import catalog, erasure, history, limits, policy, proof, restore, setup
+from syncapp.admin import (
+    catalog,
+    erasure,
+    history,
+    limits,
+    policy,
+    proof,
+    recovery,
+    restore,
+    setup,
+)
 
-__all__ = ["catalog", "erasure", "history", "limits", "policy", "proof", "restore", "setup"]
+__all__ = [
+    "catalog",
+    "erasure",
+    "history",
+    "limits",
+    "policy",
+    "proof",
+    "recovery",
+    "restore",
+    "setup",
+]
 
 admin.site.site_header = "Backup: administration"
 admin.site.site_title = "Backup"

@@ -17,7 +17,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
@@ -31,7 +31,7 @@ from django_q.tasks import async_task
 from syncapp.destinations.base import Destination as Store
 from syncapp.engine import drain, queues, record, segment_store
 from syncapp.engine.segment_format import DATABASE_FOLDER
-from syncapp.errors import BackupError, ConfigurationError, IntegrityError
+from syncapp.errors import BackupError, ConfigurationError, IntegrityError, ObjectLocked
 from syncapp.models import DatabaseBackup, Destination, Event
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,8 @@ def _send_to(destination: Destination, key: str, file: BinaryIO) -> DatabaseBack
     try:
         store = segment_store.catalog_store(destination, drain.asked)
         size = segment_store.send(store, key, file)
-        _remove(store, set(names(store)[:-KEPT]))
+        with suppress(ObjectLocked):  # then they go on another day
+            _remove(store, set(names(store)[:-KEPT]))
     except BackupError as error:
         return _failed(destination, error)
     row, _ = DatabaseBackup.objects.update_or_create(
@@ -144,12 +145,10 @@ def _failed(destination: Destination, error: BackupError) -> DatabaseBackup:
 
 
 def _remove(store: Store, keys: set[str]) -> int:
-    gone = 0
-    for info in list(store.versions(f"{DATABASE_FOLDER}/")) if keys else ():
-        if info.key in keys:
-            store.purge(info.key, version_id=info.version_id)
-            gone += not info.marker
-    return gone
+    if not keys:
+        return 0
+    there = list(store.versions(f"{DATABASE_FOLDER}/"))
+    return segment_store.purge(store, [info for info in there if info.key in keys])
 
 
 def _dump_sqlite(file: BinaryIO) -> None:

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from syncapp.engine import keys, segment_rows
 from syncapp.engine.sets import among, chunks
-from syncapp.models import Copy, File, Place, Version
+from syncapp.models import Copy, Erased, File, Place, Version
 from syncapp.types import JsonObject
 
 BATCH = 500  # files
@@ -43,13 +43,15 @@ class Intake:
         """
         for batch in chunks(lines, BATCH):
             self._fill([line for line in batch if "file" in line], among_others=among_others)
+            self._keep_erased([str(line["erased"]) for line in batch if "erased" in line])
             yield len(batch)
 
     def clear(self, lines: Iterable[JsonObject]) -> Iterator[int]:
         """Remove the files that these lines tell of, so that they can be filled in anew, or are
         gone; after each batch, how many lines it had."""
         for batch in chunks(lines, BATCH):
-            self._clear([str(line.get("file") or line.get("gone")) for line in batch])
+            ids = (line.get("file") or line.get("gone") for line in batch)
+            self._clear([str(remote_id) for remote_id in ids if remote_id])
             yield len(batch)
 
     def _fill(self, lines: Sequence[JsonObject], *, among_others: bool) -> None:
@@ -77,6 +79,11 @@ class Intake:
             (self._versions, versions), (self._copies, made),
         ):  # fmt: skip
             table.insert(rows)
+
+    def _keep_erased(self, digests: Sequence[str]) -> None:
+        if digests:
+            rows = [Erased(source_id=self.source_id, digest=digest) for digest in digests]
+            Erased.objects.bulk_create(rows, ignore_conflicts=True)
 
     @staticmethod
     def _number(table: _Table, rows: list[Row]) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 
 import orjson
 from django.db import connection
+from django.db.models import Q
 
 from syncapp.engine import keys
 from syncapp.engine.sets import among
-from syncapp.models import Copy, File, Place, Version
+from syncapp.models import Copy, Erased, File, Place, Version
 from syncapp.types import JsonObject
 
 _IS_STORED = "state IN ('stored', 'verified')"
@@ -73,6 +74,14 @@ def lines(file_ids: Sequence[int]) -> Iterator[JsonObject]:
         if pk in of_file:
             file["versions"] = of_file[pk]
         yield file
+
+
+def erased(source_id: int) -> Iterator[JsonObject]:
+    """A line for each file that must not come back, by the hash of its id."""
+    decided = Q(erasure__isnull=True) | Q(erasure__marked_at__isnull=False)
+    rows = Erased.objects.filter(decided, source_id=source_id).order_by("pk")
+    for digest in rows.values_list("digest", flat=True).iterator(2000):
+        yield {"erased": digest}
 
 
 def _below(rows: Rows) -> dict[int, list[JsonObject]]:

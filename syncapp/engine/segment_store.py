@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import md5
 from pathlib import Path
@@ -24,8 +24,9 @@ from syncapp.engine.adapters import destination_for
 from syncapp.engine.gate import Gate
 from syncapp.engine.limits import Stopped
 from syncapp.engine.segment_format import FOLDER, Name
+from syncapp.errors import ObjectLocked
 from syncapp.models import Destination
-from syncapp.types import Digest, ObjectMeta, Part
+from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part
 
 CONTENT_TYPE = "application/gzip"
 _CHUNK_BYTES = 1024**2
@@ -50,14 +51,25 @@ def names(store: Store, slug: str = "") -> Iterator[Name]:
 
 
 def remove(store: Store, slug: str, numbers_below: int) -> int:
-    """Remove all parts of lower numbers; how many there were. Every version of them, a
-    store keeps versions: what was erased must not live on behind a marker."""
-    gone = 0
-    for found in list(store.versions(f"{FOLDER}/{slug}/")):
-        name = Name.parse(found.key)
-        if name is not None and name.number < numbers_below:
-            store.purge(found.key, version_id=found.version_id)
-            gone += not found.marker
+    """Remove all parts of lower numbers; how many there were. Every version of them, where a
+    store keeps versions: what was erased must not live on behind a marker. ObjectLocked, at the
+    end, if the store protects some of them."""
+    names = ((info, Name.parse(info.key)) for info in store.versions(f"{FOLDER}/{slug}/"))
+    return purge(store, [info for info, n in names if n is not None and n.number < numbers_below])
+
+
+def purge(store: Store, those: Iterable[ObjectInfo]) -> int:
+    """Remove these objects for good; how many they were but for marks of deletion. ObjectLocked,
+    at the end, if the store protects some of them."""
+    gone, locked = 0, None
+    for info in those:
+        try:
+            store.purge(info.key, version_id=info.version_id)
+            gone += not info.marker
+        except ObjectLocked as error:
+            locked = error
+    if locked is not None:
+        raise locked
     return gone
 
 

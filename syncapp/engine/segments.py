@@ -12,7 +12,7 @@ import logging
 from array import array
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import chain, islice
 
 from django.db import connection, transaction
 from django.db.models import Max, Sum
@@ -24,7 +24,7 @@ from syncapp.engine.segment_format import MOST_LINES, Name, PartWriter
 from syncapp.engine.segment_header import header, mark
 from syncapp.engine.segment_turns import Turn, destinations, position
 from syncapp.engine.sets import chunks
-from syncapp.errors import BackupError, Interrupted
+from syncapp.errors import BackupError, Interrupted, ObjectLocked
 from syncapp.models import Change, DatabaseBackup, Destination, File, Segment, SegmentCopy, Source
 from syncapp.types import JsonObject
 
@@ -149,7 +149,7 @@ class _Writing:
         """It gets nothing more in this turn; the next one begins it with a whole catalog."""
         self.stores.pop(destination_id, None)
         name = Destination.objects.get(pk=destination_id).name
-        self.problem = type(error)(f"{name}: {error.message}", code=error.code)
+        self.problem = BackupError(f"{name}: {error.message}", code=error.code)
 
     def _end(self) -> None:
         if self.problem is not None:
@@ -220,6 +220,8 @@ class _Writing:
         """Make one part and send it to all; those that have confirmed it."""
         with segment_store.scratch() as file, ThreadPoolExecutor(len(to), "segments") as pool:
             part = PartWriter(file, {**told, "part": number, "parts": segment.parts})
+            if number == 1 and segment.kind == Segment.Kind.FULL:
+                lines = chain(segment_rows.erased(self.source_id), lines)
             for line in lines:
                 part.add(line)
             part.close()
@@ -281,8 +283,10 @@ class _Writing:
             return
         try:
             segment_store.remove(self.stores[destination_id], self.slug, numbers[1])
+        except ObjectLocked:
+            pass  # they go with a later one
         except BackupError as error:
-            self.problem = error
+            self._drop(destination_id, error)
             return
         self._forget(destination_id, numbers[1])
 

@@ -20,6 +20,7 @@ from syncapp.models import (
     Change,
     Copy,
     Destination,
+    Erased,
     File,
     Policy,
     Recovery,
@@ -120,6 +121,7 @@ def test_one_destination_gives_back_the_whole_catalog(
     name: str,
 ) -> None:
     few.back_up()
+    Erased.objects.create(source=few.source, digest="e" * 64)
     segments.write(few.source.pk)
     change_a_lot(few)
     Policy.objects.create(owner=few.source.owner, trash_days=11)
@@ -135,6 +137,7 @@ def test_one_destination_gives_back_the_whole_catalog(
     assert source.account.state == GoogleAccount.State.RECONNECT
     assert source.blocked_code == "reconnect_required"
     assert Policy.objects.get().trash_days == 11
+    assert Erased.objects.get().digest == "e" * 64
     blocked = set(Destination.objects.exclude(blocked_code="").values_list("name", flat=True))
     assert blocked == {"Bucket"} - {name}
     assert Recovery.objects.get().ended_at is not None
