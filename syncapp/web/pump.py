@@ -1,7 +1,7 @@
 """Long answers: what a thread makes, an event loop hands out, never more than DEPTH blocks between.
 
 Django reads an ordinary generator whole into memory before an ASGI server sends its first byte.
-A visitor who leaves ends the thread's work, and so does one who takes nothing for STALL_S. What
+A visitor who leaves ends the thread's work, and so does one who takes nothing for long. What
 goes wrong in the thread is raised to the server, which cuts the connection: the visitor's browser
 then knows that it has not got everything. Database connections are closed as the thread ends;
 whoever makes bytes for hours must not hold one meanwhile.
@@ -16,15 +16,27 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterat
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from itertools import chain
+from typing import NamedTuple
 
 from django.db import connection
 
 BLOCK = 256 * 1024
 DEPTH = 4
-STALL_S = 300.0  # a film that is paused comes back and asks for the rest
-# Threads of a web process; a further download waits for its turn.
-DOWNLOADS = ThreadPoolExecutor(16, "download")
-PREVIEWS = ThreadPoolExecutor(16, "preview")
+
+
+class Pool(NamedTuple):
+    """Threads of a web process; a further answer waits for its turn.
+
+    `stall_s`: how long one stands still before it is cut off.
+    """
+
+    threads: ThreadPoolExecutor
+    stall_s: float
+
+
+DOWNLOADS = Pool(ThreadPoolExecutor(16, "download"), 3600.0)
+# A film that was paused for longer asks anew for the rest.
+PREVIEWS = Pool(ThreadPoolExecutor(16, "preview"), 120.0)
 
 
 class Abandoned(Exception):
@@ -38,7 +50,7 @@ class Pump:
     """
 
     def __init__(
-        self, chunks: Generator[bytes, None, None], pool: ThreadPoolExecutor, first: bytes = b""
+        self, chunks: Generator[bytes, None, None], pool: Pool, first: bytes = b""
     ) -> None:
         """`first` was taken from the chunks already."""
         self._chunks, self._pool, self._first = chunks, pool, first
@@ -54,7 +66,7 @@ class Pump:
                 loop.call_soon_threadsafe(arrived.set)
 
         self._begun = True
-        work = loop.run_in_executor(self._pool, self._fill, tell)
+        work = loop.run_in_executor(self._pool.threads, self._fill, tell)
         work.add_done_callback(lambda _: arrived.set())
         try:
             while True:
@@ -97,12 +109,12 @@ class Pump:
     def _put(self, block: bytes) -> None:
         with self._change:
             room = self._change.wait_for(
-                lambda: self._abandoned or len(self._blocks) < DEPTH, STALL_S
+                lambda: self._abandoned or len(self._blocks) < DEPTH, self._pool.stall_s
             )
             if self._abandoned:
                 raise Abandoned
             if not room:
-                raise TimeoutError(f"a download stood still for {STALL_S:.0f} s")
+                raise TimeoutError(f"a download stood still for {self._pool.stall_s:.0f} s")
             self._blocks.append(block)
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Generator
-from concurrent.futures import ThreadPoolExecutor
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.utils.http import content_disposition_header
 
 from syncapp.engine import keys
-from syncapp.web.pump import Pump
+from syncapp.web.pump import Pool, Pump
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 # What no file system or header takes in a name, or what turns its reading direction.
@@ -45,7 +44,7 @@ def streamed(
     request: HttpRequest,
     chunks: Generator[bytes, None, None],
     *,
-    pool: ThreadPoolExecutor,
+    pool: Pool,
     length: int | None = None,
     status: int = 200,
 ) -> HttpResponseBase:

@@ -20,7 +20,7 @@ from django.utils import timezone
 from syncapp.engine import origins
 from syncapp.errors import IntegrityError
 from syncapp.models import Copy, Event
-from syncapp.web.pump import BLOCK, DOWNLOADS, Pump
+from syncapp.web.pump import BLOCK, DOWNLOADS, Pool, Pump
 from syncapp.web.serving import attachment_name
 from tests.engine.vault import MODIFIED, SEEN, Vault
 from tests.web.taking import address, body, spoil
@@ -192,3 +192,19 @@ def test_a_visitor_who_leaves_ends_the_work(vault: Vault, visitor: Client) -> No
 
     asyncio.run(leave())
     assert closed.wait(5)
+
+
+def test_a_visitor_who_takes_nothing_for_long_is_cut_off() -> None:
+    pool = Pool(DOWNLOADS.threads, 0.05)
+
+    async def stand_still() -> None:
+        taken = aiter(Pump((bytes(BLOCK) for _ in range(99)), pool))
+        await anext(taken)
+        await asyncio.sleep(0.3)
+        async for _ in taken:
+            taking.append(1)
+
+    taking: list[int] = []
+    with pytest.raises(TimeoutError, match="stood still"):
+        asyncio.run(stand_still())
+    assert len(taking) < 98
