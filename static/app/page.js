@@ -48,6 +48,28 @@
     });
   }
 
+  // Forms in which days are typed say in which zone they are meant.
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const input of document.querySelectorAll("[data-zone-name]")) input.value = zone || "";
+
+  // Nothing chosen would mean everything, so these buttons wait for a choice.
+  for (const form of document.querySelectorAll("form[data-choose]")) {
+    const boxes = [...form.querySelectorAll('input[type="checkbox"][name]')];
+    const all = form.querySelector("input[data-choose-all]");
+    const update = () => {
+      const chosen = boxes.filter((box) => box.checked).length;
+      for (const button of form.querySelectorAll("button[data-needs-choice]")) button.disabled = !chosen;
+      if (!all) return;
+      all.checked = chosen > 0 && chosen === boxes.length;
+      all.indeterminate = chosen > 0 && chosen < boxes.length;
+    };
+    form.addEventListener("change", (event) => {
+      if (event.target === all) for (const box of boxes) box.checked = all.checked;
+      update();
+    });
+    update();
+  }
+
   document.addEventListener("submit", (event) => {
     const question = event.target.dataset.confirm;
     if (question && !window.confirm(question)) event.preventDefault();

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from django.utils import timezone
 
 from syncapp.engine.occupied import STORED
@@ -165,6 +165,86 @@ def _children(
     known = {seen.file_id for seen in found}
     found += [_Seen(*row) for row in was.values_list(*columns, *about) if row[0] not in known]
     return sorted(found, key=lambda seen: (seen.content != Content.FOLDER, seen.name, seen.file_id))
+
+
+class Entry(NamedTuple):
+    """A thing in a folder at a moment, as Google called it then; `order`, name and id are the keys
+    of its place in the page. `version_id` None: a folder, or nothing of it is stored."""
+
+    order: int
+    name: str
+    file_id: int
+    remote_id: str
+    content: str
+    mime_type: str
+    version_id: int | None = None
+    size: int | None = None
+    modified_at: datetime | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        return self.content == Content.FOLDER
+
+
+def children(
+    source_id: int,
+    parent: str,
+    at: datetime,
+    *,
+    after: tuple[int, str, int] | None = None,
+    limit: int = 50,
+) -> list[Entry]:
+    """What lay in a folder at the moment: folders first, then by name as the database orders.
+
+    A page of it: what comes behind (order, name, file's id).
+    """
+    about = ("remote_id", "content", "mime_type")
+    present = File.objects.filter(source_id=source_id, parent_id=parent, placed_at__lte=at)
+    present = present.filter(trashed_at__isnull=True, vanished_at__isnull=True)
+    here = present.annotate(order=_order("content")).values_list("order", "name", "pk", *about)
+    past = Place.objects.filter(source_id=source_id, parent_id=parent)
+    past = past.filter(until_at__gt=at, from_at__lte=at).annotate(order=_order("file__content"))
+    was = past.values_list("order", "name", "file_id", *(f"file__{name}" for name in about))
+    if after is not None:
+        here, was = here.filter(_behind("pk", *after)), was.filter(_behind("file_id", *after))
+    rows = here.union(was, all=True).order_by("order", "name", "pk")[:limit]
+    found = [Entry(*row) for row in rows]
+    versions = _versions([entry.file_id for entry in found if not entry.is_folder], at)
+    return [_with_version(entry, versions.get(entry.file_id)) for entry in found]
+
+
+def _order(content: str) -> Case:
+    return Case(When(**{content: Content.FOLDER}, then=Value(0)), default=Value(1))
+
+
+def _behind(key: str, order: int, name: str, number: int) -> Q:
+    same = Q(order=order)
+    last = same & Q(name=name, **{f"{key}__gt": number})
+    return Q(order__gt=order) | (same & Q(name__gt=name)) | last
+
+
+def _with_version(
+    entry: Entry, version: tuple[int, int | None, str, datetime | None] | None
+) -> Entry:
+    if version is None:
+        return entry
+    pk, size, _, modified_at = version
+    return entry._replace(version_id=pk, size=size, modified_at=modified_at)
+
+
+def above(source_id: int, folder: str, at: datetime) -> list[tuple[str, str]]:
+    """(remote id, name) from the top down to this folder, as it was at the moment; of a folder that
+    was not there, as it is known now. [] if it never was."""
+    steps: list[tuple[str, str]] = []
+    while folder and len(steps) < _DEEPEST:
+        row = File.objects.filter(source_id=source_id, remote_id=folder).first()
+        if row is None:
+            break
+        places = row.places.filter(from_at__lte=at, until_at__gt=at)
+        place = places.order_by("-pk").first() or row
+        steps.append((folder, place.name))
+        folder = place.parent_id
+    return steps[::-1]
 
 
 def _with_versions(some: Sequence[tuple[_Seen, _Way]], moment: datetime) -> list[Chosen]:

@@ -7,7 +7,7 @@ never obeyed, and each name is isolated (Unicode TR 9 § 6.3, HTML's `bdi`). No 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import humanize
@@ -88,6 +88,12 @@ def duration(seconds: float | None) -> str:
 def moment(value: datetime | None) -> str | SafeString:
     """A time; static/app/page.js shows it in the reader's own zone."""
     return _time(value, "")
+
+
+@register.filter
+def later(value: datetime | None, days: int) -> datetime | None:
+    """So many days after a time."""
+    return value and value + timedelta(days=days)
 
 
 @register.filter

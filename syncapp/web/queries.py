@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 from django.db.models.fields import BooleanField
 
 from accounts.models import GoogleAccount, User
-from syncapp.models import Attempt, Copy, Destination, Event, File, Run, Source, Version
+from syncapp.engine import moment
+from syncapp.engine.folders import Folders
+from syncapp.models import Attempt, Copy, Destination, Event, File, Place, Run, Source, Version
 from syncapp.types import Content
 from syncapp.web import paths
 from syncapp.web.paging import Page, oldest_first
@@ -211,14 +214,25 @@ class Entry:
     copies: dict[int, Copy] = field(default_factory=dict)
     versions: int = 0
 
+    @property
+    def gone_at(self) -> datetime | None:
+        """Since when it is gone at the source."""
+        return self.file.trashed_at or self.file.vanished_at
 
-def folder_entries(source: Source, folder: str, after: str = "") -> tuple[list[Entry], str]:
+
+def folder_entries(
+    source: Source, folder: str, after: str = "", *, deleted: bool = False
+) -> tuple[list[Entry], str]:
     """A page of a folder of the person's source, and where the next page begins.
+
+    Without what is gone at the source, unless `deleted` says so.
 
     Ordered by folded name within each phase, along the index that keeps names unique.
     """
     phase, name, number = _place(after)
     inside = File.objects.filter(source=source, parent_id=folder)
+    if not deleted:
+        inside = inside.filter(trashed_at=None, vanished_at=None)
     rows: list[tuple[int, File]] = []
     for position in range(phase, len(_PHASES)):
         found = inside.filter(_PHASES[position]).order_by("key_fold", "pk")
@@ -235,6 +249,18 @@ def folder_entries(source: Source, folder: str, after: str = "") -> tuple[list[E
         position, last = shown[-1]
         following = f"{position}:{last.pk}:{last.key_fold}"
     return _entries([file for _, file in shown]), following
+
+
+def past_entries(
+    source: Source, folder: str, at: datetime, after: str = ""
+) -> tuple[list[moment.Entry], str]:
+    """A page of a folder of the person's source as it was, and where the next page begins."""
+    behind = _place(after) if after else None
+    limit = FILES_PER_PAGE + 1
+    found = moment.children(source.pk, folder, at, after=behind, limit=limit)
+    shown = found[:FILES_PER_PAGE]
+    more = len(found) > FILES_PER_PAGE
+    return shown, f"{shown[-1].order}:{shown[-1].file_id}:{shown[-1].name}" if more else ""
 
 
 def _place(after: str) -> tuple[int, str, int]:
@@ -275,8 +301,18 @@ def file_versions(file: File) -> QuerySet[Version]:
     return file.versions.prefetch_related("copies__destination")
 
 
-def trail(source: Source, folder: str) -> list[paths.Folder]:
+def former_places(file: File) -> list[tuple[Place, str]]:
+    """The latest places at which the person's file was before, and their folders' path."""
+    places = list(file.places.order_by("-until_at", "-pk")[:FILES_PER_PAGE])
+    folders = Folders(file.source_id)
+    folders.load({place.parent_id for place in places})
+    return [(place, folders.path(place.parent_id, "").rstrip("/")) for place in places]
+
+
+def trail(source: Source, folder: str, at: datetime | None = None) -> list[paths.Folder]:
     """The folders from the top down to and with `folder`; empty if it is not there."""
+    if at is not None:
+        return [paths.Folder(*step) for step in moment.above(source.pk, folder, at)]
     here = File.objects.filter(source=source, remote_id=folder).first() if folder else None
     if here is None:
         return []

@@ -36,6 +36,7 @@ urlpatterns = [
     path("healthz/worker", health.worker, name="healthz_worker"),
     path("hooks/google-drive/", hooks.google_drive, name="google_drive_push"),
     path("files/", files.files, name="files"),
+    path("search/", files.search, name="search"),
     path("log/", history.log, name="log"),
     path("runs/<int:run_id>/", history.run, name="run"),
     path("runs/<int:run_id>/cancel/", history.cancel, name="run_cancel"),

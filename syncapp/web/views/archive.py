@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -106,4 +106,7 @@ def moment_of(raw: str) -> datetime | None:
         raise Http404 from None
     if found is None:
         raise Http404
-    return timezone.make_aware(found) if timezone.is_naive(found) else found
+    try:
+        return (timezone.make_aware(found) if timezone.is_naive(found) else found).astimezone(UTC)
+    except OverflowError:
+        raise Http404 from None
