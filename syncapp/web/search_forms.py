@@ -45,7 +45,7 @@ class MomentForm(forms.Form):
         label="As it was on",
         required=False,
         input_formats=[LOCAL, f"{LOCAL}:%S", "%Y-%m-%d"],
-        widget=forms.DateTimeInput({"type": "datetime-local"}, LOCAL),
+        widget=forms.DateTimeInput({"type": "datetime-local", "step": "1"}, LOCAL),
         error_messages={"invalid": "This is not a date and time."},
     )
     zone = forms.CharField(
