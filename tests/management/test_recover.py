@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from django.utils import timezone
 
 from accounts.linking import Consent, keep_consent
 from accounts.models import GoogleAccount, User
-from syncapp.engine import schedule, segment_intake, segment_rows, segments
+from syncapp.engine import restoring, schedule, segment_intake, segment_rows, segments
 from syncapp.engine.adapters import destination_for
 from syncapp.models import (
     Change,
@@ -284,3 +285,29 @@ def test_a_place_without_a_catalog_says_so(few: Setting, shell: Shell) -> None:
     answer = shell("recover", *place(few.folder))
     assert answer.code == 5
     assert "no catalog" in answer.err
+
+
+@pytest.mark.usefixtures("keys")
+@pytest.mark.parametrize("name", ["Folder", "Bucket"])
+def test_with_one_destination_left_a_restore_gives_back_every_byte(
+    few: Setting, shell: Shell, tmp_path: Path, name: str
+) -> None:
+    few.back_up()
+    segments.write(few.source.pk)
+    truth = [few.control.content(remote_id) for remote_id in few.truth() if _is_file(remote_id)]
+    kept = Destination.objects.get(name=name)
+    lose_everything()
+    if name == "Bucket":
+        shutil.rmtree(few.folder.options["path"])
+    recover(shell, kept)
+    few.source = Source.objects.get()
+    out = tmp_path / "out"
+    run = restoring.request_restore(few.source, target="folder", options={"path": str(out)})
+    run = few.work(run)
+    assert run.outcome == Run.Outcome.OK, run.error_message
+    found = [path.read_bytes() for path in out.rglob("*") if path.is_file()]
+    assert sorted(found) == sorted(truth)
+
+
+def _is_file(remote_id: str) -> bool:
+    return File.objects.filter(remote_id=remote_id, content="blob").exists()
