@@ -47,6 +47,7 @@ class ChangeAdmin(ReadOnlyAdmin):
     """Files whose rows the segments don't have yet."""
 
     list_display = ("file_id", "source_id", "gone")
+    list_filter = (("gone", admin.EmptyFieldListFilter),)
     search_fields = ("=file_id", "=source_id")
     search_help_text = "The id of a file or source."
 
@@ -74,6 +75,7 @@ class DatabaseBackupAdmin(ReadOnlyAdmin):
     """The database's own backups."""
 
     list_display = ("destination", "stored_at", "size", "object_key", "next_at", "error_code")
+    list_filter = (("error_code", admin.EmptyFieldListFilter),)
     list_select_related = ("destination",)
     search_fields = ("=error_code",)
     search_help_text = "A whole error code."
