@@ -18,7 +18,7 @@ CODES = {
     Finding.Kind.CONTENT.value: "checksum_mismatch",
 }
 _KINDS = {code: kind for kind, code in CODES.items()}
-GOOGLE = "Google"
+GOOGLE, GONE = "Google", "gone"  # `healed_from`, where it is no destination
 MOST_TOLD = 20  # copies of a batch that are told one by one
 MOST_ALERTS = 20  # open ones of single copies, per source; the run's own tells the number
 _COLUMNS = [
@@ -192,4 +192,4 @@ def gone(run: Run, destination_id: int, still_there: Collection[str]) -> None:
     ).exclude(run=run)
     past = [pk for pk, key in rows.values_list("pk", "object_key") if key not in still_there]
     for batch in chunks(past, 500):
-        Finding.objects.filter(pk__in=batch).update(healed_at=timezone.now(), healed_from="gone")
+        Finding.objects.filter(pk__in=batch).update(healed_at=timezone.now(), healed_from=GONE)

@@ -58,6 +58,8 @@ class SourceHealth:
     destinations: list[Destination]
     last_backup: Run | None = None
     last_verify: Run | None = None
+    last_drill: Run | None = None
+    old_damage: int = 0  # damaged copies of older versions
     active: list[Run] = field(default_factory=list)
     files: int = 0
     stored: int = 0
@@ -191,7 +193,10 @@ def _judge_active(run: Run, name: str) -> Finding:
 
 def _judge_runs(state: SourceHealth) -> Iterator[Finding]:
     """Runs that failed for a reason that no other finding tells."""
-    for run in (state.last_backup, state.last_verify):
+    if state.old_damage:
+        message = f"{state.old_damage:,} copies of older versions of “{state.source.name}” damaged."
+        yield Finding(Level.FAILED, "older_damaged", message, state.source.pk)
+    for run in (state.last_backup, state.last_verify, state.last_drill):
         if run is None or run.outcome != Run.Outcome.FAILED or run.error_code in TOLD_ELSEWHERE:
             continue
         what = f"{run.get_kind_display().lower()} of “{state.source.name}”"
@@ -222,6 +227,10 @@ def _examine_source(source: Source) -> SourceHealth:
         destinations=list(source.destinations.order_by("pk")),
         last_backup=_last(source, Run.Kind.BACKUP),
         last_verify=_last(source, Run.Kind.VERIFY),
+        last_drill=_last(source, Run.Kind.DRILL),
+        old_damage=Copy.objects.filter(
+            version__source=source, version__current=False, state=Copy.State.DAMAGED
+        ).count(),
         active=list(source.runs.filter(ended_at=None).order_by("pk")),
         files=here.count(),
         stored=states[Version.State.STORED],

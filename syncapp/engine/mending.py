@@ -73,7 +73,8 @@ def end(run: Run) -> None:
     left = damaged(run.source_id).count()
     source = run.source
     found = run.findings.exclude(kind=Finding.Kind.FOREIGN)
-    healed = run.findings.filter(healed_at__isnull=False).count()
+    since = Finding.objects.filter(source=source, healed_at__gte=run.created_at)
+    healed = since.exclude(healed_from=findings.GONE).count()
     parts = [f"{run.files_seen} objects listed, {run.files_done} copies read back"]
     parts += [f"{found.count()} found missing or different"] if found.exists() else []
     parts += [f"{healed} healed"] if healed else []

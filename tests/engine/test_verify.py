@@ -14,7 +14,7 @@ import pytest
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import copying, dispatch, heal, readback, runs
+from syncapp.engine import copying, dispatch, heal, health, readback, runs
 from syncapp.models import Copy, Destination, Event, File, Finding, Lane, Policy, Run, Version
 from syncapp.types import ObjectMeta
 from tests.engine.vault import Vault, part_of
@@ -398,3 +398,13 @@ def test_what_was_let_go_while_it_was_made_anew_does_not_come_back(
     assert store.head(copy.object_key) is None
     copy.refresh_from_db()
     assert copy.state == Copy.State.RELEASED
+
+
+def test_the_status_tells_damage_of_older_versions_too(vault: Vault) -> None:
+    old = vault.file("a.txt", b"the first content")
+    vault.version(old.file, b"the second content")
+    for destination in vault.destinations:
+        vault.path(old, destination).unlink()
+    verify(vault)
+    told = {finding.code: finding.message for finding in health.examine().findings}
+    assert told["older_damaged"] == "2 copies of older versions of “Drive” damaged."
