@@ -66,7 +66,7 @@ def _note(damage: Damage, run: Run | None) -> bool:
         source.owner,
         "copy_damaged",
         f"{copy.destination.name}: {place.key}: {damage.message} "
-        "The next backup makes this copy anew.",
+        "A verification or the next backup makes it anew.",
         level=Event.Level.ALERT,
         source=source,
         destination=copy.destination,

@@ -119,7 +119,7 @@ def _damaged(s: Situation) -> Status | None:
         return None
     verb = "is" if s.damaged == 1 else "are"
     sentence = f"{counted(s.damaged, 'stored copy', 'stored copies')} {verb} damaged"
-    return Status("danger", sentence, "The next backup makes them anew.")
+    return Status("danger", sentence, "A verification or the next backup makes them anew.")
 
 
 def _failed_files(s: Situation) -> Status | None:
