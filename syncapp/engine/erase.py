@@ -24,7 +24,15 @@ from django.utils import timezone
 
 from syncapp.destinations.base import FOR_EVER
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import erasure_account, erasure_rows, erasure_scope, remove, runs, segments
+from syncapp.engine import (
+    erasure_account,
+    erasure_rows,
+    erasure_scope,
+    remove,
+    restoring,
+    runs,
+    segments,
+)
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.erased import ERASED
@@ -182,7 +190,7 @@ class _Erasing:
                 )
         others = Run.objects.filter(source=self.source, ended_at__isnull=True)
         for other in others.filter(kind__in=_IN_THE_WAY):
-            runs.cancel(other)
+            restoring.cancel(other)
         lanes = Lane.objects.filter(
             run__source=self.source, run__kind__in=_IN_THE_WAY, ended_at__isnull=True
         ).exclude(owner="")

@@ -137,10 +137,10 @@ class Relocation:
                 outcome.given_up.add(file_id)
             else:
                 outcome.undone.add(file_id)
-        # What was not even asked for left nothing under the new key.
-        unasked = [(s.copy_id, s.to) for s, error in refused if isinstance(error, NotAsked)]
-        if unasked:
-            self.ledger.freed(unasked)
+        # What was not even asked for, or was refused outright, left nothing under the new key.
+        unmade = [(s.copy_id, s.to) for s, error in refused if _made_nothing(error)]
+        if unmade:
+            self.ledger.freed(unmade)
         if lost:
             self.ledger.lost(lost)
 
@@ -189,6 +189,12 @@ def _is_right(info: ObjectInfo, row: Row) -> bool:
     """As far as the store vouches for it."""
     wrong_md5 = info.md5 is not None and row.md5 != "" and info.md5 != row.md5
     return not wrong_md5 and row.size in (None, info.size)
+
+
+def _made_nothing(error: BackupError) -> bool:
+    return isinstance(error, NotAsked) or (
+        isinstance(error, PermanentError) and not isinstance(error, NotFound)
+    )
 
 
 def _free(store: Store, row: Row, *, of_another: bool) -> None:

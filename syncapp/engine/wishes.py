@@ -119,7 +119,9 @@ def lain_by_others(rows: Sequence[Row], *, second: bool = False) -> set[int]:
         row.pk
         for row in rows
         for other in lying.get((row.destination_id, keys_of[row.pk]), [])
-        if other.pk != row.pk and in_the_way(other, row.file_id)
+        if other.pk != row.pk
+        # Of a key that was only meant to be gone to, nobody knows whose object lies there.
+        and (in_the_way(other, row.file_id) or (second and not row.old_store_version))
     }
 
 

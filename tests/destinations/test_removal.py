@@ -152,3 +152,14 @@ def test_a_key_that_may_not_remove_is_told_apart_from_a_lock(ceph_server: Info) 
     with pytest.raises(ConfigurationError):
         wrong.delete("file.txt", version_id=version)
     assert read(store, "file.txt", version_id=version) == b"kept"
+
+
+@pytest.mark.needs("ceph")  # moto asks of a copy for a header that Amazon does not know
+def test_what_is_locked_can_be_copied_and_the_copy_is_locked_too(ceph_server: Info) -> None:
+    store = locking(ceph_server)
+    put(store, "file.txt", b"kept")
+
+    info = store.copy("file.txt", "copy.txt")
+
+    assert read(store, "copy.txt") == b"kept"
+    assert store.locked_until("copy.txt", version_id=info.version_id) is not None

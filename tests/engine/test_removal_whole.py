@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
+from typing import Any
 
+import pytest
 from django.utils import timezone
 
 from syncapp.engine import runs
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.erase import request_erasure
 from syncapp.models import Copy, ErasedObject, Erasure, File, Policy, Run, Version
+from tests.destinations.conftest import client_of
 from tests.engine.conftest import Setting
-from tests.engine.test_move_versions import versioned  # noqa: F401  (a fixture)
+from tests.engine.test_move_versions import versioned, versioned_setting  # noqa: F401
 from tests.engine.tree import blobs, check_all
+from tests.servers import ceph
+from tests.servers.shared import run_folder, shared
 
 LONG_AGO = timedelta(days=90)
 
@@ -95,3 +103,53 @@ def test_what_was_erased_does_not_come_back(versioned: Setting) -> None:  # noqa
     assert (row.name, row.problem) == ("(erased)", "erased")
     assert objects_of(versioned, file) == 0
     assert not row.versions.exists()
+
+
+@pytest.fixture
+def locking(
+    transactional_db: None,
+    tmp_path_factory: pytest.TempPathFactory,
+    tmp_path: Path,
+    settings: Any,
+) -> Iterator[Setting]:
+    """A few files, and a bucket that protects all that is written for a day."""
+    with shared("ceph", run_folder(tmp_path_factory.getbasetemp()), ceph.start) as info:
+        bucket = f"locked-{uuid.uuid4().hex[:12]}"
+        client = client_of(info)
+        client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+        client.put_object_lock_configuration(
+            Bucket=bucket,
+            ObjectLockConfiguration={
+                "ObjectLockEnabled": "Enabled",
+                "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}},
+            },
+        )
+        yield from versioned_setting({**info, "versioned": bucket}, tmp_path, settings)
+
+
+@pytest.mark.needs("ceph")
+def test_a_locked_bucket_keeps_what_is_pruned_and_refuses_an_erasure(locking: Setting) -> None:
+    locking.back_up()
+    file = blobs(locking)[0]
+    edited(locking, file, 2)
+    Policy.objects.create(owner=locking.source.owner, keep="rules", keep_last=1)
+
+    run, _ = runs.request_prune(locking.source)
+    assert locking.work(run).outcome == Run.Outcome.OK
+    copies = Copy.objects.filter(version__file=file, version__current=False)
+    assert {copy.destination_id for copy in copies} == {locking.bucket.pk}
+    tomorrow = timezone.now() + timedelta(days=1)
+    for copy in copies:
+        assert copy.state == Copy.State.STORED
+        assert copy.locked_until is not None
+        assert abs(copy.locked_until - tomorrow) < timedelta(minutes=5)
+
+    before = objects_of(locking, file)
+    erasure = Erasure.objects.create(
+        owner=locking.source.owner, source=locking.source, what="it", files=[file.pk]
+    )
+    run = locking.work(request_erasure(locking.source, erasure))
+    assert (run.outcome, run.error_code) == (Run.Outcome.FAILED, "object_locked")
+    assert f"{tomorrow:%Y-%m-%d}" in run.error_message
+    assert objects_of(locking, file) == before
+    assert locking.back_up().outcome == Run.Outcome.OK
