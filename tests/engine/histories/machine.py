@@ -9,14 +9,14 @@ from typing import TypeVar
 
 from django.utils import timezone
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from syncapp.engine import runs
-from syncapp.models import Destination, Run, Segment
+from syncapp.models import Destination, Run, SegmentCopy
 from syncapp.types import Content, RemoteFile
 from tests.engine.histories.account import ROOT
 from tests.engine.histories.promises import Promises, Rules
-from tests.engine.histories.world import World
+from tests.engine.histories.world import DAMAGES, World
 
 T = TypeVar("T")
 NAMES = ["a.txt", "A.txt", "b", "b.txt", "\u00e9", "e\u0301", "..", "x/y", "long " + "w" * 270]
@@ -24,6 +24,11 @@ MOST_FILES, MOST_FOLDERS = 9, 4
 names = st.sampled_from(NAMES)
 sizes = st.sampled_from([0, 1, 700])
 picks = st.integers(0, 30)
+DOINGS = [
+    "create", "create", "create_folder", "edit", "edit", "edit", "revert", "rename", "move",
+    "swap_names", "trash", "untrash", "delete",
+]  # fmt: skip
+doings = st.tuples(st.sampled_from(DOINGS), picks, picks, names, sizes)
 kills = st.one_of(st.none(), st.integers(1, 25), st.integers(26, 250))
 policies = st.builds(
     Rules,
@@ -44,6 +49,7 @@ class History(RuleBasedStateMachine):
         self.promises = Promises()
         self.rules = Rules()
         self.killed = False
+        self.erased: set[str] = set()
         self.reverted: set[str] = set()
         self.snapshots: list[tuple[datetime, dict[str, str]]] = []
 
@@ -53,6 +59,7 @@ class History(RuleBasedStateMachine):
     def begin(self, sizes: list[int]) -> None:
         for number, size in enumerate(sizes):
             self.world.account.create(ROOT, f"first {number}", size)
+        self.back_up(full=False, kill=None, pick=0, edits=False, doings=[])
 
     def files(self, *, trashed: bool = False) -> list[RemoteFile]:
         found = self.world.account.items.values()
@@ -66,70 +73,65 @@ class History(RuleBasedStateMachine):
         found = self.world.account.items.values()
         return [f for f in found if f.remote_id != ROOT and f.trashed == trashed]
 
-    @rule(name=names, size=sizes, pick=picks)
-    def create(self, name: str, size: int, pick: int) -> None:
+    def create(self, pick: int, other: int, name: str, size: int) -> None:
         if len(self.world.account.items) < MOST_FILES + MOST_FOLDERS:
             self.world.account.create(chosen(self.folders(), pick).remote_id, name, size)
 
-    @rule(name=names, pick=picks)
-    def create_folder(self, name: str, pick: int) -> None:
+    def create_folder(self, pick: int, other: int, name: str, size: int) -> None:
         folders = self.folders()
         if len(folders) < MOST_FOLDERS:
             self.world.account.create_folder(chosen(folders, pick).remote_id, name)
 
-    @precondition(lambda self: self.files())
-    @rule(pick=picks, size=sizes)
-    def edit(self, pick: int, size: int) -> None:
-        self.world.account.edit(chosen(self.files(), pick).remote_id, size)
+    def edit(self, pick: int, other: int, name: str, size: int) -> None:
+        if files := self.files():
+            self.world.account.edit(chosen(files, pick).remote_id, size)
 
-    @precondition(lambda self: self.files())
-    @rule(pick=picks, which=picks)
-    def revert(self, pick: int, which: int) -> None:
-        file = chosen(self.files(), pick)
-        known = self.promises.files.get(file.remote_id)
-        if file.remote_id in self.reverted:
-            return  # one interval is all that a version has
-        self.reverted.add(file.remote_id)
-        older = sorted({s.revision for s in known.spans} if known else ()) or [file.revision]
-        self.world.account.revert(file.remote_id, older[which % len(older)])
+    def revert(self, pick: int, other: int, name: str, size: int) -> None:
+        """Once a file: its versions have but one interval each."""
+        files = [file for file in self.files() if file.remote_id not in self.reverted]
+        if files:
+            file = chosen(files, pick)
+            known = self.promises.files.get(file.remote_id)
+            older = sorted({s.revision for s in known.spans} if known else ()) or [file.revision]
+            self.reverted.add(file.remote_id)
+            self.world.account.revert(file.remote_id, chosen(older, other))
 
-    @precondition(lambda self: self.things())
-    @rule(pick=picks, name=names)
-    def rename(self, pick: int, name: str) -> None:
-        self.world.account.change(chosen(self.things(), pick).remote_id, name=name)
+    def rename(self, pick: int, other: int, name: str, size: int) -> None:
+        if things := self.things():
+            self.world.account.change(chosen(things, pick).remote_id, name=name)
 
-    @precondition(lambda self: self.things())
-    @rule(pick=picks, into=picks)
-    def move(self, pick: int, into: int) -> None:
-        thing = chosen(self.things(), pick)
-        inside = {f.remote_id for f in self.world.account.with_all_below(thing.remote_id)}
-        parents = [f for f in self.folders() if f.remote_id not in inside]
-        parent = chosen(parents, into).remote_id
-        self.world.account.change(thing.remote_id, parent_id=parent)
+    def move(self, pick: int, other: int, name: str, size: int) -> None:
+        if things := self.things():
+            thing = chosen(things, pick)
+            inside = {f.remote_id for f in self.world.account.with_all_below(thing.remote_id)}
+            parents = [f for f in self.folders() if f.remote_id not in inside]
+            parent = chosen(parents, other).remote_id
+            self.world.account.change(thing.remote_id, parent_id=parent)
 
-    @precondition(lambda self: len(self.files()) > 1)
-    @rule(pick=picks, other=picks)
-    def swap_names(self, pick: int, other: int) -> None:
-        one, two = chosen(self.files(), pick), chosen(self.files(), other)
-        self.world.account.change(one.remote_id, name=two.name, parent_id=two.parent_id)
-        self.world.account.change(two.remote_id, name=one.name, parent_id=one.parent_id)
+    def swap_names(self, pick: int, other: int, name: str, size: int) -> None:
+        if files := self.files():
+            one, two = chosen(files, pick), chosen(files, other)
+            self.world.account.change(one.remote_id, name=two.name, parent_id=two.parent_id)
+            self.world.account.change(two.remote_id, name=one.name, parent_id=one.parent_id)
 
-    @precondition(lambda self: self.things())
-    @rule(pick=picks)
-    def trash(self, pick: int) -> None:
-        self.world.account.trash(chosen(self.things(), pick).remote_id, trashed=True)
+    def trash(self, pick: int, other: int, name: str, size: int) -> None:
+        if things := self.things():
+            self.world.account.trash(chosen(things, pick).remote_id, trashed=True)
 
-    @precondition(lambda self: self.things(trashed=True))
-    @rule(pick=picks)
-    def untrash(self, pick: int) -> None:
+    def untrash(self, pick: int, other: int, name: str, size: int) -> None:
         items = self.world.account.items
         found = [f for f in self.things(trashed=True) if not items[f.parent_id].trashed]
-        self.world.account.trash(chosen(found, pick).remote_id, trashed=False)
+        if found:
+            self.world.account.trash(chosen(found, pick).remote_id, trashed=False)
 
-    @precondition(lambda self: self.things())
-    @rule(pick=picks)
-    def delete(self, pick: int) -> None:
-        self.world.account.delete(chosen(self.things(), pick).remote_id)
+    def delete(self, pick: int, other: int, name: str, size: int) -> None:
+        if things := self.things():
+            self.world.account.delete(chosen(things, pick).remote_id)
+
+    @rule(doings=st.lists(doings, min_size=1, max_size=4))
+    def people(self, doings: list[tuple[str, int, int, str, int]]) -> None:
+        for what, pick, other, name, size in doings:
+            getattr(self, what)(pick, other, name, size)
 
     @rule(days=st.integers(1, 9))
     def wait(self, days: int) -> None:
@@ -144,10 +146,24 @@ class History(RuleBasedStateMachine):
     # What the engine does.
 
     def there(self) -> dict[str, str]:
-        return {file.remote_id: file.revision for file in self.files()}
+        return {f.remote_id: f.revision for f in self.files() if f.remote_id not in self.erased}
 
-    @rule(full=st.booleans(), kill=kills, pick=picks, edits=st.booleans())
-    def back_up(self, full: bool, kill: int | None, pick: int, edits: bool) -> None:
+    @rule(
+        full=st.booleans(),
+        kill=kills,
+        pick=picks,
+        edits=st.booleans(),
+        doings=st.lists(doings, max_size=3),
+    )
+    def back_up(
+        self,
+        full: bool,
+        kill: int | None,
+        pick: int,
+        edits: bool,
+        doings: list[tuple[str, int, int, str, int]],
+    ) -> None:
+        self.people(doings)
         edited = False
 
         def between() -> None:
@@ -166,18 +182,16 @@ class History(RuleBasedStateMachine):
         self.snapshots.append((timezone.now(), self.there()))
         self.check()
 
-    @precondition(lambda self: self.snapshots)
     @rule(kill=kills)
     def prune(self, kill: int | None) -> None:
         run, _ = runs.request_prune(self.world.source)
-        self.world.work(run, kill, lambda: None)
+        self.world.work(run, kill, self.die)
         assert run.outcome == Run.Outcome.OK, run.error_message
         self.promises.prune(self.rules)
         self.check()
         if not self.killed:  # what a dead worker has sent without a note stays as foreign
-            self.check_gone()
+            self.check_gone(self.promises.pruned)
 
-    @precondition(lambda self: self.snapshots)
     @rule(pick=picks, origin=st.integers(0, 1), kill=kills)
     def restore(self, pick: int, origin: int, kill: int | None) -> None:
         """Everything as it was at a moment, from one destination alone."""
@@ -186,7 +200,7 @@ class History(RuleBasedStateMachine):
         into = self.world.folder / "restored"
         with self.world.only(destination):
             run = self.world.restore(into, at, destination)
-            self.world.work(run, kill, lambda: None)
+            self.world.work(run, kill, self.die)
         got = {path.read_bytes() for path in into.rglob("*") if path.is_file()}
         shutil.rmtree(into, ignore_errors=True)
         promised = self.promises.promised()
@@ -194,11 +208,33 @@ class History(RuleBasedStateMachine):
             if promised.get(revision) == file_id:
                 assert self.world.account.contents[revision] in got
 
-    @rule()
-    def write_segments(self) -> None:
-        self.world.write_segments()
+    @rule(pick=picks, kill=kills)
+    def erase(self, pick: int, kill: int | None) -> None:
+        known = sorted(self.promises.files)
+        if known:
+            file_id = chosen(known, pick)
+            contents = self.promises.erased(file_id)
+            self.erased.add(file_id)
+            run = self.world.erase(file_id)
+            self.world.work(run, kill, self.die)
+            assert run.outcome == Run.Outcome.OK, run.error_message
+            self.check()
+            self.check_gone(contents)
+            self.world.check_unsaid(file_id)
 
-    @precondition(lambda self: self.snapshots)
+    @rule(pick=picks, where=st.integers(0, 1), how=st.sampled_from(DAMAGES), kill=kills)
+    def damage_and_verify(self, pick: int, where: int, how: str, kill: int | None) -> None:
+        """What an accident does to an object is found, and made good."""
+        self.world.damage(self.world.destinations()[where], pick, how)
+        run, _ = runs.request_verify(self.world.source, everything=True)
+        self.world.work(run, kill, self.die)
+        self.world.back_up(full=False, kill_after=None, between=self.die)
+        self.promises.backed_up(self.there(), timezone.now())
+        self.check()
+
+    def die(self) -> None:
+        self.killed = True
+
     @rule(pick=st.integers(0, 1))
     def recover(self, pick: int) -> None:
         """The database is lost right after the catalog was written; one destination is left."""
@@ -223,9 +259,9 @@ class History(RuleBasedStateMachine):
         allowed = self.bytes_of(self.promises.allowed())
         assert not given - allowed, "claimed, and not promised"
 
-    def check_gone(self) -> None:
-        """What was let go lies nowhere, in no version of any object."""
-        gone = self.bytes_of(self.promises.pruned)
+    def check_gone(self, revisions: Iterable[str]) -> None:
+        """They lie nowhere, in no version of any object."""
+        gone = self.bytes_of(revisions)
         for destination in self.world.destinations():
             for key, data in self.world.all_bytes(destination).items():
                 assert data not in gone, key
@@ -237,8 +273,9 @@ class History(RuleBasedStateMachine):
         """Each destination alone gives back all, even if nothing else is left at all."""
         if not self.snapshots:
             return
-        if not Segment.objects.exists():
-            self.world.write_segments()
+        for row in self.world.destinations():
+            if not SegmentCopy.objects.filter(destination=row).exists():
+                self.world.write_segments()
         for destination in self.world.destinations():
             with self.world.only(destination):
                 self.world.recover(destination)

@@ -15,7 +15,7 @@ from tests.engine.histories.machine import History
 from tests.engine.histories.world import World
 
 HISTORIES = int(os.environ.get("HISTORIES") or 2000)
-SHARD = 50
+SHARD = 25
 FIRST_SEED = int(os.environ.get("SEED") or 0)
 
 
@@ -56,4 +56,4 @@ def test_a_few_histories_keep_every_promise(world: World) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", range(-(-HISTORIES // SHARD)))
 def test_histories_keep_every_promise(world: World, shard: int) -> None:
-    run(world, SHARD, steps=20, seeded=FIRST_SEED + shard)
+    run(world, SHARD, steps=14, seeded=FIRST_SEED + shard)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from syncapp import destinations as kinds
 from syncapp.engine import (
     breakers,
     dispatch,
+    erase,
     fetch,
     guard,
     lane,
@@ -37,6 +40,8 @@ from syncapp.models import (
     Change,
     Copy,
     Destination,
+    Erasure,
+    File,
     Lane,
     Policy,
     RestoreItem,
@@ -51,6 +56,8 @@ from tests.engine.histories.promises import Rules
 
 _KEPT_TABLES = {"django_migrations", "django_content_type", "auth_permission"}
 _SILENCE = timedelta(seconds=90)  # after which a lane counts as dead
+
+DAMAGES = MISSING, FLIPPED, CUT = "missing", "flipped", "cut"
 
 
 class Clock:
@@ -178,6 +185,49 @@ class World:
             self.work(run, None, between)
         assert run.outcome in runs.GOOD, run.error_message
 
+    def erase(self, file_id: str) -> Run:
+        """Of a file that the catalog knows."""
+        file = File.objects.get(source=self.source, remote_id=file_id)
+        wish = Erasure.objects.create(
+            owner=self.source.owner,
+            source=self.source,
+            source_name=self.source.name,
+            what=file.name,
+            files=[file.pk],
+        )
+        return erase.request_erasure(self.source, wish)
+
+    def check_unsaid(self, file_id: str) -> None:
+        """No catalog beside the data, in no version of its objects, names the file."""
+        for destination in self.destinations():
+            store = destination_for(destination)
+            for info in list(store.versions(".catalog/")):
+                if info.marker:
+                    continue
+                with store.read(info.key, version_id=info.version_id) as chunks:
+                    told = gzip.decompress(b"".join(chunks))
+                assert f'"{file_id}"'.encode() not in told, info.key
+
+    def damage(self, destination: Destination, pick: int, how: str) -> None:
+        """An accident of one object that a copy claims."""
+        copies = Copy.objects.filter(destination=destination, state__in=STORED).order_by("pk")
+        if not copies:
+            return
+        copy = copies[pick % len(copies)]
+        if destination.kind == "local":
+            path = self.folder / "disk" / copy.object_key
+            data = path.read_bytes()
+            path.unlink()  # another name of it may be another object
+            if how != MISSING:
+                path.write_bytes(_spoilt(data, how))
+            return
+        versions = BUCKETS["bucket"].keys[copy.object_key]
+        at = [held.info.version_id for held in versions].index(copy.store_version)
+        held = versions.pop(at)
+        if how != MISSING:
+            data = _spoilt(held.data, how)
+            versions.insert(at, replace(held, data=data, info=replace(held.info, size=len(data))))
+
     def restore(self, into: Path, at: datetime | None, origin: Destination) -> Run:
         return restoring.request_restore(
             self.source, target="folder", options={"path": str(into)}, files=[], at=at,
@@ -241,3 +291,7 @@ class World:
                 with store.read(info.key, version_id=info.version_id) as chunks:
                     found[f"{info.key} {info.version_id}"] = b"".join(chunks)
         return found
+
+
+def _spoilt(data: bytes, how: str) -> bytes:
+    return data[:-1] if how == CUT else bytes([data[0] ^ 1]) + data[1:]
