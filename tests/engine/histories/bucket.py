@@ -69,11 +69,15 @@ class MemoryBucket(Destination):
     exact_keys = True
 
     def __init__(self, name: str) -> None:
-        self.held = BUCKETS[name]
+        self._name = name
 
     @classmethod
     def create(cls, settings: Mapping[str, str], secrets: Mapping[str, str]) -> MemoryBucket:
         return cls(settings["name"])
+
+    @property
+    def held(self) -> Contents:
+        return BUCKETS[self._name]
 
     @property
     def limits(self) -> Limits:

@@ -50,7 +50,7 @@ def run(world: World, number: int, *, steps: int, seeded: int | None) -> None:
 
 
 def test_a_few_histories_keep_every_promise(world: World) -> None:
-    run(world, 10, steps=12, seeded=None)
+    run(world, 6, steps=12, seeded=None)
 
 
 @pytest.mark.slow

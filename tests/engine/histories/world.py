@@ -26,6 +26,7 @@ from syncapp.engine import (
     fetch,
     guard,
     lane,
+    live,
     recovery,
     recovery_setup,
     restoring,
@@ -36,6 +37,7 @@ from syncapp.engine import (
 )
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.occupied import STORED
+from syncapp.engine.origins import Origins
 from syncapp.models import (
     Change,
     Copy,
@@ -86,6 +88,7 @@ class World:
         for module in (scanning, lane):
             monkeypatch.setattr(module, "source_for", lambda *_, **__: self.account)
         monkeypatch.setattr(guard, "FEWEST", 4)
+        monkeypatch.setattr(live, "publish", lambda *_: 0)  # nobody looks on
         monkeypatch.setattr(breakers, "OPENS_AFTER", 10**6)
         self._tables = [
             name
@@ -276,11 +279,10 @@ class World:
     def readable(self, destination: Destination) -> set[bytes]:
         """What the product gives back of each version that it says is stored there."""
         copies = Copy.objects.filter(destination=destination, state__in=STORED)
-        found = set()
-        for pk in copies.values_list("version_id", flat=True):
-            with fetch.open_version(pk, prefer="named", origin_id=destination.pk) as reading:
-                found.add(b"".join(reading))
-        return found
+        stored = fetch.locate(copies.values_list("version_id", flat=True))
+        origins = Origins("named", destination.pk)
+        origins.load([destination.pk])
+        return {b"".join(fetch.Reading(found, origins)) for found in stored.values()}
 
     def all_bytes(self, destination: Destination) -> dict[str, bytes]:
         """Every object, all versions of it, that lies in the source's area, by key and version."""
