@@ -12,7 +12,7 @@ from accounts.linking import unlink
 from accounts.models import GoogleAccount
 from syncapp.engine import database_backup, live, segment_store
 from syncapp.engine.erased import NAME
-from syncapp.engine.segment_turns import Turn
+from syncapp.engine.segment_turns import Turn, TurnTaken
 from syncapp.errors import TransientError
 from syncapp.models import DatabaseBackup, Destination, Erasure, Event, Source
 
@@ -23,7 +23,7 @@ def forget(erasure: Erasure, source: Source, places: Sequence[Destination]) -> N
     """Everything of the source is erased: now it goes itself, with the run that calls this."""
     turn = Turn.claim(source.pk)  # nobody writes segments of it from here on
     if turn is None:
-        raise TransientError("The catalog of this source is just being written; try again.")
+        raise TurnTaken
     for row in places:
         store = segment_store.catalog_store(row)
         segment_store.remove(store, source.slug, _EVERY)

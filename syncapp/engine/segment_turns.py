@@ -44,6 +44,18 @@ class TurnLost(TransientError):
     code = "turn_lost"
 
 
+class TurnTaken(TransientError):
+    """Somebody else writes; if that worker died, its claim ends within these tries of a run."""
+
+    code = "turn_taken"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The catalog of this source is just being written; try again.",
+            retry_after_s=LEASE.total_seconds() / 3,
+        )
+
+
 def care(now: datetime) -> None:
     """Ask for the writing of each source that has something to write and whose time has come."""
     for source in Source.objects.filter(segment_turn__isnull=True):

@@ -22,7 +22,7 @@ from syncapp.destinations.base import Destination as Store
 from syncapp.engine import database_backup, drain, segment_rows, segment_store
 from syncapp.engine.segment_format import MOST_LINES, Name, PartWriter
 from syncapp.engine.segment_header import header, mark
-from syncapp.engine.segment_turns import Turn, destinations, position
+from syncapp.engine.segment_turns import Turn, TurnTaken, destinations, position
 from syncapp.engine.sets import chunks
 from syncapp.errors import BackupError, Interrupted, ObjectLocked
 from syncapp.models import Change, DatabaseBackup, Destination, File, Segment, SegmentCopy, Source
@@ -58,11 +58,12 @@ def rewrite(source: Source) -> list[str]:
     """Write the whole catalog anew and remove all that was written before, and all backups of the
     database, so that nothing erased lives on in them. What was removed, in words.
 
-    RewriteRefused names what could not be reached or removed; calling it again goes on.
+    RewriteRefused names what could not be reached or removed; calling it again goes on. TurnTaken
+    while another worker writes.
     """
     turn = Turn.claim(source.pk)
     if turn is None:
-        raise RewriteRefused("The catalog of this source is just being written; try again.")
+        raise TurnTaken
     try:
         writing = _Writing(turn)
         return [*writing.anew(), *_remove_database_backups()]

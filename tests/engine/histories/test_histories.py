@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,14 +20,6 @@ FIRST_SEED = int(os.environ.get("SEED") or 0)
 
 # Threads that a kill takes along.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-
-
-@pytest.fixture
-def world(
-    transactional_db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any
-) -> World:
-    settings.FILES_IN_FLIGHT = 2
-    return World(monkeypatch, tmp_path)
 
 
 def run(world: World, number: int, *, steps: int, seeded: int | None) -> None:

@@ -163,7 +163,8 @@ class World:
         raise AssertionError(f"the run did not end: {run.stage} {run.error_message}")
 
     def _lane(self, run: Run) -> None:
-        Run.objects.filter(pk=run.pk).update(retry_at=None)
+        if run.retry_at and run.retry_at > timezone.now():
+            self.advance(run.retry_at - timezone.now())
         Version.objects.filter(source=self.source, lease_owner="").update(due_at=timezone.now())
         RestoreItem.objects.filter(restore__run=run).update(due_at=timezone.now())
         dispatch.tick()
