@@ -1,14 +1,16 @@
 """A catalog of any size, in sets: what pages, plans and commands are timed on.
 
-`seed(source, files)` makes files in folders of 200 (folders nest, 20 to a folder), a current
-version of each and a stored copy in each of the source's destinations: about 40 s a million on
-SQLite. The names and ids are those of the stand-in's synthetic account; the content is made up,
-so a scan of that account looks at each file once and finds new revisions. Needs Django set up.
+`seed(source, files)` makes files in folders of 200 (folders nest, 20 to a folder), the versions of
+each (one a day from WHEN on) and a stored copy of each version in each of the source's
+destinations: with one version about a minute a million on SQLite. The names and ids are those of
+the stand-in's synthetic account; the content is made up, so a scan of that account looks at each
+file once and finds new revisions. Needs Django set up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -16,15 +18,16 @@ from typing import Any
 from django.db import connection, models, transaction
 
 from syncapp.engine.sets import chunks, upsert_many
-from syncapp.models import Copy, File, Source, Version
+from syncapp.models import Copy, File, Place, Source, Version
 
 PER_FOLDER, FOLDERS_PER_FOLDER = 200, 20
-ROOT = "0ASyntheticRootUk9PVA"
+ROOT, WIDE = "0ASyntheticRootUk9PVA", "1SynWide"
 TYPES = [
     ("application/octet-stream", "bin"), ("image/jpeg", "jpg"), ("application/pdf", "pdf"),
     ("video/mp4", "mp4"), ("text/plain", "txt"),
 ]  # fmt: skip
 WHEN = datetime(2024, 1, 1, tzinfo=UTC)
+RENAMED_AFTER = timedelta(days=30)
 COLUMNS = [
     "source_id", "remote_id", "parent_id", "name", "mime_type", "content", "owner_email",
     "drive_id", "extension", "key_name", "key_fold", "fingerprint", "mark", "move_due", "problem",
@@ -42,15 +45,30 @@ METADATA = {
 _STEP = 10_000
 
 
-def seed(source: Source, files: int, *, failed_every: int = 0, trashed_every: int = 0) -> None:
-    """Fill the source's empty catalog. Every n-th file failed or lies in the trash, 0 for none."""
-    rows = chain(_folders(source.pk, files), _files(source.pk, files, trashed_every))
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a catalog is like; every n-th file failed, lies in the trash, was called something else
+    for the first 30 days (0: none). `wide`: so many files in one folder of their own."""
+
+    versions: int = 1
+    failed_every: int = 0
+    trashed_every: int = 0
+    renamed_every: int = 0
+    wide: int = 0
+
+
+def seed(source: Source, files: int, shape: Shape | None = None) -> None:
+    """Fill the source's empty catalog."""
+    shape = shape or Shape()
+    rows = chain(_folders(source.pk, files, shape.wide), _files(source.pk, files, shape))
     for batch in chunks(rows, _STEP):
         with transaction.atomic():
             upsert_many(
                 File, COLUMNS, batch, unique=["source_id", "remote_id"], update=["mark"]
             )  # fmt: skip
-    _versions(source, failed_every)
+    _places(source, shape.renamed_every)
+    for number in range(shape.versions):
+        _versions(source, number, shape)
     _copies(source)
     source.planned_for = sorted(source.destinations.values_list("pk", flat=True))
     source.scanned_at = WHEN
@@ -69,8 +87,10 @@ def folder_id(number: int) -> str:
     return f"1SynD{number:028d}"
 
 
-def _folders(source_id: int, files: int) -> Iterator[tuple[Any, ...]]:
+def _folders(source_id: int, files: int, wide: int) -> Iterator[tuple[Any, ...]]:
     yield _row(source_id, ROOT, "", "My Drive", "application/vnd.google-apps.folder", "folder")
+    if wide:
+        yield _row(source_id, WIDE, ROOT, "wide", "application/vnd.google-apps.folder", "folder")
     for n in range(-(-files // PER_FOLDER)):
         parent = folder_id((n - 1) // FOLDERS_PER_FOLDER) if n else ROOT
         name = f"folder {n:05d}"
@@ -78,12 +98,13 @@ def _folders(source_id: int, files: int) -> Iterator[tuple[Any, ...]]:
         yield _row(source_id, folder_id(n), parent, name, mime_type, "folder")
 
 
-def _files(source_id: int, files: int, trashed_every: int) -> Iterator[tuple[Any, ...]]:
+def _files(source_id: int, files: int, shape: Shape) -> Iterator[tuple[Any, ...]]:
     for n in range(files):
         mime_type, ending = TYPES[n % len(TYPES)]
         name = f"file {n:07d}.{ending}"
-        row = _row(source_id, file_id(n), folder_id(n // PER_FOLDER), name, mime_type, "blob", n)
-        if trashed_every and n % trashed_every == 0:
+        parent = WIDE if n < shape.wide else folder_id(n // PER_FOLDER)
+        row = _row(source_id, file_id(n), parent, name, mime_type, "blob", n)
+        if shape.trashed_every and n % shape.trashed_every == 0:
             trashed = {"problem": "in_trash", "trashed_at": WHEN}
             row = tuple(trashed.get(c, v) for c, v in zip(COLUMNS, row, strict=True))
         yield row
@@ -100,15 +121,34 @@ def _row(
     )  # fmt: skip
 
 
-def _versions(source: Source, failed_every: int) -> None:
+def _places(source: Source, every: int) -> None:
+    """Every n-th file was called “former …” for 30 days."""
+    if not every:
+        return
+    until = WHEN + RENAMED_AFTER
+    place = Place(source=source, from_at=WHEN, until_at=until)
+    told = {"file_id": "f.id", "parent_id": "f.parent_id", "name": "'former ' || f.name"}
+    table = File._meta.db_table
+    which = f"f.id %% {every} = 0 AND f.trashed_at IS NULL AND f.content = 'blob'"
+    _insert(place, told, f"{table} f WHERE f.source_id = %s AND {which}", source.pk)
+    places = Place.objects.filter(source=source).values("file")
+    File.objects.filter(source=source, pk__in=places).update(placed_at=until)
+
+
+def _versions(source: Source, number: int, shape: Shape) -> None:
+    """The n-th version of each file; the last one is current."""
+    current = number == shape.versions - 1
+    seen = WHEN + timedelta(days=number)
     version = Version(
-        source=source, revision="seeded", declared_size=0, size=0, state=Version.State.STORED,
-        modified_at=WHEN, content_type="application/octet-stream",
+        source=source, revision=f"seeded{number or ''}", declared_size=0, size=0,
+        state=Version.State.STORED, content_type="application/octet-stream", current=current,
+        first_seen_at=seen, replaced_at=None if current else seen + timedelta(days=1),
     )  # fmt: skip
-    size = "(f.id * 7919) %% 10000000"
-    failed = f"CASE WHEN f.id %% {failed_every} = 0 THEN 'failed' ELSE 'stored' END"
+    size = f"((f.id + {number}) * 7919) %% 10000000"
+    failed = f"CASE WHEN f.id %% {shape.failed_every} = 0 THEN 'failed' ELSE 'stored' END"
     told = {"file_id": "f.id", "size": size, "declared_size": size}
-    if failed_every:
+    told["modified_at"] = "f.remote_modified_at"
+    if shape.failed_every and current:
         told["state"] = failed
     table = File._meta.db_table
     where = f"{table} f WHERE f.source_id = %s AND f.content = 'blob' AND f.problem = ''"
@@ -118,7 +158,8 @@ def _versions(source: Source, failed_every: int) -> None:
 def _copies(source: Source) -> None:
     for destination in source.destinations.all():
         copy = Copy(destination=destination, state=Copy.State.STORED, stored_at=WHEN)
-        key = f"'{source.slug}/files/' || v.file_id"
+        old = f"'{source.slug}/.versions/' || v.id"
+        key = f"CASE WHEN v.current THEN '{source.slug}/files/' || v.file_id ELSE {old} END"
         state = "CASE WHEN v.state = 'failed' THEN 'failed' ELSE 'stored' END"
         told = {"version_id": "v.id", "object_key": key, "state": state}
         where = f"{Version._meta.db_table} v WHERE v.source_id = %s"

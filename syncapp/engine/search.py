@@ -1,9 +1,9 @@
 """Finding files by name, path, type, size and date, over all versions and what was deleted.
 
 One index leads (`search_leads`); all other wishes are held against what it gives, a batch at a
-time. A page looks at no more than MOST_LOOKED_AT candidates, so that it takes a fraction of a
-second whatever the catalog's size: where few of a million match, it comes back with fewer hits and
-the place to go on from. Hits come in the order of the index that leads.
+time. A page looks at no more than MOST_LOOKED_AT candidates and ends after MOST_SECONDS, whatever
+the catalog's size: where few of a million match, it comes back with fewer hits and the place to go
+on from. Hits come in the order of the index that leads.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import reduce
 from operator import or_
+from time import monotonic
 from typing import Any, NamedTuple
 
 from django.db.models import Q, QuerySet
@@ -27,6 +28,7 @@ from syncapp.engine.search_words import has_all, long_words, words_of
 from syncapp.models import File, Place, Version
 
 MOST_LOOKED_AT = 10_000
+MOST_SECONDS = 0.2
 _FIRST_BATCH, _BATCH = 100, 1000
 
 
@@ -122,7 +124,7 @@ def search(wanted: Wanted, after: str = "", limit: int = 50) -> Page:
     begin, spot = _read(after)
     looking = _Looking(wanted)
     found: list[tuple[_Seen, str]] = []  # and where to go on behind it
-    looked_at, size = 0, _FIRST_BATCH
+    looked_at, size, began = 0, _FIRST_BATCH, monotonic()
     for leg in _legs(wanted):
         if leg.key < begin:
             continue
@@ -137,7 +139,7 @@ def search(wanted: Wanted, after: str = "", limit: int = 50) -> Page:
                 shown = found[:limit]
                 return Page(_hits(wanted, [one for one, _ in shown]), shown[-1][1], looked_at)
             looked_at, spot, size = looked_at + len(batch), spots[batch[-1].row], _BATCH
-            if looked_at >= MOST_LOOKED_AT:
+            if looked_at >= MOST_LOOKED_AT or monotonic() - began > MOST_SECONDS:
                 return Page(_hits(wanted, [one for one, _ in found]), _write(leg, spot), looked_at)
             batch = leg.walk(spot, size)
     return Page(_hits(wanted, [one for one, _ in found]), "", looked_at)

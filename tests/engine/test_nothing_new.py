@@ -12,7 +12,7 @@ from django.utils import timezone
 from model_bakery import baker
 
 from accounts.models import User
-from bench.seed import seed
+from bench.seed import Shape, seed
 from syncapp.engine import dispatch, planning, runs, scanning
 from syncapp.models import Copy, Destination, File, Lane, Run, Source, Version
 from tests.engine.paged_reader import PagedReader
@@ -36,7 +36,7 @@ def source(transactional_db: None) -> Source:
         Source, owner=owner, account__user=owner, slug="ada", mode="manual", paused=False
     )
     made.destinations.add(*baker.make(Destination, 2, owner=owner, kind="local"))
-    seed(made, FILES, trashed_every=FILES // 2)
+    seed(made, FILES, Shape(trashed_every=FILES // 2))
     return made
 
 

@@ -22,6 +22,11 @@ NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 
+@pytest.fixture(autouse=True)
+def _all_the_time_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "MOST_SECONDS", 60)
+
+
 @pytest.fixture
 def source(db: None) -> Source:
     owner = baker.make(User)
@@ -245,6 +250,16 @@ def test_a_page_looks_at_so_much_and_says_where_to_go_on(
     assert page.after
     assert page.looked_at < 40
     assert names(source, text="txt", deleted=Deleted.ONLY) == [wanted.name]
+
+
+def test_a_page_ends_in_time(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "MOST_SECONDS", 0)
+    for number in range(3):
+        file(source, f"f{number}.txt", trashed_at=NOON if number == 0 else None)
+    monkeypatch.setattr(searching, "_FIRST_BATCH", 1)
+    page = search(Wanted([source.pk], text="txt", deleted=Deleted.ONLY))
+    assert (len(page.hits), page.looked_at) == (0, 1)
+    assert names(source, text="txt", deleted=Deleted.ONLY) == ["f0.txt"]
 
 
 @pytest.mark.parametrize("key", ["", "0", "1", "00000000000000000001", None, 5])

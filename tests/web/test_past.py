@@ -13,6 +13,7 @@ from django.urls import reverse
 from model_bakery import baker
 
 from accounts.models import User
+from syncapp.engine import search as searching
 from syncapp.models import File, Place, Version
 from syncapp.types import Content
 from syncapp.web import queries
@@ -22,6 +23,11 @@ from tests.web.baked import Owned
 LogIn = Callable[[User], Client]
 MAY = datetime(2026, 5, 1, 12, tzinfo=UTC)
 DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def _all_the_time_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "MOST_SECONDS", 60)
 
 
 def since(file: File, at: datetime) -> File:

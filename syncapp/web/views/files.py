@@ -12,7 +12,6 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from syncapp.engine.policies import effective
-from syncapp.engine.search import MOST_LOOKED_AT
 from syncapp.engine.search import search as find
 from syncapp.models import Source
 from syncapp.types import Content
@@ -126,7 +125,6 @@ def search(request: HttpRequest) -> HttpResponse:
             "filter": kept.urlencode(),
             "first": not request.GET.get("after"),
             "at": form.cleaned_data["at"],
-            "most": MOST_LOOKED_AT,
         }
     return render(request, "files/search.html", context)
 
