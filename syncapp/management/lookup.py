@@ -7,7 +7,11 @@ lists what there is.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, time
 from typing import TypeVar
+
+from django.utils import timezone
+from django.utils.dateparse import parse_date, parse_datetime
 
 from accounts.models import GoogleAccount, User
 from syncapp.management.base import usage
@@ -94,3 +98,20 @@ def _listed(rows: Iterable[Row], describe: Callable[[Row], str]) -> str:
     if len(lines) > MAX_LISTED:
         lines[MAX_LISTED] = "  …"
     return "\n".join(lines)
+
+
+def find_moment(text: str | None, option: str, *, end_of_day: bool = True) -> datetime | None:
+    """A time, or a day's end or beginning; in the server's time zone unless it names another."""
+    if not text:
+        return None
+    try:
+        when = parse_datetime(text.replace(" ", "T", 1)) if len(text) > 10 else None
+        day = parse_date(text) if len(text) <= 10 else None
+        if day is not None:
+            when = datetime.combine(day, time.max if end_of_day else time.min)
+        if when is not None:
+            return (when if timezone.is_aware(when) else timezone.make_aware(when)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        when = None
+    example = "is no time such as 2026-11-25 or 2026-11-25T14:30."
+    raise usage(f"{option}: “{printable(text)}” {example}")

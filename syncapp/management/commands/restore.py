@@ -14,12 +14,10 @@ result, placed, error_code, error_message}]}. Keys: `management/restores.py`.
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
-from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
 
 from syncapp.engine import restore_report, restoring, runs
 from syncapp.engine.restore_paths import find
@@ -94,7 +92,7 @@ class Command(ReportCommand):
 
     def _restore(self, options: dict[str, Any]) -> Exit:
         source = lookup.find_source(options["source"])
-        at = _moment(options["at"])
+        at = lookup.find_moment(options["at"], "--at")
         files = [_file_id(source, path, at) for path in options["paths"]]
         origin = lookup.find_destination(options["origin"]) if options["origin"] else None
         prefer = Restore.Prefer.NAMED if origin else options["prefer"]
@@ -243,22 +241,6 @@ def _target(options: dict[str, Any]) -> tuple[str, JsonObject]:
     if options["to_drive"]:
         return Restore.Target.DRIVE, {"folder": options["folder"], "account": options["account"]}
     raise usage("Say where to: --to FOLDER, --to-destination NAME or --to-drive.")
-
-
-def _moment(text: str | None) -> datetime | None:
-    """The end of a day, or a time of day, in the server's time zone unless it names another."""
-    if not text:
-        return None
-    try:
-        when = parse_datetime(text.replace(" ", "T", 1)) if len(text) > 10 else None
-        day = parse_date(text) if len(text) <= 10 else None
-    except ValueError:
-        when = day = None
-    if day is not None:
-        when = datetime(day.year, day.month, day.day, 23, 59, 59, 999999)
-    if when is None:
-        raise usage(f"--at: “{printable(text)}” is no time such as 2026-11-25 or 2026-11-25T14:30.")
-    return (when if timezone.is_aware(when) else timezone.make_aware(when)).astimezone(UTC)
 
 
 def _file_id(source: Source, path: str, at: datetime | None) -> int:
