@@ -13,7 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from tests.engine.histories.machine import History
 from tests.engine.histories.world import World
 
-HISTORIES = int(os.environ.get("HISTORIES") or 2000)
+HISTORIES = int(os.environ.get("HISTORIES") or 200)
 SHARD = 25
 FIRST_SEED = int(os.environ.get("SEED") or 0)
 
