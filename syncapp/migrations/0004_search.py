@@ -1,7 +1,7 @@
 """Indexes for finding files by any stretch of their name, present or former.
 
 SQLite: FTS5 with trigrams beside the table (external content: the names are not kept twice), filled
-by triggers; about 20 µs a new name. PostgreSQL: trigram indexes; where the extension may not be
+by triggers; about 25 µs a new name. PostgreSQL: trigram indexes; where the extension may not be
 created, searching works and reads the whole table.
 """
 

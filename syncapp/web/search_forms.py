@@ -104,6 +104,7 @@ def _has_zone(text: str) -> bool:
 class SearchForm(MomentForm):
     """The wish; `wanted()` is it in the engine's words, once valid."""
 
+    field_order = ("q", "path", "kind", "source", "on", "deleted", "larger", "smaller")
     q = forms.CharField(label="Words in the name", required=False, max_length=200)
     path = forms.CharField(label="In folders", required=False, max_length=500)
     kind = forms.ChoiceField(label="Type", required=False)

@@ -82,6 +82,8 @@ def test_pages_fit_a_narrow_screen_and_break_no_rule(
         *(reverse(name) for name in ("dashboard", "failures", "log", "destination_kinds")),
         reverse("run", args=[ana.run.pk]),
         reverse("source_files", args=[ana.source.pk]) + "?folder=folder",
+        reverse("source_files", args=[ana.source.pk]) + "?folder=folder&at=2100-01-01T00:00Z",
+        reverse("search") + "?q=name",
         reverse("file", args=[ana.source.pk, ana.file.pk]),
         reverse("source_edit", args=[ana.source.pk]),
         reverse("destination", args=[ana.destinations[0].pk]),
@@ -201,3 +203,26 @@ def test_a_schedule_is_chosen_with_the_keyboard_alone(
     wait_for(page, lambda: "04:15 Asia/Kathmandu" in text_of(page, "main"))
     ana.source.refresh_from_db()
     assert (ana.source.mode, ana.source.time_zone) == ("scheduled", "Asia/Kathmandu")
+
+
+def test_a_moment_and_a_choice_are_taken_as_they_are_made(
+    page: Chrome, web: RunningWeb, ana: Owned
+) -> None:
+    page.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
+    page.get(web.url + reverse("source_files", args=[ana.source.pk]) + "?folder=folder")
+    page.execute_script(
+        "const on = document.querySelector('[name=on]'); on.value = '2100-05-01T12:00';"
+        "on.form.requestSubmit();"
+    )
+    wait_for(page, lambda: "at=2100-05-01T06%3A30%3A00" in page.current_url)
+    shown = page.execute_script("return document.querySelector('[name=on]').value")
+    assert shown.startswith("2100-05-01T12:00")
+    button = page.find_element("css selector", "button[data-needs-choice]")
+    assert not button.is_enabled()
+    page.find_element("css selector", "[data-choose-all]").click()
+    assert button.is_enabled()
+    chosen = page.find_elements("css selector", "[name=file]:checked")
+    assert len(chosen) == 3
+    button.click()
+    wait_for(page, lambda: page.current_url.count("&file=") == 3)
+    assert "at=2100-05-01T06%3A30%3A00" in page.current_url
