@@ -28,8 +28,8 @@ from syncapp.engine.search_words import has_all, long_words, words_of
 from syncapp.models import File, Place, Version
 
 MOST_LOOKED_AT = 10_000
-MOST_SECONDS = 0.2
-_FIRST_BATCH, _BATCH = 100, 1000
+MOST_SECONDS = 0.15
+_FIRST_BATCH, _BATCH = 100, 500
 
 
 class Kind(StrEnum):
