@@ -174,11 +174,15 @@ async def spoil(chunks: AsyncIterator[bytes], fault: Fault) -> AsyncIterator[byt
 
 
 def _flip(chunk: bytes) -> bytes:
-    """Another byte each time: what breaks on its way does not break the same way twice."""
+    """Another byte each time: what breaks on its way does not break the same way twice.
+
+    In the middle third, where an upload of several parts has its bytes and not their headers.
+    """
     if not chunk:
         return chunk
     spoiled = bytearray(chunk)
-    spoiled[randrange(len(spoiled))] ^= randrange(1, 256)
+    third = len(spoiled) // 3
+    spoiled[randrange(third, max(2 * third, third + 1))] ^= randrange(1, 256)
     return bytes(spoiled)
 
 

@@ -80,4 +80,5 @@ def test_the_demo_proves_a_backup_finds_damage_and_mends_it(
 
     third = demo(folder)
     assert third.returncode == 0, third.stdout + third.stderr
-    assert read_from_google(third.stdout) == 1
+    assert read_from_google(third.stdout) == 0, "mended from the other destination"
+    assert notes[0].read_bytes() != b"damaged"
