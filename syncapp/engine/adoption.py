@@ -1,6 +1,7 @@
 """Objects that no copy claims, taken into the catalog by what they bear: id, hash and time.
 
-What was stored, moved or replaced after the last segment was written. One by one: there are few.
+What was stored, moved or replaced after the last segment was written. One by one, there are few;
+each is read, as far as it can be: an object may bear the hash of bytes that it has lost.
 A file that the catalog does not know gets a row without a fingerprint, which the next scan fills
 in. Never makes up what an object does not tell.
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -44,6 +46,8 @@ class Adoption:
         sha256 = head.sha256 or head.metadata.get("sha256", "")
         if not remote_id or not _SHA256.fullmatch(sha256):
             return False
+        if not head.frozen and self._hash_of(info) != sha256:
+            return False
         file = File.objects.filter(source=self.source, remote_id=remote_id).first()
         file = file or self._new_file(info, remote_id)
         version = self._version(file, info, head, sha256)
@@ -54,6 +58,13 @@ class Adoption:
         """After the last one: folders that files lie in but nobody knows get their placeholders."""
         if self.adopted:
             orphans.adopt(self.source)
+
+    def _hash_of(self, info: ObjectInfo) -> str:
+        digest = hashlib.sha256()
+        with self.store.read(info.key, version_id=info.version_id) as chunks:
+            for chunk in chunks:
+                digest.update(chunk)
+        return digest.hexdigest()
 
     def _version(self, file: File, info: ObjectInfo, head: ObjectInfo, sha256: str) -> Version:
         """The version whose bytes these are: one that has been read, one that was waited for, or
