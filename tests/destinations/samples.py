@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import random
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 from syncapp.destinations.base import Destination
-from syncapp.errors import Unavailable
 from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part
 
 MIB = 1024**2
@@ -87,13 +85,3 @@ def read(store: Destination, key: str, *, version_id: str = "") -> bytes:
 def elsewhere(moment: datetime) -> datetime:
     """The same instant, told in another time zone."""
     return moment.astimezone(timezone(timedelta(hours=-7)))
-
-
-def insisting(call: Callable[[], ObjectInfo]) -> ObjectInfo:
-    """The call's answer, tried three times as the engine would."""
-    for _ in range(2):
-        try:
-            return call()
-        except Unavailable:
-            continue
-    return call()
