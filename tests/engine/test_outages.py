@@ -80,7 +80,7 @@ def wire(few: Setting, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wire]:
         yield wire
 
 
-@pytest.mark.parametrize("mode", ["refused", "silent"])
+@pytest.mark.parametrize("mode", ["refused", pytest.param("silent", marks=pytest.mark.slow)])
 def test_a_bucket_that_is_away_delays_only_its_own_copies(
     few: Setting, wire: Wire, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

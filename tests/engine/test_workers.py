@@ -85,6 +85,7 @@ def assert_all_are_gone(workers: Any) -> None:
     assert workers.processes() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("small_files", [300], indirect=True)
 def test_killed_workers_lose_nothing(small_files: Setting, tmp_path: Path) -> None:
     kill_during_backup(small_files, tmp_path, files=300, kills=6, anything=False)
