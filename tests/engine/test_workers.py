@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import signal
 import time
@@ -147,8 +148,9 @@ def test_a_worker_killed_while_scanning_scans_again(small_files: Setting, tmp_pa
     slow = small_files.control.add_fault("/drive/v3/files\\?", delay_s=3)
     run, _ = runs.request_backup(small_files.source)
     with running_workers(tmp_path, LEASE_SECONDS="3") as workers:
-        wait_until(lambda: Lane.objects.exclude(owner="").exists(), 30, "a scan")
-        assert workers.kill_one(random.Random(1), busy=True)
+        scans = Lane.objects.filter(run=run, stage="scan").exclude(owner="")
+        wait_until(scans.exists, 30, "a scan")
+        os.kill(int(scans.get().owner.split(":")[1]), signal.SIGKILL)
         small_files.control.clear_faults(slow)
         wait_until(lambda: ended(run), 60, f"the backup's end\n{workers.log[-3000:]}")
     assert Lane.objects.filter(run=run, stage="scan").count() > 1, "the scan was not interrupted"
