@@ -19,6 +19,7 @@ from syncapp.engine import policies, record, runs
 from syncapp.engine.folders import Folders
 from syncapp.errors import MassChange
 from syncapp.models import Event, File, Run, Source, Version
+from syncapp.models.catalog import GONE
 
 FEWEST = 10  # files; fewer are never too large a share
 MOST_EXAMPLES = 5
@@ -103,9 +104,7 @@ def approve(source: Source, *, by: User | None = None) -> Run | None:
 def _going(source: Source) -> QuerySet[File]:
     size = Version.objects.filter(file=OuterRef("pk"), current=True).values("size")[:1]
     due = File.objects.filter(source=source, move_due=True)
-    return due.filter(Q(trashed_at__isnull=False) | Q(vanished_at__isnull=False)).annotate(
-        size=Subquery(size)
-    )
+    return due.filter(GONE).annotate(size=Subquery(size))
 
 
 def _replacing(source: Source) -> QuerySet[Any]:

@@ -26,6 +26,7 @@ from syncapp.engine.policies import Effective, effective
 from syncapp.engine.remove import RELEASABLE
 from syncapp.engine.sets import chunks
 from syncapp.models import Copy, File, Place, Restore, RestoreItem, Run, Source, Version
+from syncapp.models.catalog import GONE
 from syncapp.retention import Rules, kept
 
 BATCH = 500  # files
@@ -155,9 +156,7 @@ def _long_gone(terms: Terms, start: int, end: int) -> list[int]:
     before, source_id = terms.gone_before, terms.source.pk
     if before is None:
         return []
-    rows = File.objects.filter(
-        Q(trashed_at__isnull=False) | Q(vanished_at__isnull=False), pk__range=(start, end)
-    )
+    rows = File.objects.filter(GONE, pk__range=(start, end))
     columns = ["pk", "source_id", "trashed_at", "vanished_at"]
     return [
         pk

@@ -23,9 +23,10 @@ from django.db.models import Q, QuerySet
 
 from syncapp.engine import search_leads
 from syncapp.engine.folders import Folders
-from syncapp.engine.search_leads import GONE, Candidate, Leg, Spot
+from syncapp.engine.search_leads import Candidate, Leg, Spot
 from syncapp.engine.search_words import has_all, long_words, words_of
 from syncapp.models import File, Place, Version
+from syncapp.models.catalog import GONE
 
 MOST_LOOKED_AT = 10_000
 MOST_SECONDS = 0.15

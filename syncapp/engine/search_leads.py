@@ -19,6 +19,7 @@ from django.db.models import Model, Q, QuerySet
 from syncapp.engine.search_words import like, long_words, match
 from syncapp.engine.sets import chunks
 from syncapp.models import File, Place, Version
+from syncapp.models.catalog import GONE
 from syncapp.types import Content
 
 Spot = tuple[Any, int]  # a value of the leading index, and the row's key
@@ -127,9 +128,6 @@ def _types(source_id: int) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(_TYPES, [source_id, source_id])
         return [row[0] for row in cursor.fetchall()]
-
-
-GONE = Q(trashed_at__isnull=False) | Q(vanished_at__isnull=False)
 
 
 def gone(sources: Sequence[int]) -> list[Leg]:

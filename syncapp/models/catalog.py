@@ -10,6 +10,9 @@ from syncapp.models.setup import Destination, Source
 from syncapp.types import Content
 from syncapp.visible import visible
 
+# Of a File: no longer there at the source. As the index `file_gone` has it.
+GONE = Q(trashed_at__isnull=False) | Q(vanished_at__isnull=False)
+
 
 class File(models.Model):
     """A thing in a source, folders included, keyed by its remote id.
@@ -77,7 +80,7 @@ class File(models.Model):
             models.Index(fields=["source", "id"], condition=Q(move_due=True), name="file_to_move"),
             models.Index(
                 fields=["source", "id"],
-                condition=Q(trashed_at__isnull=False) | Q(vanished_at__isnull=False),
+                condition=GONE,
                 name="file_gone",
             ),
             models.Index(fields=["source", "mime_type", "id"], name="file_by_type"),

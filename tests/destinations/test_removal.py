@@ -17,8 +17,8 @@ from tests.servers.shared import Info
 SERVERS = [pytest.param("moto", id="moto"), pytest.param("ceph", id="ceph", marks=CEPH)]
 
 
-def locking(info: Info) -> S3Destination:
-    """A destination in a new bucket that protects what is written for a day."""
+def locked_bucket(info: Info) -> str:
+    """A new bucket that protects what is written for a day."""
     bucket = f"locked-{uuid.uuid4().hex[:12]}"
     client = client_of(info)
     client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
@@ -29,7 +29,12 @@ def locking(info: Info) -> S3Destination:
             "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}},
         },
     )
-    return s3_store(info, "other", bucket=bucket)
+    return bucket
+
+
+def locking(info: Info) -> S3Destination:
+    """A destination in such a bucket."""
+    return s3_store(info, "other", bucket=locked_bucket(info))
 
 
 def test_what_is_purged_is_gone_and_purging_again_is_no_error(store: Destination) -> None:

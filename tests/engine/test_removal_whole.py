@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,7 +14,7 @@ from syncapp.engine import runs
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.erase import request_erasure
 from syncapp.models import Copy, ErasedObject, Erasure, File, Policy, Run, Version
-from tests.destinations.conftest import client_of
+from tests.destinations.test_removal import locked_bucket
 from tests.engine.conftest import Setting
 from tests.engine.test_move_versions import versioned, versioned_setting  # noqa: F401
 from tests.engine.tree import blobs, check_all
@@ -114,17 +113,7 @@ def locking(
 ) -> Iterator[Setting]:
     """A few files, and a bucket that protects all that is written for a day."""
     with shared("ceph", run_folder(tmp_path_factory.getbasetemp()), ceph.start) as info:
-        bucket = f"locked-{uuid.uuid4().hex[:12]}"
-        client = client_of(info)
-        client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
-        client.put_object_lock_configuration(
-            Bucket=bucket,
-            ObjectLockConfiguration={
-                "ObjectLockEnabled": "Enabled",
-                "Rule": {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 1}},
-            },
-        )
-        yield from versioned_setting({**info, "versioned": bucket}, tmp_path, settings)
+        yield from versioned_setting({**info, "versioned": locked_bucket(info)}, tmp_path, settings)
 
 
 @pytest.mark.needs("ceph")
