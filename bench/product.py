@@ -145,6 +145,21 @@ class Workers:
         wall_s = (run.ended_at - run.created_at).total_seconds()
         return Ran(run, wall_s, cpu_s, measure.peaks_mb(self.process.pid))
 
+    def write_catalog(self, source: Source, *, limit_s: float = 1800) -> dict[str, float]:
+        """Wait until the catalog's segments are written to all destinations."""
+        from syncapp.engine import segment_turns
+        from syncapp.models import SegmentTurn
+
+        before, began = measure.usage(self.process.pid), time.monotonic()
+        busy = SegmentTurn.objects.filter(source=source).exclude(owner="")
+        while segment_turns.something_to_write(source.pk) or busy.exists():
+            if time.monotonic() - began > limit_s or self.process.poll() is not None:
+                raise RuntimeError(f"no segments: {self.log.read_text()[-3000:]}")
+            time.sleep(0.5)
+        cpu_s = measure.usage(self.process.pid).since(before)
+        peak = max(measure.peaks_mb(self.process.pid), default=0.0)
+        return {"wall_s": time.monotonic() - began, "cpu_s": cpu_s, "peak_mb": peak}
+
     def backup(self, source: Source, **how: Any) -> Ran:
         """A backup run."""
         from syncapp.engine import runs

@@ -106,6 +106,11 @@ def _scans(result: Result) -> Iterator[str]:
         f"| first discovery (scan and plan, two destinations) | {found['wall_s']:.1f} "
         f"| {found['cpu_s']:.1f} | {found['peak_mb']:.0f} | |"
     )
+    wrote = result["segments"]
+    yield (
+        f"| the catalog's segments, to both destinations | {wrote['wall_s']:.1f} "
+        f"| {wrote['cpu_s']:.1f} | {wrote['peak_mb']:.0f} | |"
+    )
     yield (
         f"| no-change run, from request to end | {result['no_change_s']:.2f} "
         f"| {result['no_change_cpu_s']:.2f} | {result['worker_peak_mb']:.0f} "

@@ -23,6 +23,7 @@ def case(files: int, size: int, in_flight: int) -> Callable[..., Any]:
     def profile(folder: Path, scale: float) -> dict[str, Any]:
         number = max(int(files * scale), 1)
         with running_stand(folder, files=number, size=size, forget=True) as stand:
+            stand.hash_everything()
             product.configure(folder, FILES_IN_FLIGHT=str(max(in_flight // product.WORKERS, 1)))
             source = product.link(stand)
             raw = folder / "stacks.txt"

@@ -1,8 +1,9 @@
 """Looking again at an account in which nothing has changed, and finding it for the first time.
 
 The catalog is filled by a real first scan (discovery); then all is marked as stored, as if the
-transfers had been made. After that the real workers do runs that read the change log, and one
-that reads the whole listing. rclone compares the listing with one destination that holds every file
+transfers had been made. The real workers write the catalog's segments to both destinations, which
+is waited for; after that they do runs that read the change log, and one that reads the whole
+listing. rclone compares the listing with one destination that holds every file
 (`copy --checksum`); the product knows from its catalog what both of its destinations hold.
 """
 
@@ -58,6 +59,7 @@ def _ours(stand: Stand) -> dict[str, Any]:
     discovery = _measured(lambda: scale.run(full=True))
     scale.store()
     with product.running_workers(stand.folder) as workers:
+        segments = workers.write_catalog(source)
         stand.control.reset_counters()
         changes = [workers.backup(source) for _ in range(3)]
         requests = stand.google_requests() / len(changes)
@@ -67,6 +69,7 @@ def _ours(stand: Stand) -> dict[str, Any]:
             raise RuntimeError(f"not unchanged: {ran.run.outcome} {ran.run.files_total}")
     return {
         "discovery": discovery,
+        "segments": segments,
         "no_change_s": min(ran.wall_s for ran in changes),
         "no_change_cpu_s": min(ran.cpu_s for ran in changes),
         "no_change_requests": requests,

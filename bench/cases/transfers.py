@@ -58,7 +58,7 @@ def _compare(
     **sink_flags: Any,
 ) -> dict[str, Any]:
     with running_stand(folder, files=files, size=size, delay_ms=delay_ms, **sink_flags) as stand:
-        list(stand.control.manifest())  # hashes big files once: nobody is to wait for that
+        stand.hash_everything()
         product.configure(folder, FILES_IN_FLIGHT=str(max(in_flight // product.WORKERS, 1)))
         ours = _ours(stand)
         total = ours["bytes"]
