@@ -146,13 +146,19 @@ class Workers:
         return Ran(run, wall_s, cpu_s, measure.peaks_mb(self.process.pid))
 
     def write_catalog(self, source: Source, *, limit_s: float = 1800) -> dict[str, float]:
-        """Wait until the catalog's segments are written to all destinations."""
+        """Wait until the catalog's segments and a backup of the database are at all
+        destinations: what follows a first backup, and would share the cores with the next run."""
         from syncapp.engine import segment_turns
-        from syncapp.models import SegmentTurn
+        from syncapp.models import DatabaseBackup, SegmentTurn
 
         before, began = measure.usage(self.process.pid), time.monotonic()
         busy = SegmentTurn.objects.filter(source=source).exclude(owner="")
-        while segment_turns.something_to_write(source.pk) or busy.exists():
+        backed_up = DatabaseBackup.objects.exclude(object_key="")
+        while (
+            segment_turns.something_to_write(source.pk)
+            or busy.exists()
+            or backed_up.count() < source.destinations.count()
+        ):
             if time.monotonic() - began > limit_s or self.process.poll() is not None:
                 raise RuntimeError(f"no segments: {self.log.read_text()[-3000:]}")
             time.sleep(0.5)

@@ -108,7 +108,7 @@ def _scans(result: Result) -> Iterator[str]:
     )
     wrote = result["segments"]
     yield (
-        f"| the catalog's segments, to both destinations | {wrote['wall_s']:.1f} "
+        f"| the catalog's segments and a backup of the database, to both destinations | {wrote['wall_s']:.1f} "
         f"| {wrote['cpu_s']:.1f} | {wrote['peak_mb']:.0f} | |"
     )
     yield (
