@@ -108,8 +108,8 @@ def _scans(result: Result) -> Iterator[str]:
     )
     wrote = result["segments"]
     yield (
-        f"| the catalog's segments and a backup of the database, to both destinations | {wrote['wall_s']:.1f} "
-        f"| {wrote['cpu_s']:.1f} | {wrote['peak_mb']:.0f} | |"
+        "| the catalog's segments and a backup of the database, to both destinations "
+        f"| {wrote['wall_s']:.1f} | {wrote['cpu_s']:.1f} | {wrote['peak_mb']:.0f} | |"
     )
     yield (
         f"| no-change run, from request to end | {result['no_change_s']:.2f} "
