@@ -9,7 +9,8 @@ PYTHON ?= $(shell for candidate in python3.11 python3.12 python3.13 python3.14 p
 	&& { echo "$$candidate"; break; }; done)
 
 # pip's settings reach it through the environment; nothing here names a package index.
-export PYTHONDONTWRITEBYTECODE ?= 1
+# Modules are kept compiled, whatever the shell says: a demo or a test run starts many processes.
+export PYTHONDONTWRITEBYTECODE :=
 # Only for checks that need some settings to start; nothing is encrypted with them.
 CHECK_SETTINGS = ENV_FILE= DEBUG=false DATA_DIR=var/check PUBLIC_URL=https://backup.example.org \
 	SECRET_KEY=for-make-check-only-0123456789-abcdefghijklmnopqrstuvwxyz \

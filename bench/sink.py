@@ -204,7 +204,9 @@ def main() -> int:
         from bench.preload import synthetic_objects
 
         options.preload_into = lambda store: synthetic_objects(store, options.preload)
-    with tempfile.TemporaryDirectory(prefix="sink-") as name:
+    # Beside the ready file: whoever kills this server removes that folder.
+    beside = Path(options.ready_file).parent if options.ready_file else None
+    with tempfile.TemporaryDirectory(prefix="sink-", dir=beside) as name:
         uvloop.run(serve(options, None if options.forget else Path(name)))
     return 0
 

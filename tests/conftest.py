@@ -12,6 +12,7 @@ import os
 import pytest
 
 from tests.servers import programs
+from tests.servers.database import django_db_setup  # noqa: F401 - a fixture
 from tests.servers.emulator import _emulator_process, google  # noqa: F401 - fixtures
 from tests.servers.postgres import postgres_server, postgres_url  # noqa: F401 - fixtures
 from tests.servers.redis import redis_server, redis_url  # noqa: F401 - fixtures

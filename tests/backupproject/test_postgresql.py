@@ -10,8 +10,24 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.postgres import Postgres
+
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.needs("postgresql")
+
+
+@pytest.fixture(scope="module")
+def migrated(postgres_server: Postgres) -> str:
+    """A database with the whole schema."""
+    url = postgres_server.new_database()
+    manage(url, "migrate", "--verbosity", "0")
+    return url
+
+
+@pytest.fixture
+def own_url(postgres_server: Postgres, migrated: str) -> str:
+    """A copy of it for one test."""
+    return postgres_server.new_database(like=migrated)
 
 
 def manage(url: str, *arguments: str) -> str:
@@ -53,19 +69,15 @@ store = Destination.objects.create(owner=ada, name="Bucket", kind="s3", secrets=
 """
 
 
-def test_migrations_build_the_whole_schema_and_leave_nothing_undone(postgres_url: str) -> None:
-    manage(postgres_url, "migrate", "--verbosity", "0")
-
-    assert "No changes detected" in manage(postgres_url, "makemigrations", "--check", "--dry-run")
-    vendor = python(postgres_url, "from django.db import connection; print(connection.vendor)")
+def test_migrations_build_the_whole_schema_and_leave_nothing_undone(own_url: str) -> None:
+    assert "No changes detected" in manage(own_url, "makemigrations", "--check", "--dry-run")
+    vendor = python(own_url, "from django.db import connection; print(connection.vendor)")
     assert vendor == "postgresql"
 
 
-def test_the_catalog_holds_its_promises_there_too(postgres_url: str) -> None:
-    manage(postgres_url, "migrate", "--verbosity", "0")
-
+def test_the_catalog_holds_its_promises_there_too(own_url: str) -> None:
     said = python(
-        postgres_url,
+        own_url,
         SETUP
         + """
 file = File.objects.create(source=source, remote_id="f", name="a", fingerprint="x")
@@ -83,11 +95,9 @@ print(Version.objects.filter(pk=version.pk, state="pending").update(state="store
     assert said.split() == ["True", "True", "True", "1", "0"]
 
 
-def test_secrets_are_encrypted_there_too(postgres_url: str) -> None:
-    manage(postgres_url, "migrate", "--verbosity", "0")
-
+def test_secrets_are_encrypted_there_too(own_url: str) -> None:
     said = python(
-        postgres_url,
+        own_url,
         SETUP
         + """
 with connection.cursor() as cursor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 from unittest import mock
 
 import pytest
@@ -68,8 +69,7 @@ def by_us(
     return Signer(*keys).sign(method, f"/bucket/{encoded_path(key)}", query, signed)
 
 
-@settings(max_examples=1500, deadline=None)
-@given(
+any_request = given(
     method=st.sampled_from(["PUT", "GET", "HEAD"]),
     key=st.one_of(names, st.sampled_from(HOSTILE_NAMES), st.lists(names).map("/".join)),
     query=queries,
@@ -77,7 +77,9 @@ def by_us(
     moment=moments,
     keys=st.tuples(values, values, words),
 )
-def test_every_signature_is_botocores(
+
+
+def assert_signed_alike(
     method: str,
     key: str,
     query: dict[str, str],
@@ -90,6 +92,19 @@ def test_every_signature_is_botocores(
     assert by_us(method, key, query, headers, moment, keys) == by_botocore(
         method, key, query, headers, moment, keys
     )
+
+
+@settings(max_examples=300, deadline=None)
+@any_request
+def test_every_signature_is_botocores(**asked: Any) -> None:
+    assert_signed_alike(**asked)
+
+
+@pytest.mark.slow
+@settings(max_examples=5000, deadline=None)
+@any_request
+def test_thousands_of_signatures_are_botocores(**asked: Any) -> None:
+    assert_signed_alike(**asked)
 
 
 @pytest.mark.parametrize("name", [*HOSTILE_NAMES, "a/../b", "./a", "a//b", "/", "~", "a\0b\n"])

@@ -26,7 +26,7 @@ from syncapp.models import Copy, Destination, Run, Source
 from tests.servers.browser import browser  # noqa: F401 - a fixture
 from tests.servers.emulator import RunningEmulator, running_emulator
 from tests.servers.process import free_port
-from tests.servers.web import RunningWeb, prepare, running_web
+from tests.servers.web import RunningWeb, collect_static, running_web
 from tests.servers.workers import environment, running_workers, wait_until
 
 FILES = 30
@@ -70,7 +70,7 @@ def site(transactional_db: None, tmp_path: Path, settings: Any) -> Iterator[Site
         google.control.add_fault("alt=media", delay_s=0.5)
         changes = _google_settings(google.url) | {"PUBLIC_URL": f"http://127.0.0.1:{port}"}
         env = environment(tmp_path, **changes)
-        prepare(env)
+        collect_static(env)
         with (
             running_workers(tmp_path, **changes) as workers,
             running_web(env, tmp_path / "web.log", port) as web,

@@ -53,11 +53,12 @@ class Postgres:
         """The address of a database, as DATABASE_URL wants it."""
         return f"postgres://{SUPERUSER}@127.0.0.1:{self.port}/{database}"
 
-    def new_database(self) -> str:
-        """An empty database; its address."""
+    def new_database(self, like: str = "") -> str:
+        """An empty database, or a copy of one that nobody is connected to; its address."""
         name = f"test_{uuid.uuid4().hex[:12]}"
+        template = like.rpartition("/")[2] or "template1"
         with closing(psycopg.connect(self.url(), autocommit=True)) as connection:
-            connection.execute(f"CREATE DATABASE {name}")
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         return self.url(name)
 
 

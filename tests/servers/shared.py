@@ -38,14 +38,14 @@ def run_folder(basetemp: Path) -> Path:
 def shared(name: str, folder: Path, start: Callable[[Path], Started]) -> Iterator[Info]:
     """The server `name`, started by whoever comes first; `start` gets a folder for its data."""
     state = folder / f"{name}.json"
-    with _locked(folder / f"{name}.lock"):
+    with locked(folder / f"{name}.lock"):
         known = json.loads(state.read_text()) if state.exists() else _begin(name, folder, start)
         known["users"] += 1
         state.write_text(json.dumps(known))
     try:
         yield known["info"]
     finally:
-        with _locked(folder / f"{name}.lock"):
+        with locked(folder / f"{name}.lock"):
             known = json.loads(state.read_text())
             known["users"] -= 1
             if known["users"]:
@@ -65,7 +65,8 @@ def _begin(name: str, folder: Path, start: Callable[[Path], Started]) -> dict[st
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """One process of the run at a time."""
     with path.open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -12,10 +11,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import requests
 
 from scripts import product
-from tests.servers.process import START_TIMEOUT_S, DidNotStart, free_port
+from tests.servers.process import START_TIMEOUT_S, DidNotStart, free_port, run_pid
+from tests.servers.shared import locked
 
 ROOT = Path(__file__).resolve().parents[2]
 POLL_S = 0.05  # a server tells nothing but by its answers
@@ -51,25 +52,22 @@ def product_environment(folder: Path, **settings: str) -> dict[str, str]:
     return {**inherited, **defaults, **settings}
 
 
-def prepare(env: Mapping[str, str]) -> None:
-    """Migrate, and collect static files: one at a time, since the whole checkout shares them."""
-    product.manage(env, "migrate", "--no-input", "--verbosity", "0")
-    with _static_lock():
-        product.manage(env, "collectstatic", "--no-input", "--verbosity", "0")
-
-
-@contextmanager
-def _static_lock() -> Iterator[None]:
-    path = ROOT / "var" / "collectstatic.lock"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+def collect_static(env: Mapping[str, str]) -> None:
+    """Static files, once a run, by one process: the whole checkout shares them."""
+    run = run_pid()
+    this_run = f"{run} {psutil.Process(run).create_time()}"
+    stamp = ROOT / "var" / "collectstatic.run"
+    stamp.parent.mkdir(exist_ok=True)
+    with locked(stamp.with_suffix(".lock")):
+        if not stamp.exists() or stamp.read_text() != this_run:
+            product.manage(env, "collectstatic", "--no-input", "--verbosity", "0")
+            stamp.write_text(this_run)
 
 
 @contextmanager
 def running_web(env: Mapping[str, str], log_path: Path, port: int = 0) -> Iterator[RunningWeb]:
-    """Start it and wait until /healthz answers. The database must have been prepared.
+    """Start it and wait until /healthz answers. The database must have been migrated, static
+    files collected.
 
     Give a port if PUBLIC_URL has to be known before; 0 takes a free one.
     """

@@ -19,7 +19,7 @@ from django.urls import reverse
 from syncapp.models import Copy, File, Version
 from syncapp.types import Content
 from tests.engine.vault import MODIFIED, SEEN, Vault
-from tests.servers.web import prepare, running_web
+from tests.servers.web import collect_static, running_web
 from tests.servers.workers import environment
 from tests.web.taking import Visitor
 
@@ -93,7 +93,7 @@ def test_an_archive_of_a_hundred_thousand_files_and_20_gb_takes_little_memory(
 ) -> None:
     fill(vault)
     env = environment(tmp_path, LOG_LEVEL="ERROR")
-    prepare(env)
+    collect_static(env)
     made = tmp_path / "all.zip"
     with running_web(env, tmp_path / "web.log") as web:
         answer = Visitor(web.url, vault).ask(reverse("archive", args=[vault.source.pk]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from syncapp.engine import record
 from tests.servers.browser import browser  # noqa: F401 - a fixture
-from tests.servers.web import RunningWeb, prepare, running_web
+from tests.servers.web import RunningWeb, collect_static, running_web
 from tests.servers.workers import environment
 from tests.web import baked
 from tests.web.baked import Owned
@@ -45,11 +44,13 @@ def ana(transactional_db: None) -> Owned:
     return owned
 
 
-@pytest.fixture
-def web(ana: Owned, tmp_path: Path) -> Iterator[RunningWeb]:
-    env = environment(tmp_path, LOG_LEVEL="WARNING")
-    prepare(env)
-    with running_web(env, tmp_path / "web.log") as running:
+@pytest.fixture(scope="module")
+def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningWeb]:
+    """One for all tests here: what a test makes is in the database."""
+    folder = tmp_path_factory.mktemp("web")
+    env = environment(folder, LOG_LEVEL="WARNING")
+    collect_static(env)
+    with running_web(env, folder / "web.log") as running:
         yield running
 
 

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from syncapp.models import Version
 from tests.engine.vault import Vault
-from tests.servers.web import RunningWeb, prepare, running_web
+from tests.servers.web import RunningWeb, collect_static, running_web
 from tests.servers.workers import environment
 from tests.web.taking import Visitor, address
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def web(vault: Vault, tmp_path: Path) -> Iterator[RunningWeb]:
     env = environment(tmp_path, LOG_LEVEL="ERROR")
-    prepare(env)
+    collect_static(env)
     with running_web(env, tmp_path / "web.log") as running:
         yield running
 

@@ -24,7 +24,7 @@ from django.test import Client
 
 from accounts.models import User
 from tests.servers.process import free_port
-from tests.servers.web import ROOT, RunningWeb, prepare, running_web
+from tests.servers.web import ROOT, RunningWeb, collect_static, running_web
 from tests.servers.workers import environment
 from tests.web import baked
 
@@ -106,11 +106,19 @@ def listening_to(webs: list[RunningWeb], user: User) -> Iterator[list[Listening]
 def two_webs(folder: Path, **changes: str) -> Iterator[list[RunningWeb]]:
     with ExitStack() as stack:
         env = environment(folder, LOG_LEVEL="WARNING", **changes)
-        prepare(env)
+        collect_static(env)
         yield [
             stack.enter_context(running_web(env, folder / f"web{n}.log", free_port()))
             for n in range(2)
         ]
+
+
+@pytest.fixture(scope="module")
+def webs(
+    django_db_setup: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[list[RunningWeb]]:
+    with two_webs(tmp_path_factory.mktemp("webs")) as running:
+        yield running
 
 
 def produce(folder: Path, owner: User, start: int, number: int, **changes: str) -> Any:
@@ -128,33 +136,33 @@ def cookie_of(user: User) -> str:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_messages_of_another_process_reach_the_listeners_of_two_in_order(tmp_path: Path) -> None:
+def test_messages_of_another_process_reach_the_listeners_of_two_in_order(
+    webs: list[RunningWeb], tmp_path: Path
+) -> None:
     ana, eve = baked.person("ana"), baked.person("eve")
-    with two_webs(tmp_path) as webs:
-        with listening_to(webs, ana) as listening, listening_to(webs[:1], eve) as strangers:
-            assert produce(tmp_path, ana, 0, MESSAGES).wait(PATIENCE_S) == 0
-            for one in listening:
-                assert one.wait_for(MESSAGES) == list(range(MESSAGES))
-            place = listening[0].place
-        assert strangers[0].numbers == []
-        # Who was away gets what was missed, from any process.
-        assert produce(tmp_path, ana, MESSAGES, 5).wait(PATIENCE_S) == 0
-        again = Listening(webs[1], cookie_of(ana), place)
-        assert again.wait_for(5) == list(range(MESSAGES, MESSAGES + 5))
-        again.close()
+    with listening_to(webs, ana) as listening, listening_to(webs[:1], eve) as strangers:
+        assert produce(tmp_path, ana, 0, MESSAGES).wait(PATIENCE_S) == 0
+        for one in listening:
+            assert one.wait_for(MESSAGES) == list(range(MESSAGES))
+        place = listening[0].place
+    assert strangers[0].numbers == []
+    # Who was away gets what was missed, from any process.
+    assert produce(tmp_path, ana, MESSAGES, 5).wait(PATIENCE_S) == 0
+    again = Listening(webs[1], cookie_of(ana), place)
+    assert again.wait_for(5) == list(range(MESSAGES, MESSAGES + 5))
+    again.close()
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_producers_at_once_lose_nothing(tmp_path: Path) -> None:
+def test_two_producers_at_once_lose_nothing(webs: list[RunningWeb], tmp_path: Path) -> None:
     ana = baked.person("ana")
-    with two_webs(tmp_path) as webs:
-        with listening_to(webs, ana) as listening:
-            producers = [produce(tmp_path, ana, start, 30) for start in (0, 1000)]
-            assert [producer.wait(PATIENCE_S) for producer in producers] == [0, 0]
-            for one in listening:
-                heard = one.wait_for(60)
-                assert [n for n in heard if n < 1000] == list(range(30))
-                assert [n for n in heard if n >= 1000] == list(range(1000, 1030))
+    with listening_to(webs, ana) as listening:
+        producers = [produce(tmp_path, ana, start, 30) for start in (0, 1000)]
+        assert [producer.wait(PATIENCE_S) for producer in producers] == [0, 0]
+        for one in listening:
+            heard = one.wait_for(60)
+            assert [n for n in heard if n < 1000] == list(range(30))
+            assert [n for n in heard if n >= 1000] == list(range(1000, 1030))
 
 
 @pytest.mark.needs("redis")
