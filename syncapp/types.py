@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, BinaryIO
 
 JsonObject = dict[str, Any]
+
+
+def sha256_of(chunks: Iterable[bytes]) -> str:
+    """Of all of them together, in hex."""
+    digest = hashlib.sha256()
+    for chunk in chunks:
+        digest.update(chunk)
+    return digest.hexdigest()
 
 
 class Content(StrEnum):
@@ -148,11 +156,9 @@ class Part:
     @property
     def sha256(self) -> bytes:
         if not self.known_sha256:
-            digest = hashlib.sha256()
             with self.open() as reader:
-                while chunk := reader.read(1024**2):
-                    digest.update(chunk)
-            self.known_sha256 = digest.digest()
+                digest = sha256_of(iter(lambda: reader.read(1024**2), b""))
+            self.known_sha256 = bytes.fromhex(digest)
         return self.known_sha256
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -21,7 +20,7 @@ from syncapp.destinations.base import Destination as Store
 from syncapp.engine import keys, orphans
 from syncapp.engine.occupied import STORED
 from syncapp.models import Copy, Destination, File, Source, Version
-from syncapp.types import Content, ObjectInfo
+from syncapp.types import Content, ObjectInfo, sha256_of
 
 _SHA256 = re.compile("[0-9a-f]{64}")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,11 +59,8 @@ class Adoption:
             orphans.adopt(self.source)
 
     def _hash_of(self, info: ObjectInfo) -> str:
-        digest = hashlib.sha256()
         with self.store.read(info.key, version_id=info.version_id) as chunks:
-            for chunk in chunks:
-                digest.update(chunk)
-        return digest.hexdigest()
+            return sha256_of(chunks)
 
     def _version(self, file: File, info: ObjectInfo, head: ObjectInfo, sha256: str) -> Version:
         """The version whose bytes these are: one that has been read, one that was waited for, or

@@ -21,6 +21,7 @@ from syncapp.engine.origins import Origins, Place
 from syncapp.engine.sets import chunks as in_chunks
 from syncapp.errors import BackupError, IntegrityError, NotFound, PermanentError, Unavailable
 from syncapp.models import Copy, Finding, Restore, Run, Version
+from syncapp.types import sha256_of
 
 HELD_BYTES = 1024**2
 TRIES = 2  # of each destination in a row, without a byte
@@ -170,14 +171,11 @@ class Reading:
         return False
 
     def _differs(self, place: Place) -> bool:
-        digest = hashlib.sha256()
         try:
-            for chunk in self._read(place, 0, self.size + 1):
-                digest.update(chunk)
+            return sha256_of(self._read(place, 0, self.size + 1)) != self.stored.sha256
         except BackupError as error:
             self._last = error
             return False
-        return digest.hexdigest() != self.stored.sha256
 
     def _flow(self) -> Iterator[bytes]:
         """The bytes from `start` to `_stop`, from one place after the other."""

@@ -30,7 +30,7 @@ from syncapp.restore_targets.base import (
     Target,
     numbered,
 )
-from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part
+from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part, sha256_of
 
 PART_BYTES = 8 * 1024**2
 MOST_AT_ONCE = 4  # files of more than _LITTLE, each with a part in memory
@@ -109,11 +109,8 @@ class DestinationTarget(Target):
         known = there.sha256 or there.metadata.get("sha256")
         if known:
             return known == content.sha256
-        digest = hashlib.sha256()
         with self._store.read(there.key) as chunks:
-            for chunk in chunks:
-                digest.update(chunk)
-        return digest.hexdigest() == content.sha256
+            return sha256_of(chunks) == content.sha256
 
     def _part_bytes(self, size: int) -> int:
         limits = self._store.limits

@@ -29,7 +29,7 @@ class Page(Generic[Row]):
 
 def newest_first(rows: QuerySet[Row], before: str, size: int = PAGE_ROWS) -> Page[Row]:
     """A page of rows by falling id; `before` is what the page before gave as `next`."""
-    start = _number(before)
+    start = row_number(before)
     if start is not None:
         rows = rows.filter(pk__lt=start)
     return _cut(list(rows.order_by("-pk")[: size + 1]), size, first=start is None)
@@ -37,14 +37,14 @@ def newest_first(rows: QuerySet[Row], before: str, size: int = PAGE_ROWS) -> Pag
 
 def oldest_first(rows: QuerySet[Row], after: str, size: int = PAGE_ROWS) -> Page[Row]:
     """A page of rows by rising id."""
-    start = _number(after)
+    start = row_number(after)
     if start is not None:
         rows = rows.filter(pk__gt=start)
     return _cut(list(rows.order_by("pk")[: size + 1]), size, first=start is None)
 
 
-def _number(raw: str) -> int | None:
-    # What was typed into the address by hand is the first page; SQLite's integers have 64 bits.
+def row_number(raw: str) -> int | None:
+    """The id in an address or a form, None for what can be none: SQLite's have 64 bits."""
     return int(raw) if raw.isascii() and raw.isdigit() and len(raw) < 19 else None
 
 

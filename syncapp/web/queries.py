@@ -20,7 +20,7 @@ from syncapp.engine.folders import Folders
 from syncapp.models import Attempt, Copy, Destination, Event, File, Place, Run, Source, Version
 from syncapp.types import Content
 from syncapp.web import paths
-from syncapp.web.paging import Page, oldest_first
+from syncapp.web.paging import Page, oldest_first, row_number
 
 FILES_PER_PAGE = 50
 # Beyond this nobody reads the exact figure, and counting it would cost.
@@ -57,8 +57,8 @@ def events_of(user: User, *, level: str = "", source: str = "") -> QuerySet[Even
     events = Event.objects.filter(owner=user).select_related("source", "destination")
     if level in Event.Level.values:
         events = events.filter(level=level)
-    if source.isascii() and source.isdigit() and len(source) < 19:
-        events = events.filter(source=int(source))
+    if (number := row_number(source)) is not None:
+        events = events.filter(source=number)
     return events
 
 
@@ -265,11 +265,11 @@ def past_entries(
 
 def _place(after: str) -> tuple[int, str, int]:
     phase, _, rest = after.partition(":")
-    number, _, name = rest.partition(":")
-    digits = number.isascii() and number.isdigit() and len(number) < 19
-    if phase not in {"0", "1", "2"} or not digits or "\0" in name:
+    raw, _, name = rest.partition(":")
+    number = row_number(raw)
+    if phase not in {"0", "1", "2"} or number is None or "\0" in name:
         return 0, "", 0
-    return int(phase), name, int(number)
+    return int(phase), name, number
 
 
 def _entries(files: Iterable[File]) -> list[Entry]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponseRedirect
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from accounts.models import User
+from syncapp.errors import BackupError
+from syncapp.models import Run
 
 
 def person(request: HttpRequest) -> User:
@@ -22,3 +26,16 @@ def back(request: HttpRequest, fallback: str = "dashboard") -> HttpResponseRedir
     if url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure()):
         return HttpResponseRedirect(target)
     return redirect(fallback)
+
+
+def started(
+    request: HttpRequest, ask: Callable[[], tuple[Run, bool]], *, begins: str, already: str
+) -> HttpResponseRedirect:
+    """Ask for a run and tell the person whether it begins, is `already` under way, or why not."""
+    try:
+        _, new = ask()
+    except BackupError as error:
+        messages.error(request, error.message)
+    else:
+        messages.info(request, begins if new else already)
+    return back(request)

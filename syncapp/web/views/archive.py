@@ -17,6 +17,7 @@ from syncapp.errors import BackupError
 from syncapp.models import File, Source, Version
 from syncapp.web import queries
 from syncapp.web.contents import Archive, version_bytes
+from syncapp.web.paging import row_number
 from syncapp.web.pump import DOWNLOADS
 from syncapp.web.serving import as_download, streamed
 from syncapp.web.views.access import person
@@ -73,20 +74,19 @@ def owned_version(request: HttpRequest, source_id: int, file_id: int, version_id
 
 def asked_for(request: HttpRequest) -> tuple[Source, list[int]]:
     """`source` and `file` (none: everything) in the address or the form, all the person's."""
-    raw = (request.POST or request.GET).get("source", "")
-    if not (raw.isascii() and raw.isdigit() and len(raw) < 19):
-        raise Http404
-    source = get_object_or_404(queries.sources_of(person(request)), pk=int(raw))
+    number = row_number((request.POST or request.GET).get("source", ""))
+    source = get_object_or_404(queries.sources_of(person(request)), pk=number)
     return source, chosen_files(request, source)
 
 
 def chosen_files(request: HttpRequest, source: Source) -> list[int]:
     """The ids in `file`, all of this source, or 404."""
     raw = request.GET.getlist("file") or request.POST.getlist("file")
-    if len(raw) > MOST_CHOSEN or not all(r.isascii() and r.isdigit() and len(r) < 19 for r in raw):
+    if len(raw) > MOST_CHOSEN:
         raise Http404
-    ids = {int(one) for one in raw}
-    if File.objects.filter(source=source, pk__in=ids).count() != len(ids):
+    numbers = [row_number(one) for one in raw]
+    ids = {number for number in numbers if number is not None}
+    if None in numbers or File.objects.filter(source=source, pk__in=ids).count() != len(ids):
         raise Http404
     return sorted(ids)
 

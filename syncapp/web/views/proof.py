@@ -13,15 +13,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from syncapp.engine import restore_paths, runs, upkeep
 from syncapp.engine.policies import effective
-from syncapp.errors import BackupError
 from syncapp.models import Canary, File, Finding, RestoreItem, Run, Source, Upkeep
 from syncapp.types import Content
 from syncapp.web import queries
-from syncapp.web.paging import newest_first
+from syncapp.web.paging import newest_first, row_number
 from syncapp.web.paths import Folder, folders_of
 from syncapp.web.progress import progress_of
 from syncapp.web.protected import protections_of
-from syncapp.web.views.access import back, person
+from syncapp.web.views.access import back, person, started
 
 RUNS_SHOWN = 8
 ITEMS_SHOWN = 50
@@ -81,14 +80,12 @@ def _pinned(source: Source) -> list[tuple[Canary, list[Folder]]]:
 def drill(request: HttpRequest, source_id: int) -> HttpResponse:
     """Restore a sample now."""
     source = _source(request, source_id)
-    try:
-        _, new = runs.request_drill(source, by=person(request))
-    except BackupError as error:
-        messages.error(request, error.message)
-        return back(request)
-    begins = f"The drill of {source.name} begins."
-    messages.info(request, begins if new else f"A drill of {source.name} is under way already.")
-    return back(request)
+    return started(
+        request,
+        lambda: runs.request_drill(source, by=person(request)),
+        begins=f"The drill of {source.name} begins.",
+        already=f"A drill of {source.name} is under way already.",
+    )
 
 
 @login_required
@@ -96,7 +93,7 @@ def drill(request: HttpRequest, source_id: int) -> HttpResponse:
 def pin(request: HttpRequest, source_id: int) -> HttpResponse:
     """Have a file (`path`, or `file`) restored by every drill."""
     source = _source(request, source_id)
-    path, chosen = request.POST.get("path", "").strip(), _number(request.POST.get("file", ""))
+    path, chosen = request.POST.get("path", "").strip(), row_number(request.POST.get("file", ""))
     files = source.files.exclude(content=Content.FOLDER)
     found: list[File] = []
     if chosen is not None:
@@ -118,15 +115,11 @@ def pin(request: HttpRequest, source_id: int) -> HttpResponse:
 def unpin(request: HttpRequest, source_id: int) -> HttpResponse:
     """No longer restore a file (`canary`) by every drill."""
     source = _source(request, source_id)
-    chosen = _number(request.POST.get("canary", ""))
+    chosen = row_number(request.POST.get("canary", ""))
     removed, _ = Canary.objects.filter(source=source, pk=chosen or 0).delete()
     if removed:
         messages.info(request, "It is no longer among the pinned files.")
     return back(request)
-
-
-def _number(raw: str) -> int | None:
-    return int(raw) if raw.isascii() and raw.isdigit() and len(raw) < 19 else None
 
 
 def _source(request: HttpRequest, source_id: int) -> Source:

@@ -16,12 +16,13 @@ from accounts.models import GoogleAccount
 from syncapp.engine import guard, push, runs, source_setup
 from syncapp.engine.source_setup import Plan
 from syncapp.engine.when import next_look
-from syncapp.errors import BackupError, ConfigurationError
+from syncapp.errors import ConfigurationError
 from syncapp.models import Source
 from syncapp.web import queries
 from syncapp.web.forms import SourceForm
+from syncapp.web.paging import row_number
 from syncapp.web.status import counted
-from syncapp.web.views.access import back, person
+from syncapp.web.views.access import back, person, started
 
 
 @login_required
@@ -102,14 +103,12 @@ def backup(request: HttpRequest, source_id: int) -> HttpResponse:
 
 
 def _start_backup(request: HttpRequest, source: Source) -> HttpResponse:
-    try:
-        _, new = runs.request_backup(source, by=person(request))
-    except BackupError as error:
-        messages.error(request, error.message)
-        return back(request)
-    started = f"The backup of {source.name} begins."
-    messages.info(request, started if new else f"A backup of {source.name} is under way already.")
-    return back(request)
+    return started(
+        request,
+        lambda: runs.request_backup(source, by=person(request)),
+        begins=f"The backup of {source.name} begins.",
+        already=f"A backup of {source.name} is under way already.",
+    )
 
 
 @login_required
@@ -117,15 +116,13 @@ def _start_backup(request: HttpRequest, source: Source) -> HttpResponse:
 def verify(request: HttpRequest, source_id: int) -> HttpResponse:
     """Check what is stored; `all`: read every copy back."""
     source, everything = _source(request, source_id), request.POST.get("all") == "1"
-    try:
-        _, new = runs.request_verify(source, by=person(request), everything=everything)
-    except BackupError as error:
-        messages.error(request, error.message)
-        return back(request)
     what = "every stored copy is read back" if everything else "everything is listed and compared"
-    begins = f"The verification of {source.name} begins: {what}."
-    messages.info(request, begins if new else f"{source.name} is being verified already.")
-    return back(request)
+    return started(
+        request,
+        lambda: runs.request_verify(source, by=person(request), everything=everything),
+        begins=f"The verification of {source.name} begins: {what}.",
+        already=f"{source.name} is being verified already.",
+    )
 
 
 @login_required
@@ -164,9 +161,8 @@ def approve(request: HttpRequest, source_id: int) -> HttpResponse:
 @require_POST
 def retry(request: HttpRequest, source_id: int) -> HttpResponse:
     """Try one version again (`version` in the form), in a backup that begins now."""
-    chosen = request.POST.get("version", "")
-    only = [int(chosen)] if chosen.isascii() and chosen.isdigit() and len(chosen) < 19 else []
-    return _retry(request, [_source(request, source_id)], only)
+    chosen = row_number(request.POST.get("version", ""))
+    return _retry(request, [_source(request, source_id)], [] if chosen is None else [chosen])
 
 
 @login_required
