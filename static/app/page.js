@@ -2,6 +2,7 @@
 (() => {
   "use strict";
   const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+  const zoned = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
   const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto" });
   const UNITS = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
 
@@ -17,7 +18,7 @@
       if (Number.isNaN(date.getTime())) continue;
       const text = element.hasAttribute("data-relative") ? ago(date) : exact.format(date);
       if (element.textContent !== text) element.textContent = text;
-      element.title = exact.format(date);
+      element.title = zoned.format(date);
     }
   }
 

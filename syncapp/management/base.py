@@ -11,7 +11,7 @@ import json
 import sys
 from abc import ABC, abstractmethod
 from argparse import RawDescriptionHelpFormatter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -59,10 +59,13 @@ class ReportCommand(BaseCommand, ABC):
     """A command that answers with an exit code; `answer` is what a subclass writes."""
 
     epilog = EXIT_HELP
+    examples: Sequence[str] = ()  # what follows the command's name
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        """Add the exit codes to the help."""
-        kwargs |= {"epilog": self.epilog, "formatter_class": HelpFormatter}
+        """Add examples and the exit codes to the help."""
+        lines = [f"  manage.py {subcommand} {example}".rstrip() for example in self.examples]
+        shown = "\n".join(["examples:", *lines, "", self.epilog] if lines else [self.epilog])
+        kwargs |= {"epilog": shown, "formatter_class": HelpFormatter}
         return super().create_parser(prog_name, subcommand, **kwargs)
 
     def handle(self, *args: Any, **options: Any) -> None:

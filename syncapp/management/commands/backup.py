@@ -38,6 +38,10 @@ class Command(RunCommand):
     """Back up now."""
 
     help = "Back up now: every source that is not paused, or those named."
+    examples = (
+        "--wait",
+        "--source ada@example.org --dry-run",
+    )
     kinds = (Kind.FAILED, Kind.REFUSED)
 
     def add_arguments(self, parser: CommandParser) -> None:

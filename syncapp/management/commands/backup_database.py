@@ -26,6 +26,10 @@ class Command(ReportCommand):
     """One dump, sent to every destination that may have it."""
 
     help = "Back up the database itself to the destinations."
+    examples = (
+        "",
+        "--list",
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Where to, or only a look."""

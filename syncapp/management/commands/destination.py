@@ -44,6 +44,13 @@ class Command(ReportCommand):
     """Where copies are kept."""
 
     help = "Manage destinations: buckets and folders in which copies are kept."
+    examples = (
+        "add local --name Attic --set path=/mnt/backup",
+        "add s3 --name Cellar --set provider=aws --set region=eu-central-1 "
+        "--set bucket=B --secret access_key_id --secret secret_access_key",
+        "test Attic",
+        "attach Attic --source 1",
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """One sub-command each."""

@@ -30,6 +30,11 @@ class Command(RunCommand):
     """Prove that a restore works."""
 
     help = "Restore a random sample and pinned files to a scratch folder, and compare every byte."
+    examples = (
+        "--wait",
+        "1 --files 50",
+        '1 --pin "My Drive/Letters/contract.pdf"',
+    )
     kinds = ()
     files: int | None = None
 

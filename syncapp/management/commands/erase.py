@@ -39,6 +39,11 @@ class Command(ReportCommand):
     """Right to be forgotten."""
 
     help = "Erase files, folders or a whole account everywhere, with a proof; list the erasures."
+    examples = (
+        '1 --file "My Drive/Letters/old.pdf"',
+        '1 --folder "My Drive/Letters" --yes --wait',
+        "report 3",
+    )
     pause = staticmethod(time.sleep)
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -30,6 +30,12 @@ class Command(ReportCommand):
     """What is in trouble."""
 
     help = "List files that failed, are refused, or whose copy is damaged; or search all files."
+    examples = (
+        "",
+        "--source 1 --state failed",
+        '--search "letter bank" --kind pdf --since 2026-01-01',
+        "--larger 1G --deleted only",
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Which of them."""

@@ -42,6 +42,11 @@ class Command(ReportCommand):
     """What is kept."""
 
     help = "Show and set what is kept for how long, when to ask first, and regular checks."
+    examples = (
+        "show 1",
+        "set --trash-days 60",
+        "set 1 --keep-daily 7 --keep-weekly 4 --keep-monthly 12",
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Show, or set."""

@@ -45,6 +45,10 @@ class Command(RunCommand):
     """Let go of what is not to be kept."""
 
     help = "Remove for good what its policy lets go: old trash, and versions by the rules."
+    examples = (
+        "--dry-run",
+        "--source 1 --wait",
+    )
     kinds = ()
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -36,6 +36,11 @@ class Command(ReportCommand):
     """The way back when nothing is left but a bucket."""
 
     help = "Rebuild sources, files, versions and settings from one destination."
+    examples = (
+        "--kind local --set path=/mnt/backup --list",
+        "--kind s3 --set endpoint=https://… --set bucket=B "
+        "--secret access_key_id --secret secret_access_key --owner ada",
+    )
     epilog = f"{kinds_help()}\n\n{EXIT_HELP}"
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -119,7 +124,7 @@ class Command(ReportCommand):
             if not owner.has_usable_password():
                 name = printable(owner.username)
                 self.warn(f"{name} has no password yet: `manage.py changepassword {name}`.")
-        self.warn("Link the Google accounts again (Accounts, Reconnect): backups then go on.")
+        self.warn("Reconnect the accounts on the page Google accounts: backups then go on.")
         for row in Destination.objects.filter(blocked_code=recovery_setup.NO_KEYS):
             self.warn(f"“{printable(row.name)}”: enter its keys again and test it.")
 

@@ -37,6 +37,13 @@ class Command(ReportCommand):
     """Bring something back."""
 
     help = "Restore files and folders, as they were at any moment; list and steer restores."
+    examples = (
+        '1 "My Drive/Letters" --to /srv/back --dry-run',
+        '1 "My Drive/Letters" --at 2026-11-01 --to /srv/back --wait',
+        "1 --to-drive --convert",
+        "list",
+        "report 12",
+    )
     pause = staticmethod(time.sleep)
 
     def add_arguments(self, parser: CommandParser) -> None:

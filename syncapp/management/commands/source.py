@@ -41,6 +41,12 @@ class Command(ReportCommand):
     """What is backed up."""
 
     help = "Manage sources: the Google accounts that are backed up."
+    examples = (
+        "list",
+        'set 1 --mode scheduled --cron "0 3 * * *" --time-zone Europe/Berlin',
+        'limit 1 "08:00,512k 19:00,off"',
+        "approve 1",
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """One sub-command each."""

@@ -51,6 +51,10 @@ class Command(ReportCommand):
     """How things stand."""
 
     help = "Say in one sentence whether everything is backed up, then in detail."
+    examples = (
+        "",
+        "--json",
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Only --json."""

@@ -35,6 +35,10 @@ class Command(RunCommand):
         "List every stored object and compare it with the catalog, read those back that are due,"
         " byte for byte, and make damaged ones anew."
     )
+    examples = (
+        "--wait",
+        "--source 1 --all --wait",
+    )
     kinds = (Kind.DAMAGED,)
     everything = False
 
