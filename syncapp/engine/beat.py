@@ -10,6 +10,7 @@ stops renewing as soon as the lane's row says that somebody else has taken over.
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterable
@@ -28,6 +29,7 @@ from syncapp.models import Lane, Run
 
 log = logging.getLogger(__name__)
 EVERY_S = 1.0
+RENEWED = 0.25  # leases are renewed when this share of their time has passed
 SHARE_S = 20.0  # a lane works at least this long before it makes room for another run
 
 
@@ -37,13 +39,25 @@ class LaneLost(TransientError):
     code = "lane_lost"
 
 
+class Halt(threading.Event):
+    """Set when what is in flight is to stop; as good as set, too, while the pulse has stood still
+    for so long that others may have taken over: a worker that was frozen sends nothing more."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pulse_until = math.inf  # monotonic
+
+    def is_set(self) -> bool:
+        return super().is_set() or time.monotonic() > self.pulse_until
+
+
 class Beat:
     """The pulse of one claimed lane. Use as a context manager around its work."""
 
     def __init__(self, lane: Lane, run: Run) -> None:
         self._lane_id, self._owner = lane.pk, lane.owner
         self._run_id = run.pk
-        self.halt = threading.Event()
+        self.halt = Halt()
         self._held: dict[int, float] = {}  # version → when it was leased or renewed (monotonic)
         self._to_give: list[tuple[int, datetime]] = []
         self._lock = threading.Lock()
@@ -91,7 +105,11 @@ class Beat:
     def may_take(self) -> bool:
         """Whether the lane should take up more work."""
         running = self._wanted and not self.halt.is_set() and not drain.asked()
-        return running and time.monotonic() < self._ends_at
+        return running and not self.is_over()
+
+    def is_over(self) -> bool:
+        """Whether it has worked for as long as a lane may."""
+        return time.monotonic() >= self._ends_at
 
     def halted(self) -> bool:
         """Whether what is in flight should end as soon as it can: paused, cancelled, draining."""
@@ -125,10 +143,11 @@ class Beat:
                 # Leases last for three more tries; a lasting fault shows in the lane's own writes.
                 log.warning("beat.database_unreachable lane=%d", self._lane_id, exc_info=True)
                 connection.close()
-            self._stop.wait(min(settings.LEASE_SECONDS / 4, EVERY_S))
+            self._stop.wait(_every_s())
         connection.close()
 
     def _beat(self) -> None:
+        began = time.monotonic()
         alive = Lane.objects.filter(
             pk=self._lane_id, owner=self._owner, ended_at__isnull=True
         ).update(heartbeat_at=timezone.now())
@@ -137,6 +156,8 @@ class Beat:
             self.halt.set()
             return
         self._renew()
+        # By then the first lease may have ended.
+        self.halt.pulse_until = began + settings.LEASE_SECONDS * (1 - RENEWED) - _every_s()
         self._give()
         run_on = Run.objects.filter(ACTIVE, pk=self._run_id).exists()
         if not run_on or drain.asked():
@@ -147,7 +168,8 @@ class Beat:
         """Leases that have lasted for a quarter of their time; most files take less."""
         now = time.monotonic()
         with self._lock:
-            due = [pk for pk, at in self._held.items() if now - at > settings.LEASE_SECONDS / 4]
+            renewed = settings.LEASE_SECONDS * RENEWED
+            due = [pk for pk, at in self._held.items() if now - at > renewed]
             self._held.update(dict.fromkeys(due, now))
         for some in chunks(due, 500):
             lease.renew(self._owner, some, settings.LEASE_SECONDS)
@@ -164,3 +186,7 @@ class Beat:
             giving, self._to_give = self._to_give, []
         for version_id, due_at in giving:
             lease.release(self._owner, [version_id], due_at)
+
+
+def _every_s() -> float:
+    return float(min(settings.LEASE_SECONDS / 4, EVERY_S))

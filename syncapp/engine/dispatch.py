@@ -89,7 +89,7 @@ def top_up(run_id: int) -> int:
             return 0
         if run.stage == Run.Stage.QUEUED:
             _begin(run)
-        if mending.keeps_out(run):
+        if mending.keeps_out(run) or _is_preceded(run):
             return 0
         open_lanes = Lane.objects.filter(run=run, stage=run.stage, ended_at__isnull=True).count()
         wanted = _wanted(run, open_lanes)
@@ -113,6 +113,18 @@ def _is_resting(run: Run) -> bool:
     """Whether it waits after a failure; no wait is so long that only a set-back clock explains."""
     now = timezone.now()
     return run.retry_at is not None and now < run.retry_at < now + runs.LONGEST_REST
+
+
+def _is_preceded(run: Run) -> bool:
+    """Whether a lane of an earlier backup is still ending: it may have a request under way that
+    writes under a key of the source, or (in a scan) a page that is older than what is there now."""
+    if run.kind != Run.Kind.BACKUP:
+        return False
+    earlier = Lane.objects.filter(
+        run__source_id=run.source_id, run__kind=Run.Kind.BACKUP, ended_at__isnull=True
+    )
+    stages = {"stage": run.stage} if run.stage == Run.Stage.SCAN else {}
+    return earlier.filter(**stages).exclude(run=run).exclude(owner="").exists()
 
 
 def _begin(run: Run) -> None:
@@ -162,8 +174,9 @@ def work(lane_id: int) -> None:
         return
     run = Run.objects.select_related("source__owner").get(pk=lane.run_id)
     try:
-        with Beat(lane, run) as beat:
-            _work(run, lane, beat)
+        if run.ended_at is None:  # cancelled before its task came
+            with Beat(lane, run) as beat:
+                _work(run, lane, beat)
     finally:
         Lane.objects.filter(pk=lane.pk, owner=lane.owner).update(ended_at=timezone.now())
     _follow(lane)

@@ -50,6 +50,7 @@ from syncapp.models import (
     Lane,
     PartialUpload,
     Run,
+    ScanProgress,
     Source,
     Version,
 )
@@ -128,8 +129,8 @@ class _Erasing:
         self.beat.raise_if_lost()
         return self.beat.may_take()
 
-    def _check(self, more: bool = True) -> None:
-        if not (self._go_on() and more):
+    def _check(self) -> None:
+        if not self._go_on():
             raise Stopped
 
     def _done(self, step: str) -> None:
@@ -159,15 +160,25 @@ class _Erasing:
         return self._sites[row.pk]
 
     def _survey(self) -> None:
-        erasure = self.erasure
-        self._check(erasure_scope.list_files(erasure, self.source, self._go_on))
+        """Ends early only when it must: a destination has to be looked through in one go."""
+        erasure, progress = self.erasure, ScanProgress.objects.get_or_create(run=self.job)[0]
+        if not erasure_scope.list_files(erasure, self.source, self._may_survey):
+            raise Stopped
         for file_ids in erasure_scope.listed(erasure):
-            self._check()
+            if not self._may_survey():
+                raise Stopped
             erasure_scope.note_copies(erasure, file_ids)
+        done = list(progress.after.get("surveyed", []))
         for row in self._places():
-            site = self._site(row)
-            self._check(erasure_scope.note_strays(erasure, site, self.source, self._go_on))
-            self._check(erasure_scope.note_locks(erasure, site, self._go_on))
+            if row.pk not in done:
+                if not erasure_scope.look(erasure, self._site(row), self.source, self._may_survey):
+                    raise Stopped
+                done.append(row.pk)
+                ScanProgress.objects.filter(pk=progress.pk).update(after={"surveyed": done})
+
+    def _may_survey(self) -> bool:
+        self.beat.raise_if_lost()
+        return not self.beat.halted()
 
     def _mark(self) -> None:
         """From this commit on it is decided."""

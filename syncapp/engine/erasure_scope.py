@@ -118,6 +118,11 @@ def _write(rows: Iterable[Sequence[object]]) -> None:
         upsert_many(ErasedObject, _COLUMNS, list(rows), unique=unique, update=["place"])
 
 
+def look(erasure: Erasure, site: Site, source: Source, go_on: Callable[[], bool]) -> bool:
+    """Write down the strays at one destination and what is locked there. False if told to stop."""
+    return note_strays(erasure, site, source, go_on) and note_locks(erasure, site, go_on)
+
+
 def note_strays(erasure: Erasure, site: Site, source: Source, go_on: Callable[[], bool]) -> bool:
     """Look through all that lies below the source's folder at one destination for objects of the
     erased files that no copy claims. False if told to stop."""

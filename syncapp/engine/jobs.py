@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -22,11 +22,11 @@ from syncapp.engine.feed import RECORDED, Recorded, Target
 from syncapp.engine.folders import Folders
 from syncapp.engine.occupied import STORED, holders
 from syncapp.engine.sets import update_many
-from syncapp.engine.transfer import Job
-from syncapp.errors import NotFound
+from syncapp.engine.transfer import Job, Origin, OriginUnreadable
+from syncapp.errors import NotFound, Unavailable
 from syncapp.models import Copy, Version
 from syncapp.sources.base import Download
-from syncapp.types import Content, Digest, JsonObject, RemoteFile
+from syncapp.types import Content, Digest, JsonObject, ObjectInfo, RemoteFile
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +56,7 @@ class _Wanted(NamedTuple):
     extension: str
     extra: JsonObject
     key_name: str
+    error_code: str
 
 
 _COLUMNS = [
@@ -63,6 +64,7 @@ _COLUMNS = [
     *("file__parent_id", "file__name", "file__mime_type", "file__content", "revision"),
     *("declared_size", "declared_md5", "declared_sha256", "file__remote_created_at"),
     *("modified_at", "file__drive_id", "file__extension", "file__extra", "file__key_name"),
+    "error_code",
 ]
 
 
@@ -144,22 +146,26 @@ def _job(
     row: _Wanted, targets: list[Target], copies: Sequence[_CopyRow], stores: dict[int, Store]
 ) -> Job:
     file, last_read, origin = _remote_file(row), None, None
+    stored = [copy for copy in copies if copy.state in STORED]
     if row.sha256 and row.size is not None:
         if file.content is Content.BLOB:
             last_read = Digest(row.size, row.md5, row.sha256)
-        elif origin := _stored_elsewhere(row, copies, stores):
+        elif row.error_code != OriginUnreadable.code and (
+            origin := _stored_elsewhere(row, stored, stores)
+        ):
             # A second export would have other bytes than the copy that is stored.
             file = replace(file, size=row.size, md5=row.md5, sha256=row.sha256)
-    return Job(row.pk, file, targets, row.attempts + 1, last_read, origin)
+    stored_sha256 = row.sha256 if stored else ""
+    return Job(row.pk, file, targets, row.attempts + 1, last_read, origin, stored_sha256)
 
 
 def _stored_elsewhere(
-    row: _Wanted, copies: Sequence[_CopyRow], stores: dict[int, Store]
-) -> Callable[[], AbstractContextManager[Download]] | None:
-    for copy in copies:
+    row: _Wanted, stored: Sequence[_CopyRow], stores: dict[int, Store]
+) -> Origin | None:
+    for copy in stored:
         store = stores.get(copy.destination_id)
-        if store is not None and copy.state in STORED:
-            return partial(_read_back, store, copy, row)
+        if store is not None:
+            return Origin(copy.pk, partial(_read_back, store, copy, row))
     return None
 
 
@@ -190,22 +196,39 @@ def _keeps_away(there: Copy, row: _Wanted) -> bool:
     return there.version.file_id != row.file_id or there.state == Copy.State.RELEASED
 
 
+def _damage(kept: ObjectInfo, version: Version) -> dict[str, str]:
+    """What is to be written of a previous version if its object has other bytes than it had."""
+    wrong_md5 = kept.md5 and version.md5 and kept.md5 != version.md5
+    if kept.size == version.size and not wrong_md5:
+        return {}
+    return {
+        "state": Copy.State.DAMAGED,
+        "error_code": "checksum_mismatch" if wrong_md5 else "size_mismatch",
+        "error_message": "The object had other bytes when its successor was stored.",
+    }
+
+
 def make_room(store: Store, there: Copy, key: str) -> Callable[[], None]:
-    """Keep the previous version before its key is overwritten, where the store does not itself.
+    """Keep the previous version before its key is overwritten, where the store does not itself:
+    one without a version's id is reached by its key alone, whatever the bucket does by now.
 
     Copied first, then written down, and only then overwritten: at every moment the catalog names
     a key under which the previous bytes lie.
     """
     previous = keys.previous_key(key, there.version.revision, there.version.modified_at)
+    version_id = there.store_version
 
     def keep() -> None:
-        row = Copy.objects.filter(pk=there.pk, object_key=key)
+        row = Copy.objects.filter(pk=there.pk, object_key=key, state__in=STORED)
         try:
-            if store.keeps_versions or not row.exists():
+            if (version_id and store.keeps_versions) or not row.exists():
                 return
-            store.copy(key, previous)
-            row.update(object_key=previous)
-        except NotFound:
+            kept = store.copy(key, previous, version_id=version_id)
+            place = {"store_version": kept.version_id, "etag": kept.etag[:128]}
+            row.update(object_key=previous, **place, **_damage(kept, there.version))
+        except NotFound as error:
+            if store.head(key, version_id=version_id) is not None:
+                raise Unavailable(f"“{key}” could not be copied before it is replaced.") from error
             log.warning("copy.missing id=%d", there.pk)
             row.update(
                 state=Copy.State.DAMAGED,

@@ -79,11 +79,14 @@ class Ledger:
     def lost(self, rows: Sequence[tuple[int, str, str, bool]]) -> None:
         """(copy, key, error code, whether anything lies there): to be made anew at once.
 
-        What is not current can't be made anew; it is damaged.
+        What Google does not give any more (old contents, files that are gone) can't be made anew
+        from there; it is damaged.
         """
         current = dict(
-            Copy.objects.filter(pk__in=[pk for pk, *_ in rows], version__current=True)
-            .values_list("pk", "version_id")
+            Copy.objects.filter(
+                pk__in=[pk for pk, *_ in rows], version__current=True,
+                version__file__vanished_at__isnull=True, version__file__problem="",
+            ).values_list("pk", "version_id")
         )  # fmt: skip
         columns = ["state", "object_key", "old_key", "error_code", "error_message"]
         written = [

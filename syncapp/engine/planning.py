@@ -49,12 +49,14 @@ def plan_copies(run: Run, wanted: list[int]) -> None:
         _forget_unwanted(source)
         plan_lacking(source, set(wanted) - set(source.planned_for))
         Source.objects.filter(pk=source.pk).update(planned_for=list(wanted))
+    elif run.scan == Run.Scan.FULL and run.files_new < MANY:
+        plan_lacking(source, wanted)  # a comparison finds what was left out for whatever reason
     if run.files_new >= MANY:
         gather_statistics()
     _unblock(source, wanted)
     for destination_id in wanted:
         for state in (Copy.State.DAMAGED, Copy.State.FAILED):
-            _make_again(source, destination_id, state)
+            _make_again(source, destination_id, state, wanted)
     waiting = Version.objects.filter(source=source, state=Version.State.PENDING).aggregate(
         count=Count("pk"), bytes=Sum("declared_size")
     )
@@ -64,8 +66,9 @@ def plan_copies(run: Run, wanted: list[int]) -> None:
     )
 
 
-def _make_again(source: Source, destination_id: int, state: str) -> None:
-    """Copies in this state, which has an index of its own, are pending again."""
+def _make_again(source: Source, destination_id: int, state: str, wanted: Sequence[int]) -> None:
+    """Copies in this state, which has an index of its own, are pending again; and those that their
+    versions lack elsewhere: of what Google refused for a while nobody waits for any."""
     rows = Copy.objects.filter(destination_id=destination_id, state=state)
     for batch in chunks(list(rows.values_list("version_id", flat=True)), 500):
         versions = Version.objects.filter(pk__in=batch, source=source, current=True)
@@ -77,6 +80,8 @@ def _make_again(source: Source, destination_id: int, state: str) -> None:
                 destination_id=destination_id, state=state, version__in=versions.values("pk")
             ).update(state=Copy.State.PENDING)
             versions.update(state=Version.State.PENDING, attempts=0, due_at=timezone.now())
+            present = versions.filter(file__vanished_at__isnull=True, file__problem="")
+            _insert_copies("id", list(present.values_list("pk", flat=True)), wanted)
 
 
 def _unblock(source: Source, wanted: Sequence[int]) -> None:

@@ -232,6 +232,9 @@ def forget(rows: Sequence[_Row]) -> None:
 
     Call it in a transaction. Of a file that came back, its present content is stored anew.
     """
+    # Whoever finds one back at the source waits for us, or we for him.
+    held = File.objects.select_for_update().filter(pk__in={row.file_id for row in rows})
+    list(held.order_by("pk").values_list("pk", flat=True))
     mine = Copy.objects.filter(pk__in=[row.pk for row in rows], state=Copy.State.RELEASED)
     wanted = mine.filter(version__current=True, version__file__problem="").exclude(
         pk__in=mine.filter(_gone("version__file__")).values("pk")

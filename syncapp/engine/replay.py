@@ -21,24 +21,27 @@ def replay(
     reader: Reader,
     on_page: Callable[[], None],
     explained: set[str] | None = None,
+    within: Callable[[], None] | None = None,
 ) -> None:
-    """Read every change log from the source's cursor to its end. `on_page` follows each page.
+    """Read every change log from the source's cursor to its end. `on_page` follows each page, or
+    `within` where the cursor has not moved: a replay that ends there begins with that page again.
 
     What a log tells of is taken out of `explained`. Raises what the reader raises, CursorRejected
     among it: then a whole listing is needed.
     """
-    source = absorber.source
+    source, within = absorber.source, within or on_page
     for page in reader.changes(source.cursor):
         # Before the page and its cursor: a replay that dies here looks below again.
         for items in _below(source, reader, page.items):
             absorber.absorb(items)
             if explained is not None:
                 explained.difference_update(items.ids)
-            on_page()
+            within()
+        moves = page.cursor != source.cursor
         _absorb(absorber, page)
         if explained is not None:
             explained.difference_update(page.items.ids, page.removed)
-        on_page()
+        (on_page if moves else within)()
     source.polled_at = timezone.now()
     source.save(update_fields=["polled_at"])
 

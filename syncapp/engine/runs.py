@@ -100,8 +100,8 @@ def _request(source: Source, run: Run) -> tuple[Run, bool]:
     try:
         with transaction.atomic():
             run.save()
-    except DatabaseConflict:  # somebody asked in the same moment
-        return active.get(), False
+    except DatabaseConflict:  # somebody asked in the same moment, and theirs may be over by now
+        return _request(source, run)
     record.changed(source, run)
     return run, True
 

@@ -18,7 +18,13 @@ from syncapp.engine.progress import Progress
 from syncapp.engine.replay import replay
 from syncapp.engine.seen import Seen
 from syncapp.engine.sets import chunks
-from syncapp.errors import RateLimited, TransientError, Unavailable
+from syncapp.errors import (
+    CursorRejected,
+    Interrupted,
+    RateLimited,
+    TransientError,
+    Unavailable,
+)
 from syncapp.models import Run
 from syncapp.sources.base import Source as Reader
 
@@ -32,9 +38,15 @@ class Stopped(LaneLost):
 
 
 def scan(
-    run: Run, absorber: Absorber, reader: Reader, on_page: OnPage, drift: set[str] | None = None
+    run: Run,
+    absorber: Absorber,
+    reader: Reader,
+    on_page: OnPage,
+    drift: set[str] | None = None,
+    within: OnPage | None = None,
 ) -> None:
-    """List the whole source into the catalog. `on_page` is called after each page.
+    """List the whole source into the catalog. `on_page` is called after each page, `within` as in
+    `replay`.
 
     With `drift`, the change logs are read first, and what the listing then finds that no log has
     told of is added to it, by remote id. Raises what the reader and `on_page` raise; then nothing
@@ -43,13 +55,13 @@ def scan(
     progress = Progress.of(run, reader)
     source, counts = absorber.source, absorber.counts
     if drift is not None:
-        replay(absorber, reader, on_page)
+        replay(absorber, reader, on_page, within=within)
     counts.seen, absorber.seen, absorber.differing = 0, Seen(), drift
     _list(progress, absorber, reader, on_page)
     with absorber.writing():
         orphans.adopt(source)
     if progress.cursor:
-        _catch_up(progress, absorber, reader, on_page)
+        _catch_up(progress, absorber, reader, on_page, within)
     for gone in chunks(vanish.unseen(source, absorber.seen), 500):
         with absorber.writing():
             counts.vanished += vanish.mark([(pk, content) for _, pk, content in gone])
@@ -60,16 +72,26 @@ def scan(
         progress.drop()
 
 
-def _catch_up(progress: Progress, absorber: Absorber, reader: Reader, on_page: OnPage) -> None:
+def _catch_up(
+    progress: Progress,
+    absorber: Absorber,
+    reader: Reader,
+    on_page: OnPage,
+    within: OnPage | None,
+) -> None:
     """Replay what happened since before the listing.
 
     What moved within the listing while it was read may have been missed by it, or is a change
-    that explains a difference.
+    that explains a difference. Where that can't be read any more the listing is of no use.
     """
     drift, absorber.differing = absorber.differing, None
     seen = absorber.counts.seen
     absorber.source.cursor = progress.cursor
-    replay(absorber, reader, on_page, explained=drift)
+    try:
+        replay(absorber, reader, on_page, explained=drift, within=within)
+    except CursorRejected:
+        progress.drop()
+        raise
     absorber.differing, absorber.counts.seen = drift, seen
 
 
@@ -80,7 +102,7 @@ def _list(progress: Progress, absorber: Absorber, reader: Reader, on_page: OnPag
             absorber.absorb(page)
             progress.reached(page.after, absorber)
             on_page()
-    except (Stopped, Unavailable, RateLimited):
+    except (Stopped, Interrupted, Unavailable, RateLimited):
         progress.save(absorber)
         raise
     except LaneLost:  # another lane is at work: what it keeps is its own

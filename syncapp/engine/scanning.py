@@ -11,11 +11,12 @@ from syncapp.engine.beat import Beat
 from syncapp.engine.folders import Folders
 from syncapp.engine.replay import replay
 from syncapp.engine.scan import Stopped, scan
-from syncapp.errors import BackupError, CursorRejected
+from syncapp.errors import BackupError, CursorRejected, Interrupted
 from syncapp.models import Event, File, Lane, Run
 
 MOST_EXAMPLES = 5
 TELL_S = 0.5  # between two tellings of how far a scan is
+TOO_MUCH = "change_too_large"  # error code of a log whose single entry outlasts a lane
 
 
 def scan_and_plan(run: Run, lane: Lane, beat: Beat) -> None:
@@ -23,7 +24,7 @@ def scan_and_plan(run: Run, lane: Lane, beat: Beat) -> None:
     wanted = planning.wanted_destinations(run.source)
     try:
         _read(run, wanted, beat)
-    except Stopped:
+    except (Stopped, Interrupted):
         return
     planning.plan_copies(run, wanted)
     guard.check(run)
@@ -44,15 +45,20 @@ def _read(run: Run, wanted: list[int], beat: Beat) -> None:
         run.save(update_fields=["scan"])
     try:
         if run.scan == Run.Scan.CHANGES:
-            replay(absorber, reader, told)
+            replay(absorber, reader, told, within=told.within)
         else:
-            drift: set[str] | None = set() if known else None
-            scan(run, absorber, reader, told, drift)
+            drift: set[str] | None = set() if known and not _was_rejected(run) else None
+            scan(run, absorber, reader, told, drift, told.within)
             _tell_drift(run, drift or set())
     except CursorRejected as error:
         _rejected(run, error)
-        scan(run, absorber, reader, told)
+        scan(run, absorber, reader, told, within=told.within)
     told.now()
+
+
+def _was_rejected(run: Run) -> bool:
+    """Whether an earlier lane of the run has found that the change logs can't be read on."""
+    return Event.objects.filter(run=run, code__in=[CursorRejected.code, TOO_MUCH]).exists()
 
 
 def _rejected(run: Run, error: CursorRejected) -> None:
@@ -103,6 +109,18 @@ class _Told:
         if not self._beat.may_take():
             self.now()
             raise Stopped("The scan stops here and goes on later.")
+        if time.monotonic() >= self._next:
+            self.now()
+
+    def within(self) -> None:
+        """After a page behind which nobody could go on: stops only when it must. What outlasts a
+        lane would begin again for ever; a whole listing keeps its place."""
+        self._beat.raise_if_lost()
+        if self._beat.halted():
+            self.now()
+            raise Stopped("The scan stops here and begins with this entry again.")
+        if self._beat.is_over():
+            raise CursorRejected("One entry tells of too much at once.", code=TOO_MUCH)
         if time.monotonic() >= self._next:
             self.now()
 

@@ -189,7 +189,11 @@ def _correct_clocks(now: datetime) -> None:
         | Q(polled_at__gt=now + CLOCK_SLACK)
     )
     for source in _watched().filter(suspect, next_at__gt=now + CLOCK_SLACK):
-        latest = next_time(source, now)
+        try:
+            latest = next_time(source, now)
+        except ConfigurationError as error:
+            runs.block(source, error)
+            continue
         if latest is None or (source.next_at and source.next_at > latest + CLOCK_SLACK):
             Source.objects.filter(pk=source.pk, next_at=source.next_at).update(next_at=latest)
 
@@ -214,10 +218,13 @@ def _free(now: datetime) -> None:
 
 
 def _begin_deferred(now: datetime) -> None:
-    """Begin a backup for files that Google had asked to come back for later."""
+    """Begin a backup for files that Google had asked to come back for later, and for what came to
+    wait after a backup had ended well: a file that came back while its copies were removed."""
     newest = Run.objects.filter(source=OuterRef("pk"), kind=Run.Kind.BACKUP).order_by("-pk")
-    put_off = _able().annotate(deferred=newest.values("files_deferred")[:1]).filter(deferred__gt=0)
-    for source in put_off:
+    told = _able().annotate(
+        deferred=newest.values("files_deferred")[:1], outcome=newest.values("outcome")[:1]
+    )
+    for source in told.filter(Q(deferred__gt=0) | Q(outcome__in=runs.GOOD)):
         due = Version.objects.filter(
             source=source, state=Version.State.PENDING, due_at__lte=now
         ).exclude(error_code__in=[DESTINATION_BLOCKED, DESTINATION_DOWN])

@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 
 from syncapp.engine import lease, plan, record
 from syncapp.engine.absorb import absorb_one
 from syncapp.engine.folders import Folders
+from syncapp.engine.occupied import STORED
 from syncapp.engine.outcome import ALL_UP, Down, Outcome, decide
 from syncapp.engine.planning import (
     DESTINATION_BLOCKED,
@@ -26,7 +27,7 @@ from syncapp.engine.planning import (
     forget_waiting,
 )
 from syncapp.engine.sets import insert_many, update_many
-from syncapp.engine.transfer import Result
+from syncapp.engine.transfer import OriginLost, Result
 from syncapp.errors import BackupError, ConfigurationError, LetAlone
 from syncapp.models import Attempt, Copy, Destination, Event, File, Run, Version
 
@@ -56,7 +57,8 @@ class Settlement:
             ours = set(lease.held(self.owner, list(outcomes)).values_list("pk", flat=True))
             kept = [result for result in results if result.job.version_id in ours]
             self._copies(kept, outcomes)
-            states = self._versions(kept, outcomes, parked, down)
+            outdated = self._outdated(kept)
+            states = self._versions(kept, outcomes, parked, down, outdated)
             # Nothing is to be made of what Google refuses; the plan makes them if it gives way.
             refused = [pk for pk, state in states.items() if state == plan.REFUSED]
             forget_waiting(refused)
@@ -99,12 +101,34 @@ class Settlement:
         update_many(Copy, columns, ["id"], stored)
         update_many(Copy, ["state", "error_code", "error_message"], ["id"], failed)
 
+    def _outdated(self, results: Sequence[Result]) -> set[int]:
+        """Stored copies that have other bytes than what was read now (an export is not given
+        twice alike), or were found lost when they were read instead: made anew with the others.
+        Versions that are due again for that."""
+        lost, replaced = [], []
+        for result in results:
+            job, digest = result.job, result.digest
+            if isinstance(result.error, OriginLost) and job.origin is not None:
+                lost.append(job.origin.copy_id)
+            elif digest and result.stored and job.stored_sha256 not in ("", digest.sha256):
+                replaced.append(job.version_id)
+                job.stored_sha256 = digest.sha256
+        if lost or replaced:
+            made = [(r.stored, target) for r in results for target in r.job.targets]
+            new = [target.copy_id for stored, target in made if target.destination_id in stored]
+            old = Q(pk__in=lost) | Q(version_id__in=replaced)
+            Copy.objects.filter(old, state__in=STORED).exclude(pk__in=new).update(
+                state=Copy.State.PENDING
+            )
+        return set(replaced)
+
     def _versions(
         self,
         results: Sequence[Result],
         outcomes: dict[int, Outcome],
         parked: Collection[int],
         down: Down,
+        outdated: Collection[int],
     ) -> dict[int, str]:
         """Write the versions; their new states by id."""
         copies, lacking = _copies_of([ids_of(result) for result in results])
@@ -115,13 +139,14 @@ class Settlement:
             version_id, outcome = ids_of(result), outcomes[ids_of(result)]
             state = plan.REFUSED if outcome.refused else plan.version_state(copies[version_id])
             states[version_id] = state
-            columns: tuple[str, ...] = _READ if result.digest else ()
             values = _read(result)
+            columns: tuple[str, ...] = _READ if values else ()
             if version_id in parked and state == plan.PENDING:
                 rows[(*columns, *_TOLD)].append((*values, *_told(outcome), version_id))
             else:
                 # Only what was left out, or is let alone, is lacking: it waits for that.
                 waits = not outcome.wait_s and not result.halted and result.error is None
+                waits = waits and version_id not in outdated
                 code = _wait_code(lacking[version_id], down) if waits else ""
                 freed = _freed(outcome, state, now, code)
                 rows[(*columns, *_FREED, *_TOLD)].append((*values, *freed, version_id))
@@ -250,9 +275,12 @@ def _told(outcome: Outcome, code: str | None = None) -> tuple[Any, ...]:
 
 
 def _read(result: Result) -> tuple[Any, ...]:
-    """What the read told of the version; nothing if it came to no end."""
+    """What the read told of the version; nothing if it came to no end, or if it differs from what
+    is stored and was itself stored nowhere."""
     digest = result.digest
     if digest is None:
+        return ()
+    if not result.stored and result.job.stored_sha256 not in ("", digest.sha256):
         return ()
     return (
         digest.size, digest.md5, digest.sha256, result.content_type[:255], result.disputed,

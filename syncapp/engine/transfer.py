@@ -21,7 +21,13 @@ from syncapp.engine.crew import Crew
 from syncapp.engine.feed import Feed, Note, Opened, Target
 from syncapp.engine.reading import check, fill, trusted_hashes
 from syncapp.engine.spool import Held, Spool
-from syncapp.errors import BackupError, IntegrityError, Interrupted, TransientError
+from syncapp.errors import (
+    BackupError,
+    IntegrityError,
+    Interrupted,
+    NotFound,
+    TransientError,
+)
 from syncapp.sources.base import Download
 from syncapp.sources.base import Source as Reader
 from syncapp.types import Digest, Limits, ObjectInfo, ObjectMeta, Part, RemoteFile
@@ -32,12 +38,33 @@ SMALL = MIB  # bytes up to which a file is read in one call
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+class OriginLost(TransientError):
+    """The stored copy that was read in the source's place is missing or different."""
+
+    code = "origin_lost"
+
+
+class OriginUnreadable(TransientError):
+    """That copy can't be read (archived, not allowed); the next attempt asks the source."""
+
+    code = "origin_unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A stored copy that can be read in the source's place."""
+
+    copy_id: int
+    open: Callable[[], AbstractContextManager[Download]]
+
+
 @dataclass(slots=True)
 class Job:
     """One leased version and its targets.
 
     `last_read` is the digest of an earlier read of a blob. `origin` replaces the source where a
     second read there would give other bytes: exports are taken from a copy that is stored already.
+    `stored_sha256` is what the stored copies have, "" if there are none.
     """
 
     version_id: int
@@ -45,7 +72,8 @@ class Job:
     targets: list[Target]
     attempt: int
     last_read: Digest | None = None
-    origin: Callable[[], AbstractContextManager[Download]] | None = None
+    origin: Origin | None = None
+    stored_sha256: str = ""
 
 
 @dataclass(slots=True)
@@ -130,7 +158,7 @@ class Transfer:
             self.spool.fail(error)  # the feeds' own errors tell why
         except BackupError as error:
             self.spool.fail(error)
-            result.error = error
+            result.error = self._blamed(error)
             self._look_again(result, error)
         except BaseException as fault:  # a bug: ends this thread, and the lane
             self.fault = fault
@@ -179,7 +207,8 @@ class Transfer:
         if self._read_whole(result):
             return
         origin = self.job.origin
-        with origin() if origin else self.hands.reader.download(self.job.file) as download:
+        reading = origin.open() if origin else self.hands.reader.download(self.job.file)
+        with reading as download:
             result.content_type = download.content_type
             size = download.size
             bytes_a_part = part_size(size, [t.store.limits for t in self.job.targets])
@@ -239,6 +268,14 @@ class Transfer:
         if not (budget.may_use_disk() and self.spool.drop_stalled()):
             budget.wait(times_freed)
         self._raise_if_useless()
+
+    def _blamed(self, error: BackupError) -> BackupError:
+        """The error; where a stored copy was read, it says nothing about the file at the source."""
+        if self.job.origin is None or isinstance(error, TransientError):
+            return error
+        if isinstance(error, NotFound | IntegrityError):
+            return OriginLost(f"The copy that is stored already can't be used: {error.message}")
+        return OriginUnreadable(error.message)
 
     def _look_again(self, result: Result, error: BackupError) -> None:
         """Bytes that don't fit may only mean that the file was edited since it was listed."""

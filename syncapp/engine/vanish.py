@@ -32,7 +32,9 @@ def unseen(source: Source, seen: Seen) -> Iterator[tuple[str, int, str]]:
         last = batch[-1][0]
         missing = [row for row in batch if row[1] not in seen]
         for some in chunks(missing, 500):
-            never = File.objects.filter(pk__in=[pk for _, pk, _ in some], fingerprint="")
+            never = File.objects.filter(
+                pk__in=[pk for _, pk, _ in some], fingerprint="", content=Content.FOLDER
+            )
             left_out = set(never.values_list("pk", flat=True))
             yield from (row for row in some if row[1] not in left_out)
 

@@ -23,6 +23,7 @@ from syncapp.engine.sets import by_pk
 from syncapp.models import Copy, File, Source
 
 _LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+_UNMADE = [Copy.State.PENDING, Copy.State.FAILED]  # not what is damaged, or being removed
 MOST_PULLED = 2000  # files in a batch after those that hold others' keys were taken along
 
 
@@ -185,7 +186,7 @@ def _want(batch: Batch, rows: list[Row], key: str, file: _Moved, *, keeps: bool)
         return
     destination_id = rows[0].destination_id
     for row in rows:
-        if row.state not in STORED and row.current and row.object_key not in ("", key):
+        if row.state in _UNMADE and row.current and row.object_key not in ("", key):
             batch.leftovers.setdefault(destination_id, []).append(row)
     shown = [row for row in rows if row.state in STORED and _is_shown(row.object_key)]
     shown.sort(key=lambda row: (row.current, row.stored_at or _LONG_AGO, row.pk), reverse=True)

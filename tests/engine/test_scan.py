@@ -16,7 +16,7 @@ from syncapp.engine import planning, progress
 from syncapp.engine.absorb import Absorber, Counts
 from syncapp.engine.folders import Folders
 from syncapp.engine.scan import Stopped, scan
-from syncapp.errors import TransientError, Unavailable
+from syncapp.errors import Interrupted, TransientError, Unavailable
 from syncapp.models import Copy, Destination, File, Run, ScanProgress, Source, Version
 from syncapp.types import Content
 from tests.engine.paged_reader import PagedReader, blob, folder
@@ -322,7 +322,7 @@ def test_folders_and_unreadable_items_get_no_version(source: Source) -> None:
     assert row(source, "t").problem == "in_trash"
 
 
-@pytest.mark.parametrize("fault", [Unavailable, Stopped])
+@pytest.mark.parametrize("fault", [Unavailable, Stopped, Interrupted])
 def test_a_listing_that_is_cut_off_goes_on_where_it_was(
     source: Source, fault: type[TransientError]
 ) -> None:

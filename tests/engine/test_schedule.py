@@ -275,6 +275,15 @@ def test_deferred_files_get_a_backup_when_they_are_due(make: Make, mode: str) ->
     assert began(source) == [(Run.Trigger.DEFERRED, "")]
 
 
+def test_what_came_to_wait_after_a_good_backup_gets_another_one(make: Make) -> None:
+    """A file that came back while its copies were being removed is stored anew."""
+    source = make("realtime", next_at=NOW + timedelta(days=1))
+    Version.objects.filter(source=source).update(state="pending", due_at=NOW)
+    ended(source, Run.Outcome.OK, NOW)
+    schedule.care(NOW)
+    assert began(source) == [(Run.Trigger.DEFERRED, "")]
+
+
 def test_what_a_cancelled_run_left_is_not_taken_for_deferred(make: Make) -> None:
     source = make("manual")
     Version.objects.filter(source=source).update(state="pending", due_at=NOW)
@@ -337,6 +346,13 @@ def test_a_zone_that_is_gone_stops_its_source_and_no_other(make: Make, queued: l
     assert lost.blocked_code == "bad_time_zone"
     assert Event.objects.filter(source=lost, code="source_blocked", level="alert").count() == 1
     assert queued == [("syncapp.tasks.poll", well.pk)]
+
+
+def test_a_zone_that_goes_while_its_source_waits_stops_no_supervisor(make: Make) -> None:
+    lost = make("scheduled", time_zone="Europe/Atlantis", next_at=NOW + timedelta(hours=9))
+    schedule.care(NOW)
+    lost.refresh_from_db()
+    assert lost.blocked_code == "bad_time_zone"
 
 
 @pytest.mark.parametrize(
