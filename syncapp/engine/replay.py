@@ -24,7 +24,7 @@ def replay(
     within: Callable[[], None] | None = None,
 ) -> None:
     """Read every change log from the source's cursor to its end. `on_page` follows each page, or
-    `within` where the cursor has not moved: a replay that ends there begins with that page again.
+    `within` where a replay that ends there would begin with the same page again.
 
     What a log tells of is taken out of `explained`. Raises what the reader raises, CursorRejected
     among it: then a whole listing is needed.
@@ -37,11 +37,11 @@ def replay(
             if explained is not None:
                 explained.difference_update(items.ids)
             within()
-        moves = page.cursor != source.cursor
+        repeated = page.cursor == source.cursor and bool(page.items.ids)
         _absorb(absorber, page)
         if explained is not None:
             explained.difference_update(page.items.ids, page.removed)
-        (on_page if moves else within)()
+        (within if repeated else on_page)()
     source.polled_at = timezone.now()
     source.save(update_fields=["polled_at"])
 
