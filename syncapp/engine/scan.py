@@ -43,6 +43,7 @@ def scan(
     reader: Reader,
     on_page: OnPage,
     drift: set[str] | None = None,
+    *,
     within: OnPage | None = None,
 ) -> None:
     """List the whole source into the catalog. `on_page` is called after each page, `within` as in

@@ -48,7 +48,7 @@ def _read(run: Run, wanted: list[int], beat: Beat) -> None:
             replay(absorber, reader, told, within=told.within)
         else:
             drift: set[str] | None = set() if known and not _was_rejected(run) else None
-            scan(run, absorber, reader, told, drift, told.within)
+            scan(run, absorber, reader, told, drift, within=told.within)
             _tell_drift(run, drift or set())
     except CursorRejected as error:
         _rejected(run, error)
