@@ -223,15 +223,15 @@ LOCAL_DESTINATION_ROOTS: list[str] = ENV["LOCAL_DESTINATION_ROOTS"]
 RESTORE_ROOTS: list[str] = ENV["RESTORE_ROOTS"]
 REDIS_URL: str = ENV["REDIS_URL"]
 # Hands of each queue on a host (syncapp/engine/queues.py).
-QUEUES = {"transfer": WORKERS, "scan": 2, "verify": 1, "restore": 1}
-# A restore's lane ends with its last file, and one file may take days.
+QUEUES = {"transfer": WORKERS, "scan": 2, "verify": 2, "restore": 1}
+# Such a lane ends with its last file, and one file may take days.
 _LONG = {"timeout": 14 * 86_400, "retry": 15 * 86_400}
 Q_CLUSTER: dict[str, Any] = {
     "name": "backup",
     "cluster_name": "transfer",
     "workers": WORKERS,
     "ALT_CLUSTERS": {
-        name: {"workers": hands, **(_LONG if name == "restore" else {})}
+        name: {"workers": hands, **(_LONG if name in ("restore", "verify") else {})}
         for name, hands in QUEUES.items()
         if name != "transfer"
     },

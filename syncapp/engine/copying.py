@@ -59,7 +59,7 @@ def make(sites: Sites, reading: Reading, wanted: Wanted, destination_id: int) ->
 def _make(sites: Sites, reading: Reading, wanted: Wanted, destination_id: int) -> ObjectInfo:
     target = sites.stores[destination_id]
     bytes_a_part = part_size(wanted.digest.size, [target.limits])
-    parts = _parts(_counted(sites, reading), bytes_a_part)
+    parts = parts_of(counted(sites, reading), bytes_a_part)
     if wanted.digest.size > bytes_a_part:
         return _in_parts(sites, parts, wanted, destination_id, bytes_a_part)
     only = next(parts, None) or _part(1, b"")
@@ -92,14 +92,15 @@ def _send(upload: Upload, part: Part, sites: Sites) -> None:
     retrying(lambda: upload.send(part), sites.beat.halt)
 
 
-def _counted(sites: Sites, reading: Reading) -> Iterator[bytes]:
+def counted(sites: Sites, reading: Reading) -> Iterator[bytes]:
+    """The bytes, within the limits of where they come from; Interrupted when to stop."""
     for chunk in reading:
         if reading.origin_id is not None:
             sites.took(reading.origin_id, len(chunk))
         yield chunk
 
 
-def _parts(chunks: Iterator[bytes], size: int) -> Iterator[Part]:
+def parts_of(chunks: Iterator[bytes], size: int) -> Iterator[Part]:
     """The bytes in parts of `size`, the last one shorter."""
     held, number = bytearray(), 1
     for chunk in chunks:

@@ -32,6 +32,7 @@ from syncapp.engine import (
     prune,
     queues,
     record,
+    remake,
     restoring,
     runs,
     scanning,
@@ -54,6 +55,7 @@ _STAGES = {
     Run.Stage.RESTORE: restoring.restore,
     Run.Stage.PRUNE: prune.prune,
     Run.Stage.ERASE: erase.erase,
+    Run.Stage.REMAKE: remake.remake,
     Run.Stage.HEAL: heal.heal,
     Run.Stage.DRILL: drill.drill,
 }
@@ -145,6 +147,8 @@ def _wanted(run: Run, open_lanes: int) -> int:
         return int(_may_scan(run))
     if run.stage == Run.Stage.RESTORE:
         return int(open_lanes > 0 or restoring.wants_lane(run))
+    if run.stage == Run.Stage.REMAKE and not open_lanes:
+        return int(_may_remake())
     if run.stage != Run.Stage.TRANSFER:
         return 1
     transferring = Run.objects.filter(ACTIVE, stage=Run.Stage.TRANSFER).count()
@@ -165,6 +169,12 @@ def _may_scan(run: Run) -> bool:
         return True
     scanning = Lane.objects.filter(stage=Run.Stage.SCAN, ended_at__isnull=True).count()
     return scanning < _hosts() * (settings.QUEUES[queues.SCAN] - 1)
+
+
+def _may_remake() -> bool:
+    """Large copies leave one hand of each host free for all else that its queue does."""
+    at_work = Lane.objects.filter(stage=Run.Stage.REMAKE, ended_at__isnull=True).count()
+    return at_work < _hosts() * (settings.QUEUES[queues.VERIFY] - 1)
 
 
 def work(lane_id: int) -> None:

@@ -52,6 +52,7 @@ class Recorded:
     upload_id: str
     part_bytes: int
     parts: tuple[SentPart, ...]
+    whole_from: str = ""  # where every byte was read and found right, once all of it was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,16 @@ class Gone:
     upload_id: str
 
 
-Note = Begun | Sent | Gone
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """Every part was sent, and all of it was found right; read from the destination named."""
+
+    copy_id: int
+    upload_id: str
+    origin: str
+
+
+Note = Begun | Sent | Gone | Whole
 
 
 @dataclass(slots=True)

@@ -7,7 +7,8 @@ erases for the same source (`dispatch`): they write under the same keys. Those g
 
 The key is written down before bytes are sent. The copy's own key is kept, whatever lies there now
 (in a bucket that keeps versions it becomes an older one), but never one that another copy takes;
-an old version never lies openly over its file.
+an old version never lies openly over its file. Large ones were sent before (`remake`) and are only
+completed here.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
-from syncapp.engine import copying, damage, findings, keys, mending
+from syncapp.engine import copying, damage, findings, keys, mending, uploads
 from syncapp.engine.beat import SHARE_S, Beat
 from syncapp.engine.copying import Wanted
+from syncapp.engine.feed import Gone, Recorded, retrying
 from syncapp.engine.fetch import Reading, locate
 from syncapp.engine.occupied import holders
 from syncapp.engine.origins import Origins
@@ -45,6 +47,23 @@ class _Plan:
     copy: Copy
     wanted: Wanted
     reading: Reading | None  # None: no destination has it
+    recorded: Recorded | None = None  # a large one's upload
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether all of it lies there already, to be completed only."""
+        recorded = self.recorded
+        return bool(recorded and recorded.whole_from and recorded.key == self.wanted.key)
+
+    @property
+    def is_on_its_way(self) -> bool:
+        """Whether a part of it was sent: the next verification goes on with that."""
+        recorded = self.recorded
+        return bool(recorded and not recorded.whole_from and recorded.key == self.wanted.key)
+
+    @property
+    def can_be_made(self) -> bool:
+        return self.is_sent or (self.reading is not None and not self.is_on_its_way)
 
 
 def heal(run: Run, lane: Lane, beat: Beat) -> None:
@@ -87,14 +106,16 @@ class _Healing:
         copies = list(rows.select_related("version__file").order_by("pk")[:BATCH])
         stored = locate([copy.version_id for copy in copies])
         self.origins.load(p.destination_id for found in stored.values() for p in found.places)
-        keys_of = _keys(copies)
+        wanted = keys_for(copies)
+        recorded = uploads.recorded([copy.pk for copy in copies])
         return [
             _Plan(
                 copy,
-                Wanted.of(copy.version, keys_of[copy.pk]),
+                Wanted.of(copy.version, wanted[copy.pk]),
                 Reading(stored[copy.version_id], self.origins)
                 if copy.version_id in stored
                 else None,
+                recorded.get(copy.pk),
             )
             for copy in copies
         ]
@@ -104,7 +125,7 @@ class _Healing:
         rows = [
             (plan.wanted.key, plan.copy.pk, Copy.State.DAMAGED, plan.copy.object_key)
             for plan in batch
-            if plan.reading is not None and plan.wanted.key != plan.copy.object_key
+            if plan.can_be_made and plan.wanted.key != plan.copy.object_key
         ]
         with transaction.atomic():
             self.beat.fence()
@@ -113,14 +134,38 @@ class _Healing:
     def _make(self, plan: _Plan) -> ObjectInfo | BackupError | None:
         """In a thread, without the database."""
         destination_id = plan.copy.destination_id
-        if plan.reading is None or destination_id in self.sites.errors:
+        if not plan.can_be_made or destination_id in self.sites.errors:
             return None
         try:
-            info = copying.make(self.sites, plan.reading, plan.wanted, destination_id)
+            info = self._complete(plan) if plan.is_sent else None
+            if info is None and plan.reading is not None:
+                info = copying.make(self.sites, plan.reading, plan.wanted, destination_id)
         except BackupError as error:
             return error
         self.sites.answered(destination_id)
         return info
+
+    def _complete(self, plan: _Plan) -> ObjectInfo | None:
+        """What was sent whole before appears; None if the store has forgotten any of it."""
+        store, recorded = self.sites.stores[plan.copy.destination_id], plan.recorded
+        if recorded is None:
+            return None
+        upload = store.resume_upload(
+            recorded.key,
+            plan.wanted.meta,
+            upload_id=recorded.upload_id,
+            part_size=recorded.part_bytes,
+            parts=recorded.parts,
+        )
+        if upload is None:
+            return None
+        if sum(part.size for part in upload.sent.values()) != plan.wanted.digest.size:
+            upload.abort()
+            return None
+        try:
+            return retrying(lambda: upload.finish(plan.wanted.digest), self.beat.halt)
+        finally:
+            upload.suspend()
 
     def _settle(
         self, batch: Sequence[_Plan], answers: Sequence[ObjectInfo | BackupError | None]
@@ -128,14 +173,13 @@ class _Healing:
         now, rows = timezone.now(), []
         by_origin: dict[str, list[int]] = {}
         for plan, answer in zip(batch, answers, strict=True):
-            if plan.reading is None or not isinstance(answer, ObjectInfo):
+            if not isinstance(answer, ObjectInfo):
                 continue
             rows.append(
                 (Copy.State.STORED, answer.version_id, answer.etag[:128], now, None, "", "",
                  plan.copy.pk, Copy.State.DAMAGED, plan.wanted.key)
             )  # fmt: skip
-            name = self.origins.name(plan.reading.origin_id or 0)
-            by_origin.setdefault(name, []).append(plan.copy.pk)
+            by_origin.setdefault(self._origin(plan), []).append(plan.copy.pk)
         columns = ["state", "store_version", "etag", "stored_at", "verified_at", "error_code",
                    "error_message"]  # fmt: skip
         with transaction.atomic():
@@ -144,10 +188,21 @@ class _Healing:
             for name, copies in by_origin.items():
                 stored = Copy.objects.filter(pk__in=copies, state__in=findings.STORED)
                 findings.healed(self.of_run, list(stored.values_list("pk", flat=True)), name)
+            uploads.write(
+                Gone(plan.copy.pk, plan.recorded.upload_id)
+                for plan, answer in zip(batch, answers, strict=True)
+                if plan.recorded and isinstance(answer, ObjectInfo)
+            )
         self._take_back(batch, answers)
         for plan in batch:
             if plan.reading is not None:
                 damage.note(plan.reading.damages, self.of_run)
+
+    def _origin(self, plan: _Plan) -> str:
+        """The name of the destination that its bytes came from."""
+        if plan.reading is not None and plan.reading.origin_id is not None:
+            return self.origins.name(plan.reading.origin_id)
+        return plan.recorded.whole_from if plan.recorded else ""
 
     def _take_back(
         self, batch: Sequence[_Plan], answers: Sequence[ObjectInfo | BackupError | None]
@@ -202,7 +257,7 @@ class _Healing:
             findings.lifted(self.of_run, finding)
 
 
-def _keys(copies: Sequence[Copy]) -> dict[int, str]:
+def keys_for(copies: Sequence[Copy]) -> dict[int, str]:
     """Where each copy is to lie: under its own key, if nobody else's copy does."""
     wanted = {copy.pk: _own_key(copy) for copy in copies}
     taken = holders(set(wanted.values()), {copy.destination_id for copy in copies})

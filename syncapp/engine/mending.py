@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 
 from syncapp.engine import findings, record, runs
+from syncapp.engine.feed import RECORDED
 from syncapp.engine.kinds import ACTIVE
 from syncapp.errors import BackupError, Unavailable
 from syncapp.models import Copy, Event, Finding, Lane, Run, Source
@@ -18,6 +19,11 @@ def damaged(source_id: int) -> QuerySet[Copy]:
     return Copy.objects.filter(
         version__source_id=source_id, destination__enabled=True, state=Copy.State.DAMAGED
     )
+
+
+def large(source_id: int) -> QuerySet[Copy]:
+    """Those of them that are sent part by part before the others are healed."""
+    return damaged(source_id).filter(version__size__gte=RECORDED)
 
 
 def covered(source_id: int) -> QuerySet[Finding]:

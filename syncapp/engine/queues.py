@@ -2,7 +2,8 @@
 
 Each is a Django-Q cluster of its own on every host (`ALT_CLUSTERS`), with as many hands as
 `settings.QUEUES` says. One hand of the scan queue is kept free of whole listings, which take
-minutes: change logs are read at once whatever else goes on.
+minutes: change logs are read at once whatever else goes on. So is one of the verifications' queue
+of large copies that are sent again, which take days.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ OF_STAGE = {
     Run.Stage.RESTORE: RESTORE,
     Run.Stage.PRUNE: VERIFY,
     Run.Stage.ERASE: VERIFY,
+    Run.Stage.REMAKE: VERIFY,
     Run.Stage.HEAL: VERIFY,
     Run.Stage.DRILL: VERIFY,
 }

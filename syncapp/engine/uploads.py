@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from syncapp.engine.feed import Begun, Gone, Note, Recorded, Sent
+from syncapp.engine.feed import Begun, Gone, Note, Recorded, Sent, Whole
 from syncapp.engine.sets import upsert_many
 from syncapp.models import Copy, Destination, PartialUpload, UploadedPart, Version
 from syncapp.types import SentPart
@@ -31,10 +31,11 @@ def write(notes: Iterable[Note]) -> None:
         _begin([note for note in notes if isinstance(note, Begun)])
         _add([note for note in notes if isinstance(note, Sent)])
         for note in notes:
+            mine = PartialUpload.objects.filter(copy_id=note.copy_id, upload_id=note.upload_id)
             if isinstance(note, Gone):
-                PartialUpload.objects.filter(
-                    copy_id=note.copy_id, upload_id=note.upload_id
-                ).delete()
+                mine.delete()
+            elif isinstance(note, Whole):
+                mine.update(whole_from=note.origin)
 
 
 def _begin(notes: list[Begun]) -> None:
@@ -51,6 +52,7 @@ def _begin(notes: list[Begun]) -> None:
                 "upload_id": note.upload_id,
                 "part_bytes": note.part_bytes,
                 "started_at": timezone.now(),
+                "whole_from": "",
             },
         )
         UploadedPart.objects.filter(upload__copy_id=note.copy_id).delete()
@@ -63,6 +65,10 @@ def _add(notes: list[Sent]) -> None:
             copy_id__in={note.copy_id for note in notes}
         ).values_list("pk", "copy_id", "upload_id")
     }
+    # A part that was sent again may be of other bytes.
+    PartialUpload.objects.filter(pk__in=uploads.values()).exclude(whole_from="").update(
+        whole_from=""
+    )
     rows = {}
     for note in notes:
         pk, part = uploads.get((note.copy_id, note.upload_id)), note.part
@@ -90,6 +96,7 @@ def recorded(copies: Collection[int]) -> dict[int, Recorded]:
                 )
                 for part in upload.parts.all()
             ),
+            upload.whole_from,
         )
         for upload in uploads
     }  # fmt: skip
@@ -98,14 +105,15 @@ def recorded(copies: Collection[int]) -> dict[int, Recorded]:
 def worth_keeping(destination: Destination) -> set[str]:
     """Ids of the destination's unfinished uploads that may be gone on with; others are forgotten.
 
-    Not of files that changed or vanished, nor those that nobody has gone on with for a week.
+    Not of files that changed or vanished (unless a damaged copy is made anew), nor those that
+    nobody has gone on with for a week.
     """
     mine = PartialUpload.objects.filter(copy__destination=destination)
-    wanted = Q(
-        copy__version__current=True,
-        copy__version__file__vanished_at__isnull=True,
-        started_at__gte=timezone.now() - KEPT_FOR,
+    present = Q(copy__version__current=True, copy__version__file__vanished_at__isnull=True) & ~Q(
+        copy__version__state=Version.State.SUPERSEDED
     )
-    outdated = Q(copy__version__state=Version.State.SUPERSEDED)
-    mine.exclude(pk__in=mine.filter(wanted).exclude(outdated).values("pk")).delete()
+    wanted = Q(started_at__gte=timezone.now() - KEPT_FOR) & (
+        present | Q(copy__state=Copy.State.DAMAGED)
+    )
+    mine.exclude(pk__in=mine.filter(wanted).values("pk")).delete()
     return set(mine.values_list("upload_id", flat=True))

@@ -1,8 +1,8 @@
 """A verification: everything is listed and held against the catalog, a share of it is read back.
 
 First the census of each destination, then the copies that were not read for longest (all of them,
-if that was asked for); then what is damaged is made anew (`heal`). Goes on where it stopped: which
-destinations are listed is written down, and what was read bears the time.
+if that was asked for); then what is damaged is made anew (`remake`, `heal`). Goes on where it
+stopped: which destinations are listed is written down, and what was read bears the time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def verify(run: Run, lane: Lane, beat: Beat) -> None:
     findings.adopt(run)
     findings.close_mended(run.source)
     if mending.is_needed(run):
-        runs.move_on(run, Run.Stage.VERIFY, Run.Stage.HEAL)
+        large = mending.large(run.source_id).exists()
+        runs.move_on(run, Run.Stage.VERIFY, Run.Stage.REMAKE if large else Run.Stage.HEAL)
     else:
         mending.end(run)
 

@@ -272,6 +272,9 @@ class PartialUpload(models.Model):
     upload_id = models.TextField()
     part_bytes = models.BigIntegerField()
     started_at = models.DateTimeField(default=timezone.now)
+    # Of a copy that is healed, once every byte was sent and found right: the destination's name
+    # that they came from.
+    whole_from = models.TextField(blank=True)
 
     def __str__(self) -> str:
         return visible(self.object_key)

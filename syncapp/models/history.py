@@ -30,6 +30,7 @@ class Run(models.Model):
         MOVE = "move", "Moving"
         TRANSFER = "transfer", "Transferring"
         VERIFY = "verify", "Verifying"
+        REMAKE = "remake", "Sending large damaged copies again"
         HEAL = "heal", "Making damaged copies anew"
         DRILL = "drill", "Restoring a sample"
         RESTORE = "restore", "Restoring"
