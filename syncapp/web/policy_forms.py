@@ -9,7 +9,14 @@ from typing import Any
 import humanize
 from django import forms
 
-from syncapp.engine.policies import RULES, Effective, Origin
+from syncapp.engine.policies import (
+    BUILT_IN,
+    RULES,
+    Effective,
+    Origin,
+    effective_default,
+    resolve,
+)
 from syncapp.models import Policy
 from syncapp.retention import Rules
 from syncapp.web.forms import _style
@@ -61,7 +68,20 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             (value, inherited if not value else label) for value, label in Policy.Keep.choices
         ]
         self.fields["keep"].required = False
+        self._say_what_is_inherited()
         _style(self)
+
+    def _say_what_is_inherited(self) -> None:
+        """Of each number that may stay empty: which one holds then, and from where."""
+        own = self.instance.source_id is not None
+        above = effective_default(self.instance.owner_id) if own else resolve([])
+        for name in BUILT_IN:
+            value = getattr(above, name)
+            if name == "verify_bytes" and not value:
+                value = "no limit"
+            origin = _ORIGINS[above.origins[name]]
+            none = "0: no drills. " if name == "drill_days" else ""
+            self.fields[name].help_text = f"{none}Empty: {value} ({origin})."
 
     def clean(self) -> dict[str, Any]:
         """A number left out is no rule; rules without any would keep nothing old at all."""

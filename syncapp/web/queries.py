@@ -88,7 +88,8 @@ def latest_runs(user: User) -> LatestRuns:
     return LatestRuns(active, ended)
 
 
-def _in_trouble(user: User) -> QuerySet[Version]:
+def in_trouble(user: User) -> QuerySet[Version]:
+    """Current versions that failed or were refused."""
     # Spelled out, because SQLite doesn't see through parameters that an index covers this.
     covered = RawSQL(
         "\"syncapp_version\".\"state\" IN ('failed', 'refused')", [], output_field=BooleanField()
@@ -99,7 +100,7 @@ def _in_trouble(user: User) -> QuerySet[Version]:
 def failed_versions(user: User) -> QuerySet[Version]:
     """Versions that were given up after their last attempt."""
     return (
-        _in_trouble(user)
+        in_trouble(user)
         .filter(state=Version.State.FAILED)
         .select_related("file", "source")
         .prefetch_related("copies__destination")
@@ -108,7 +109,7 @@ def failed_versions(user: User) -> QuerySet[Version]:
 
 def count_failed(user: User) -> int:
     """How many were given up, at most COUNT_LIMIT."""
-    failed = _in_trouble(user).filter(state=Version.State.FAILED)
+    failed = in_trouble(user).filter(state=Version.State.FAILED)
     return failed.order_by()[:COUNT_LIMIT].count()
 
 
@@ -163,7 +164,7 @@ def refusals(user: User) -> list[Reason]:
         .order_by()
     )
     read = (
-        _in_trouble(user)
+        in_trouble(user)
         .filter(state=Version.State.REFUSED, file__problem="", file__vanished_at=None)
         .values_list("error_code")
         .annotate(message=Max("error_message"), files=Count("pk"))

@@ -29,6 +29,7 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=_icon)),
     path("", dashboard.dashboard, name="dashboard"),
     path("failures/", dashboard.failures, name="failures"),
+    path("refused/", dashboard.refusals, name="refused"),
     path("failures/retry/", sources.retry_all, name="retry_all"),
     path("alerts/<int:event_id>/acknowledge/", dashboard.acknowledge, name="acknowledge"),
     path("events/", events.stream, name="events"),

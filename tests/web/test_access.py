@@ -37,7 +37,7 @@ ACTIONS: dict[str, Callable[[Owned], list[object]]] = {
     "destination_switch": lambda o: [o.destinations[0].pk],
     "destination_remove": lambda o: [o.destinations[0].pk],
 }
-EVERYBODYS = ["dashboard", "failures", "log", "files", "destination_kinds"]
+EVERYBODYS = ["dashboard", "failures", "refused", "log", "files", "destination_kinds"]
 
 
 @pytest.mark.parametrize("name", PAGES)

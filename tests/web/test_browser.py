@@ -80,7 +80,10 @@ def test_pages_fit_a_narrow_screen_and_break_no_rule(
     device = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
     page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
     addresses = [
-        *(reverse(name) for name in ("dashboard", "failures", "log", "destination_kinds")),
+        *(
+            reverse(name)
+            for name in ("dashboard", "failures", "refused", "log", "destination_kinds")
+        ),
         reverse("run", args=[ana.run.pk]),
         reverse("source_files", args=[ana.source.pk]) + "?folder=folder",
         reverse("source_files", args=[ana.source.pk]) + "?folder=folder&at=2100-01-01T00:00Z",

@@ -258,7 +258,8 @@ def _file_id(source: Source, path: str, at: datetime | None) -> int:
     if len(found) == 1:
         return found[0].pk
     if not found:
-        raise usage(f"There is no “{printable(path)}” in “{printable(source.name)}” at that time.")
+        then = " at that time" if at else ""
+        raise usage(f"There is no “{printable(path)}” in “{printable(source.name)}”{then}.")
     ids = ", ".join(f"id:{file.pk}" for file in found)
     raise usage(f"“{printable(path)}” is {plural(len(found), 'thing')} of one name: {ids}.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
@@ -10,7 +12,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from syncapp.engine import runs
 from syncapp.models import Event
-from syncapp.web import cards, queries
+from syncapp.web import cards, queries, refused
 from syncapp.web.progress import progress_of
 from syncapp.web.status import judge
 from syncapp.web.views.access import back, person
@@ -59,6 +61,22 @@ def failures(request: HttpRequest) -> HttpResponse:
         "first": not request.GET.get("after"),
     }
     return render(request, "dashboard/failures.html", context)
+
+
+@login_required
+@require_safe
+def refusals(request: HttpRequest) -> HttpResponse:
+    """Every file that Google does not hand out, page by page; `code` leaves only that reason."""
+    after, code = request.GET.get("after", ""), request.GET.get("code", "")
+    found, following = refused.page(person(request), after, code)
+    context = {
+        "refusals": found,
+        "next": following,
+        "first": not after,
+        "code": code,
+        "filter": urlencode({"code": code}) if code else "",
+    }
+    return render(request, "dashboard/refusals.html", context)
 
 
 @login_required
