@@ -43,8 +43,7 @@ class Folder:
 
     def names(self, prefix: str) -> Iterator[str]:
         for folder, _, files in os.walk(os.path.join(self.path, prefix)):
-            for name in files:
-                yield os.path.relpath(os.path.join(folder, name), self.path)
+            yield from (os.path.relpath(os.path.join(folder, name), self.path) for name in files)
 
     def read(self, key: str, version: str = "") -> Iterator[bytes]:
         with open(os.path.join(self.path, *key.split("/")), "rb") as file:
@@ -172,18 +171,18 @@ def version_of(file: File, at: str) -> File | None:
     """The version that it had then, or the newest older one of which a copy is here."""
     stored = [v for v in file.get("versions", ()) if v["copies"] and v.get("sha256")]
     seen = [v for v in stored if not at or moment(v.get("first_seen_at", "")) <= at]
-    by_time = sorted(seen, key=lambda v: moment(v.get("first_seen_at", "")))
-    found = [v for v in by_time if v.get("current") and not at] or by_time
-    return found[-1] if found else None
+    lasts = [v for v in seen if moment(v.get("replaced_at") or "9999") > (at or "9998")]
+    by_time = sorted(lasts or seen, key=lambda v: moment(v.get("first_seen_at", "")))
+    return by_time[-1] if by_time else None
 
 
 def safe(name: str) -> str:
     """A name that every file system takes and that leads nowhere else; at most 250 bytes."""
-    name = "".join("\ufffd" if ord(c) < 32 or ord(c) == 127 or c == "/" else c for c in name)
+    bad = '/\\:*?"<>|' if os.name == "nt" else "/"
+    name = "".join("\ufffd" if ord(c) < 32 or ord(c) == 127 or c in bad else c for c in name)
     name = name if name.strip(". ") else "_" + name.replace(".", "\uff0e")
     stem, ending = os.path.splitext(name)
-    if len(ending.encode("utf-8", "replace")) > 16:
-        stem, ending = name, ""
+    stem, ending = (name, "") if len(ending.encode("utf-8", "replace")) > 16 else (stem, ending)
     return stem.encode("utf-8", "replace")[:230].decode("utf-8", "ignore") + ending
 
 
@@ -204,8 +203,9 @@ def mark(path: str) -> bytes:
     return hashlib.sha256(path.lower().encode("utf-8", "replace")).digest()
 
 
-def put(store: Folder, version: File | None, target: str) -> bool:
+def put(store: Folder, version: File | None, root: str, path: str) -> bool:
     """One file, verified, with its time; False if it was there already."""
+    target, scratch = os.path.join(root, path), root + ".part"
     if version is None:
         raise ValueError("no version of it is stored here")
     if os.path.isfile(target) and not os.path.islink(target):
@@ -214,21 +214,22 @@ def put(store: Folder, version: File | None, target: str) -> bool:
             digest.update(chunk)
         if digest.hexdigest() == version["sha256"]:
             return False
-        os.replace(target, target + ".before")
+        free = (f"{target}.before{n or ''}" for n in range(1000))
+        os.replace(target, next(name for name in free if not os.path.lexists(name)))
     copy, digest = version["copies"][0], hashlib.sha256()
-    with open(target + ".part", "wb") as file:
+    with open(scratch, "wb") as file:
         for chunk in store.read(copy["key"], copy.get("version_id", "")):
             digest.update(chunk)
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
     if digest.hexdigest() != version["sha256"]:
-        os.unlink(target + ".part")
+        os.unlink(scratch)
         raise ValueError("its SHA-256 is not the one that was stored")
     if version.get("modified_at"):
         when = datetime.datetime.fromisoformat(version["modified_at"].replace("Z", "+00:00"))
-        os.utime(target + ".part", (when.timestamp(), when.timestamp()))
-    os.replace(target + ".part", target)
+        os.utime(scratch, (when.timestamp(), when.timestamp()))
+    os.replace(scratch, target)
     return True
 
 
@@ -262,7 +263,7 @@ def restore(
                 print(ascii(path)[1:-1])
                 continue
             os.makedirs(os.path.join(target, *folders), exist_ok=True)
-            counts[not put(store, version_of(file, at), os.path.join(target, path))] += 1
+            counts[not put(store, version_of(file, at), target, path)] += 1
         except Exception as error:  # noqa: BLE001 - told and counted; the others go on
             counts[2] += 1
             say(f"NOT restored: {path!a}: {error!r}")

@@ -32,7 +32,7 @@ from syncapp.destinations.base import Destination as Store
 from syncapp.engine import drain, queues, record, segment_store
 from syncapp.engine.segment_format import DATABASE_FOLDER
 from syncapp.errors import BackupError, ConfigurationError, IntegrityError, ObjectLocked
-from syncapp.models import DatabaseBackup, Destination, Event
+from syncapp.models import DatabaseBackup, Destination, Erasure, Event
 
 log = logging.getLogger(__name__)
 SEND = "syncapp.tasks.back_up_database"
@@ -71,10 +71,11 @@ def send(destination_ids: Sequence[int]) -> list[DatabaseBackup]:
     there = [row for row in eligible() if row.pk in destination_ids]
     if not there:
         return []
+    began = timezone.now()
     try:
         with dump() as (file, ending):
             key = f"{DATABASE_FOLDER}/{timezone.now():%Y%m%dT%H%M%SZ}.{ending}"
-            return [_send_to(row, key, file) for row in there]
+            return [_send_to(row, key, file, began) for row in there]
     except BackupError as error:
         return [_failed(row, error) for row in there]
 
@@ -102,10 +103,18 @@ def dump() -> Iterator[tuple[BinaryIO, str]]:
             yield file, "sqlite3.gz"
 
 
-def _send_to(destination: Destination, key: str, file: BinaryIO) -> DatabaseBackup:
+def _send_to(destination: Destination, key: str, file: BinaryIO, began: datetime) -> DatabaseBackup:
     try:
         store = segment_store.catalog_store(destination, drain.asked)
+        # Before it is sent: whoever removes all backups has to know that there may be one.
+        row, _ = DatabaseBackup.objects.get_or_create(destination=destination)
+        if not row.object_key:
+            DatabaseBackup.objects.filter(pk=row.pk).update(object_key=key)
         size = segment_store.send(store, key, file)
+        if Erasure.objects.filter(removed_at__gte=began).exists():
+            # It has what was erased meanwhile, and came too late to be removed with the others.
+            _remove(store, {key})
+            raise BackupError("Something was erased meanwhile; another one follows.", code="erased")
         with suppress(ObjectLocked):  # then they go on another day
             _remove(store, set(names(store)[:-KEPT]))
     except BackupError as error:

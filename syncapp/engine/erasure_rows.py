@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from django.db import connection
 from django.db.models import Exists, F, OuterRef, Q
 
-from syncapp.engine import live
+from syncapp.engine import keys, live
 from syncapp.engine.erased import NAME
 from syncapp.engine.sets import chunks
 from syncapp.models import (
@@ -19,11 +19,13 @@ from syncapp.models import (
     File,
     Finding,
     Place,
+    Recovery,
     RestoreItem,
     Run,
     Source,
     Version,
 )
+from syncapp.visible import visible
 
 FEW = 1000  # files up to which messages are searched for their names
 _SHORTEST = 3  # characters of a name worth searching for: shorter ones are everywhere
@@ -76,19 +78,24 @@ def forget_for_all(erasure: Erasure, source: Source) -> None:
     """What is not by file: live messages, findings about the objects, and, if there were many
     files, every message of the source that may name one."""
     live.forget(source.owner_id)
-    keys = ErasedObject.objects.filter(erasure=erasure, locked_until__isnull=True)
+    gone = ErasedObject.objects.filter(erasure=erasure, locked_until__isnull=True)
     Finding.objects.filter(
-        source=source, copy__isnull=True, object_key__in=keys.values("object_key")
+        source=source, copy__isnull=True, object_key__in=gone.values("object_key")
     ).delete()
+    Recovery.objects.filter(source=source).update(notes=[])  # some keys stand there as examples
     if Erased.objects.filter(erasure=erasure)[: FEW + 1].count() > FEW:
         Event.objects.filter(source=source).exclude(_NAMELESS).update(message=NAME)
         Run.objects.filter(source=source).exclude(error_message="").update(error_message=NAME)
+        Finding.objects.filter(source=source, copy__isnull=True, healed_at__isnull=False).delete()
 
 
 def _names(file_ids: Sequence[int]) -> list[str]:
     names = set(File.objects.filter(pk__in=file_ids).values_list("name", flat=True))
     names |= set(File.objects.filter(pk__in=file_ids).values_list("key_name", flat=True))
     names |= set(Place.objects.filter(file__in=file_ids).values_list("name", flat=True))
+    # As keys have them, and as messages show them.
+    names |= {keys.encode(name) for name in names}
+    names |= {visible(name) for name in names}
     return sorted(name for name in names if len(name) >= _SHORTEST)
 
 
@@ -96,10 +103,13 @@ def _forget_messages(source: Source, versions: Sequence[int], names: Sequence[st
     Event.objects.filter(version__in=versions).update(message=NAME, version=None)
     events = Event.objects.filter(owner_id=source.owner_id)
     runs = Run.objects.filter(source=source)
+    strangers = Finding.objects.filter(source=source, copy__isnull=True)
     for some in chunks(names, _NAMES_A_QUERY):
-        named, failed = Q(), Q()
+        named, failed, lying = Q(), Q(), Q()
         for name in some:
             named |= Q(message__contains=name)
             failed |= Q(error_message__contains=name)
+            lying |= Q(object_key__contains=name, healed_at__isnull=False)
+        strangers.filter(lying).delete()
         events.filter(named).update(message=NAME)
         runs.filter(failed).update(error_message=NAME)

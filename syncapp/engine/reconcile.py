@@ -130,9 +130,11 @@ def _fits(copy: Copy, info: ObjectInfo, store: Store) -> bool:
 
 
 def _missing(source: Source, destination: Destination, began: datetime, told: Compared) -> None:
-    """Copies that the listing did not have: damaged, so that the next backup makes them anew."""
+    """Copies that the listing did not have: damaged, so that the next backup makes them anew. What
+    was stored since it began may have come behind it."""
     unseen: QuerySet[Copy] = Copy.objects.filter(
         Q(checked_at__isnull=True) | Q(checked_at__lt=began),
+        Q(stored_at__isnull=True) | Q(stored_at__lt=began),
         destination=destination,
         version__source=source,
         state__in=STORED,
@@ -155,10 +157,10 @@ def _report(
     source: Source, destination: Destination, foreign: Sequence[ObjectInfo], told: Compared
 ) -> None:
     room = max(MOST_FINDINGS - told.foreign, 0)
+    about = {"source": source, "destination": destination, "kind": Finding.Kind.FOREIGN}
+    keys = [info.key for info in foreign[:room]]
+    known = Finding.objects.filter(**about, object_key__in=keys, healed_at__isnull=True)
+    new = dict.fromkeys(keys).keys() - set(known.values_list("object_key", flat=True))
     Finding.objects.bulk_create(
-        Finding(
-            source=source, destination=destination, kind=Finding.Kind.FOREIGN,
-            object_key=info.key, message=_FOREIGN,
-        )
-        for info in foreign[:room]
-    )  # fmt: skip
+        Finding(**about, object_key=key, message=_FOREIGN) for key in sorted(new)
+    )

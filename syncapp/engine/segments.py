@@ -169,10 +169,10 @@ class _Writing:
         there = [pk for pk in to if pk in self.stores]
         files = iter(ids)
         for number in range(1, parts + 1):
+            if not there:  # none could be reached
+                break
             lines = self._lines(files, whole=whole)
             there = self._send(segment, number, told, lines, there)
-            if not there:
-                break
         if there:
             self._confirmed(segment, there, drains, settings)
         return segment

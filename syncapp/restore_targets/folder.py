@@ -15,6 +15,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import Protocol
 
 from syncapp.destinations.local_files import (
@@ -79,6 +80,7 @@ class FolderTarget(Target):
             raise ConfigurationError(message) from error
 
     def folder(self, item: Item) -> Placed:
+        item = self._past_our_own(item)
         with (
             translated(self._root, "/".join(item.path)),
             self._opened() as root_fd,
@@ -87,6 +89,7 @@ class FolderTarget(Target):
             return self._placed(item.path)
 
     def place(self, item: Item, content: Bytes, collision: str) -> Placed:
+        item = self._past_our_own(item)
         shown = "/".join(item.path)
         with (
             translated(self._root, shown),
@@ -107,6 +110,13 @@ class FolderTarget(Target):
     def end(self) -> None:
         with translated(self._root), suppress(FileNotFoundError), self._opened() as root_fd:
             shutil.rmtree(self._unfinished, dir_fd=root_fd)
+
+    def _past_our_own(self, item: Item) -> Item:
+        """Nothing restored may lie in the folder of unfinished files: that goes at the end."""
+        top, *below = item.path
+        if top.casefold() != self._unfinished:
+            return item
+        return replace(item, path=(numbered(top, 2), *below))
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
