@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from syncapp.admin.base import ReadOnlyAdmin
-from syncapp.models import DriveId, Restore, RestoreItem
+from syncapp.models import DriveId, Restore, RestoreItem, RestorePart, RestoreUpload
 from syncapp.visible import visible
 
 
@@ -57,3 +57,21 @@ class DriveIdAdmin(ReadOnlyAdmin):
     list_select_related = ("restore__run",)
     search_fields = ("=remote_id", "=restore__run__id")
     search_help_text = "A whole id in Drive, or the id of a run."
+
+
+@admin.register(RestoreUpload)
+class RestoreUploadAdmin(ReadOnlyAdmin):
+    """Big files whose upload a restore began and did not complete yet."""
+
+    list_display = ("__str__", "part_bytes", "started_at")
+    search_fields = ("=object_key",)
+    raw_id_fields = ("item",)
+
+
+@admin.register(RestorePart)
+class RestorePartAdmin(ReadOnlyAdmin):
+    """Parts of them that the destination has confirmed."""
+
+    list_display = ("__str__", "size", "md5", "etag")
+    search_fields = ("=md5", "=etag")
+    raw_id_fields = ("upload",)

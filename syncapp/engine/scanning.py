@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from syncapp.engine import guard, moving, planning, record, runs, uploads
+from syncapp.engine import guard, moving, planning, record, restore_uploads, runs, uploads
 from syncapp.engine.absorb import Absorber, Counts
 from syncapp.engine.adapters import destination_for, source_for
 from syncapp.engine.beat import Beat
@@ -147,6 +147,7 @@ def _sweep(run: Run) -> None:
             continue
         try:
             keep = uploads.worth_keeping(destination)
+            keep |= restore_uploads.worth_keeping(destination)
             destination_for(destination).sweep_uploads(run.created_at, keep)
         except BackupError as error:
             record.event(

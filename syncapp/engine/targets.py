@@ -15,6 +15,7 @@ from syncapp.destinations.local import LocalDestination
 from syncapp.engine import drive_restore, keys, limits
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.gate import Gate
+from syncapp.engine.restore_uploads import KeptUploads
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Restore, Source
 from syncapp.restore_targets.base import Target
@@ -83,7 +84,8 @@ def _destination(restore: Restore, stopped: limits.Stopped) -> Target:
     limit = limits.writing(row.pk, stopped)
     store = Gate(destination_for(row), _always, limit).store
     settings.SPOOL_DIR.mkdir(parents=True, exist_ok=True)
-    return DestinationTarget(store, restore.options["prefix"], settings.SPOOL_DIR)
+    kept = KeptUploads(restore.pk)
+    return DestinationTarget(store, restore.options["prefix"], settings.SPOOL_DIR, kept)
 
 
 def _drive(restore: Restore, stopped: limits.Stopped) -> Target:

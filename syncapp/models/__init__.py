@@ -16,7 +16,7 @@ from syncapp.models.recovery import (
     SegmentCopy,
     SegmentTurn,
 )
-from syncapp.models.restore import DriveId, Restore, RestoreItem
+from syncapp.models.restore import DriveId, Restore, RestoreItem, RestorePart, RestoreUpload
 from syncapp.models.setup import Destination, Source
 
 __all__ = [
@@ -43,6 +43,8 @@ __all__ = [
     "Recovery",
     "Restore",
     "RestoreItem",
+    "RestorePart",
+    "RestoreUpload",
     "Run",
     "ScanProgress",
     "Segment",

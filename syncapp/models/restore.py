@@ -87,6 +87,39 @@ class RestoreItem(models.Model):
         return visible(self.path)
 
 
+class RestoreUpload(models.Model):
+    """A big file's upload that a restore began at another destination: what a next try goes on
+    from. Gone when it is completed or aborted."""
+
+    item = models.OneToOneField(RestoreItem, on_delete=models.CASCADE, related_name="upload")
+    object_key = models.TextField()
+    upload_id = models.TextField()
+    part_bytes = models.BigIntegerField()
+    started_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return visible(self.object_key)
+
+
+class RestorePart(models.Model):
+    """A part of it that the destination has confirmed; as `UploadedPart`."""
+
+    upload = models.ForeignKey(RestoreUpload, on_delete=models.CASCADE, related_name="parts")
+    number = models.PositiveIntegerField()
+    size = models.BigIntegerField()
+    md5 = models.CharField(max_length=32)
+    sha256 = models.CharField(max_length=64, blank=True)
+    etag = models.CharField(max_length=255)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["upload", "number"], name="restore_part_once")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.upload_id}#{self.number}"
+
+
 class DriveId(models.Model):
     """The id of what a restore makes in a Drive, kept before it is made, so that it is made once.
 

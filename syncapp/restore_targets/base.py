@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from syncapp.types import SentPart
+
 SKIP, RENAME, OVERWRITE = "skip", "rename", "overwrite"  # collision rules: models.Restore.Collision
 Path = tuple[str, ...]
 
@@ -68,6 +70,33 @@ class Placed:
     where: str
     kept: bool = False
     note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """A big file's upload that an earlier try began, and its parts that were confirmed."""
+
+    key: str
+    upload_id: str
+    part_bytes: int
+    parts: tuple[SentPart, ...] = ()
+
+
+class Uploads(Protocol):
+    """What was kept of one restore's big uploads, durable when a call returns."""
+
+    def of_item(self, item_id: int) -> Unfinished | None: ...
+
+    def begun(self, item_id: int, upload: Unfinished) -> None:
+        """Instead of what was kept for the item before."""
+
+    def sent(self, item_id: int, upload_id: str, part: SentPart) -> None: ...
+
+    def gone(self, item_id: int) -> None:
+        """Completed or aborted."""
+
+    def left(self) -> list[tuple[int, Unfinished]]:
+        """All that is kept, by item, without parts."""
 
 
 class Target(ABC):

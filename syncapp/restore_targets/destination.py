@@ -1,7 +1,9 @@
 """Another destination as the target: objects below a prefix, with their time and SHA-256.
 
 Bytes go in parts, each held in memory up to PART_BYTES and in an unnamed temporary file beyond; an
-object appears only when its whole SHA-256 was right. What is there already is known by the SHA-256
+object appears only when its whole SHA-256 was right. Uploads of RESUMED_BYTES and more are written
+down while they run: after a kill the file is read again, and parts that the store has are not sent
+again. What is there already is known by the SHA-256
 that it was stored with, and read back where that was not kept.
 """
 
@@ -19,7 +21,14 @@ from pathlib import Path as DiskPath
 from typing import IO, Any, BinaryIO, cast
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.errors import IntegrityError, PermanentError
+from syncapp.destinations.base import Upload
+from syncapp.errors import (
+    BackupError,
+    ConfigurationError,
+    IntegrityError,
+    PermanentError,
+    TransientError,
+)
 from syncapp.restore_targets.base import (
     OVERWRITE,
     SKIP,
@@ -28,11 +37,14 @@ from syncapp.restore_targets.base import (
     Path,
     Placed,
     Target,
+    Unfinished,
+    Uploads,
     numbered,
 )
 from syncapp.types import Digest, ObjectInfo, ObjectMeta, Part, sha256_of
 
 PART_BYTES = 8 * 1024**2
+RESUMED_BYTES = 64 * 1024**2  # of a smaller file nothing is written down
 MOST_AT_ONCE = 4  # files of more than _LITTLE, each with a part in memory
 _LITTLE = 1024**2
 _MOST_NAMES = 1000
@@ -42,8 +54,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 class DestinationTarget(Target):
     """Objects of one store, below `prefix`."""
 
-    def __init__(self, store: Store, prefix: str, scratch: DiskPath) -> None:
+    def __init__(self, store: Store, prefix: str, scratch: DiskPath, uploads: Uploads) -> None:
         """`scratch` is a folder for parts that are too big for memory."""
+        self._uploads = uploads
         self._store, self._prefix, self._scratch = store, prefix.strip("/"), scratch
         self._room = threading.BoundedSemaphore(MOST_AT_ONCE)
 
@@ -73,11 +86,15 @@ class DestinationTarget(Target):
             if content.size <= PART_BYTES:
                 self._put_small(free, meta, content)
             else:
-                self._put_parts(free, meta, content)
+                self._put_parts(item.id, free, meta, content)
         return Placed(free)
 
     def end(self) -> None:
-        """Uploads are aborted where they fail; those of a killed worker are swept by age."""
+        """Uploads that are kept are aborted."""
+        for item_id, unfinished in self._uploads.left():
+            if (upload := self._resumed(unfinished, ObjectMeta(_EPOCH, ""))) is not None:
+                upload.abort()
+            self._uploads.gone(item_id)
 
     def _key(self, path: Path) -> str:
         return "/".join([self._prefix, *path] if self._prefix else path)
@@ -126,19 +143,54 @@ class DestinationTarget(Target):
         filling.check(key)
         self._store.put(key, parts[0], meta)
 
-    def _put_parts(self, key: str, meta: ObjectMeta, content: Bytes) -> None:
+    def _put_parts(self, item_id: int, key: str, meta: ObjectMeta, content: Bytes) -> None:
         part_bytes = self._part_bytes(content.size)
         filling = _Filling(content, part_bytes, self._scratch)
-        upload = self._store.start_upload(key, meta, part_size=part_bytes)
-        finished = False
+        upload, kept = self._begin(item_id, key, meta, part_bytes, content.size)
         try:
-            for part in filling:
-                upload.send(part)
+            self._fill(item_id, upload, filling, kept=kept)
             upload.finish(filling.check(key))
-            finished = True
-        finally:
-            if not finished:
+        except BaseException as error:
+            if not (kept and _may_go_on(error)):
                 upload.abort()
+                self._uploads.gone(item_id)
+            raise
+        finally:
+            upload.suspend()
+        if kept:
+            self._uploads.gone(item_id)
+
+    def _fill(self, item_id: int, upload: Upload, filling: _Filling, *, kept: bool) -> None:
+        """Send what the store does not have."""
+        for part in filling:
+            there = upload.sent.get(part.number)
+            if there is not None and (there.size, there.md5) == (part.size, part.md5):
+                continue
+            upload.send(part)
+            if kept:
+                self._uploads.sent(item_id, upload.id, upload.sent[part.number])
+
+    def _begin(
+        self, item_id: int, key: str, meta: ObjectMeta, part_bytes: int, size: int
+    ) -> tuple[Upload, bool]:
+        """An earlier try's upload or a new one, and whether it is kept for the next try."""
+        big = size >= RESUMED_BYTES
+        old = self._uploads.of_item(item_id) if big else None
+        if old is not None:
+            upload = self._resumed(old, meta)
+            if upload is not None and (old.key, old.part_bytes) == (key, part_bytes):
+                return upload, True
+            if upload is not None:
+                upload.abort()
+        upload = self._store.start_upload(key, meta, part_size=part_bytes)
+        if big and upload.id:
+            self._uploads.begun(item_id, Unfinished(key, upload.id, part_bytes))
+        return upload, big and bool(upload.id)
+
+    def _resumed(self, old: Unfinished, meta: ObjectMeta) -> Upload | None:
+        return self._store.resume_upload(
+            old.key, meta, upload_id=old.upload_id, part_size=old.part_bytes, parts=old.parts
+        )
 
 
 class _Filling:
@@ -183,6 +235,13 @@ class _Filling:
                 piece, rest = rest[:room], rest[room:]
                 self._size += len(piece)
                 yield piece
+
+
+def _may_go_on(error: BaseException) -> bool:
+    """Whether the next try may send the rest: nothing is known to be wrong with what was sent."""
+    if not isinstance(error, BackupError):
+        return True
+    return isinstance(error, TransientError | ConfigurationError) and error.code != "upload_lost"
 
 
 def _part(number: int, file: IO[bytes]) -> Part:

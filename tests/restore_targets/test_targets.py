@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,10 +17,18 @@ from syncapp.destinations.local import LocalDestination
 from syncapp.destinations.local_files import mtime
 from syncapp.errors import ConfigurationError, IntegrityError, PermanentError, Unavailable
 from syncapp.restore_targets import destination as destination_target
-from syncapp.restore_targets.base import OVERWRITE, RENAME, SKIP, Item, Target, numbered
+from syncapp.restore_targets.base import (
+    OVERWRITE,
+    RENAME,
+    SKIP,
+    Item,
+    Target,
+    Unfinished,
+    numbered,
+)
 from syncapp.restore_targets.destination import DestinationTarget
 from syncapp.restore_targets.folder import FolderTarget
-from syncapp.types import Limits
+from syncapp.types import Limits, SentPart
 from tests.destinations.conftest import local_store, moto_server, s3_store
 from tests.destinations.samples import HOSTILE_NAMES, MIB, read
 
@@ -77,6 +85,29 @@ class Place:
         }
 
 
+@dataclass
+class Kept:
+    """Big uploads, kept in memory."""
+
+    uploads: dict[int, Unfinished] = field(default_factory=dict)
+
+    def of_item(self, item_id: int) -> Unfinished | None:
+        return self.uploads.get(item_id)
+
+    def begun(self, item_id: int, upload: Unfinished) -> None:
+        self.uploads[item_id] = upload
+
+    def sent(self, item_id: int, upload_id: str, part: SentPart) -> None:
+        kept = self.uploads[item_id]
+        self.uploads[item_id] = replace(kept, parts=(*kept.parts, part))
+
+    def gone(self, item_id: int) -> None:
+        self.uploads.pop(item_id, None)
+
+    def left(self) -> list[tuple[int, Unfinished]]:
+        return list(self.uploads.items())
+
+
 @pytest.fixture(params=["folder", "local", "moto"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
     if request.param == "folder":
@@ -87,7 +118,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
             if request.param == "local"
             else s3_store(request.getfixturevalue("moto_server"), "other")
         )
-        made = Place(DestinationTarget(store, "restored", tmp_path), tmp_path, store)
+        made = Place(DestinationTarget(store, "restored", tmp_path, Kept()), tmp_path, store)
     made.target.begin()
     return made
 
@@ -303,7 +334,7 @@ def test_parts_too_big_for_memory_go_through_a_file(
     store = local_store(tmp_path / "store")
     data = os.urandom(7 * MIB + 5)
 
-    DestinationTarget(store, "restored", tmp_path).place(item("a"), Content(data), SKIP)
+    DestinationTarget(store, "restored", tmp_path, Kept()).place(item("a"), Content(data), SKIP)
 
     assert read(store, "restored/a") == data
 
@@ -315,3 +346,42 @@ def test_parts_too_big_for_memory_go_through_a_file(
 def test_a_numbered_name_keeps_its_extension_and_fits(name: str, expected: str) -> None:
     assert numbered(name, 2) == expected
     assert len(numbered(name, 2).encode()) <= 255
+
+
+@pytest.mark.parametrize("kind", ["local", "moto"])
+def test_a_big_upload_goes_on_with_the_parts_that_were_confirmed(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destination_target, "RESUMED_BYTES", MIB)
+    store = (
+        local_store(tmp_path / "store")
+        if kind == "local"
+        else s3_store(request.getfixturevalue("moto_server"), "other")
+    )
+    data, kept = os.urandom(20 * MIB), Kept()
+    cut = Content(data, arrives=data[: 17 * MIB], fails=Unavailable("It is gone."))
+    with pytest.raises(Unavailable):
+        DestinationTarget(store, "restored", tmp_path, kept).place(item("big"), cut, SKIP)
+    assert [part.number for part in kept.uploads[1].parts] == [1, 2]
+
+    sent = Kept(dict(kept.uploads))  # as another process finds it
+    DestinationTarget(store, "restored", tmp_path, sent).place(item("big"), Content(data), SKIP)
+
+    assert read(store, "restored/big") == data
+    assert sent.uploads == {}
+
+
+def test_the_end_of_a_restore_aborts_what_was_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(destination_target, "RESUMED_BYTES", MIB)
+    store, data, kept = local_store(tmp_path / "store"), os.urandom(20 * MIB), Kept()
+    target = DestinationTarget(store, "restored", tmp_path, kept)
+    cut = Content(data, arrives=data[: 17 * MIB], fails=Unavailable("It is gone."))
+    with pytest.raises(Unavailable):
+        target.place(item("big"), cut, SKIP)
+
+    target.end()
+
+    assert kept.uploads == {}
+    assert not any((tmp_path / "store" / ".partial").iterdir())
