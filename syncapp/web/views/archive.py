@@ -66,8 +66,8 @@ def owned_version(request: HttpRequest, source_id: int, file_id: int, version_id
     return get_object_or_404(
         Version.objects.select_related("file", "source").filter(size__isnull=False),
         pk=version_id,
-        file=file_id,
-        source=source_id,
+        file__pk=file_id,
+        source__pk=source_id,
         source__owner=person(request),
     )
 

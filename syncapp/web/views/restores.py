@@ -284,4 +284,4 @@ def _encoded(lines: Iterator[str]) -> Generator[bytes, None, None]:
 
 
 def _restore(request: HttpRequest, run_id: int) -> Restore:
-    return get_object_or_404(restored.restores_of(person(request)), run=run_id)
+    return get_object_or_404(restored.restores_of(person(request)), run__pk=run_id)
