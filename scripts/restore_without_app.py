@@ -170,10 +170,12 @@ def place(file: File, at: str) -> tuple[str, str] | None:
 def version_of(file: File, at: str) -> File | None:
     """The version that it had then, or the newest older one of which a copy is here."""
     stored = [v for v in file.get("versions", ()) if v["copies"] and v.get("sha256")]
-    seen = [v for v in stored if not at or moment(v.get("first_seen_at", "")) <= at]
-    lasts = [v for v in seen if moment(v.get("replaced_at") or "9999") > (at or "9998")]
-    by_time = sorted(lasts or seen, key=lambda v: moment(v.get("first_seen_at", "")))
-    return by_time[-1] if by_time else None
+    seen = list[tuple[bool, str, int]]()
+    for i, s in ((i, s) for i, v in enumerate(stored) for s in (v, *v.get("spans", ()))):
+        since = moment(s.get("from") or s.get("returned_at") or s["first_seen_at"])
+        lasts = moment(s.get("until") or s.get("replaced_at") or "9999") > (at or "9998")
+        seen += [(lasts, since, i)] if not at or since <= at else []
+    return stored[max(seen)[2]] if seen else None
 
 
 def safe(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from syncapp.admin.base import ReadOnlyAdmin
-from syncapp.models import Copy, File, Place, Version
+from syncapp.models import Copy, File, Place, Span, Version
 from syncapp.visible import visible
 
 
@@ -54,6 +54,17 @@ class VersionAdmin(ReadOnlyAdmin):
     list_select_related = ("file", "source")
     search_fields = ("=sha256", "=md5", "=file__remote_id", "=error_code")
     search_help_text = "A whole checksum, id in Drive or error code."
+
+
+@admin.register(Span)
+class SpanAdmin(ReadOnlyAdmin):
+    """When versions that came back were their files' contents before."""
+
+    list_display = ("version", "from_at", "until_at")
+    list_filter = ("version__source",)
+    list_select_related = ("version",)
+    search_fields = ("=version__file__remote_id", "=version__sha256")
+    search_help_text = "The whole id in Drive, or a whole checksum."
 
 
 @admin.register(Copy)

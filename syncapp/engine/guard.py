@@ -111,7 +111,7 @@ def _replacing(source: Source) -> QuerySet[Any]:
     older = (
         Version.objects.filter(file=OuterRef("file"), state=Version.State.STORED)
         .exclude(pk=OuterRef("pk"))
-        .order_by("-first_seen_at", "-pk")
+        .order_by(Coalesce("returned_at", "first_seen_at").desc(), "-pk")
     )
     waiting = Version.objects.filter(source=source, state=Version.State.PENDING, current=True)
     return waiting.annotate(size_before=Subquery(older.values("size")[:1])).exclude(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from django.db.models import Case, Exists, OuterRef, Q, Value, When
 from django.utils import timezone
 
+from syncapp.engine import spans
 from syncapp.engine.occupied import STORED
 from syncapp.engine.sets import chunks
 from syncapp.models import Copy, File, Place, Version
@@ -264,12 +265,15 @@ def _versions(
 ) -> dict[int, tuple[int, int | None, str, datetime | None]]:
     stored = Copy.objects.filter(version_id=OuterRef("pk"), state__in=STORED)
     rows = Version.objects.filter(Exists(stored), file_id__in=files, first_seen_at__lte=moment)
+    spells = ("first_seen_at", "returned_at", "replaced_at")
+    seen = list(rows.values_list("pk", "file_id", *spells, "size", "sha256", "modified_at"))
+    later = [pk for pk, _, _, returned_at, *_ in seen if returned_at and returned_at > moment]
+    before = spans.last_before(later, moment)
     best: dict[int, tuple[bool, datetime, int]] = {}
     found: dict[int, tuple[int, int | None, str, datetime | None]] = {}
-    for pk, file_id, seen_at, replaced_at, size, sha256, modified_at in rows.values_list(
-        "pk", "file_id", "first_seen_at", "replaced_at", "size", "sha256", "modified_at"
-    ):
-        rank = (replaced_at is None or replaced_at > moment, seen_at, pk)
+    for pk, file_id, seen_at, returned_at, replaced_at, size, sha256, modified_at in seen:
+        from_at, until_at = before.get(pk, (returned_at or seen_at, replaced_at))
+        rank = (until_at is None or until_at > moment, from_at, pk)
         if file_id not in best or rank > best[file_id]:
             best[file_id] = rank
             found[file_id] = (pk, size, sha256, modified_at)

@@ -20,14 +20,14 @@ from django.db.models import Exists, Max, Min, OuterRef, Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from syncapp.engine import runs, schedule
+from syncapp.engine import runs, schedule, spans
 from syncapp.engine.occupied import STORED
 from syncapp.engine.policies import Effective, effective
 from syncapp.engine.remove import RELEASABLE
 from syncapp.engine.sets import chunks
 from syncapp.models import Copy, File, Place, Restore, RestoreItem, Run, Source, Version
 from syncapp.models.catalog import GONE
-from syncapp.retention import Rules, kept
+from syncapp.retention import kept
 
 BATCH = 500  # files
 _WINDOW = 5000  # keys of files looked at together
@@ -94,9 +94,14 @@ class _Seen(NamedTuple):
     file_id: int
     current: bool
     first_seen_at: datetime
-    replaced_at: datetime | None
+    returned_at: datetime | None
     state: str
     size: int | None
+
+    @property
+    def since(self) -> datetime:
+        """When its last spell began."""
+        return self.returned_at or self.first_seen_at
 
 
 class _Lies(NamedTuple):
@@ -188,6 +193,7 @@ def judge(terms: Terms, file_ids: Collection[int]) -> list[Prunable]:
     versions: dict[int, list[_Seen]] = defaultdict(list)
     for version_id in copies:
         versions[all_of[version_id].file_id].append(all_of[version_id])
+    before = spans.begins([v.pk for v in all_of.values() if v.returned_at and v.pk in copies])
     over = _trash_is_over(terms, file_ids)
     wanted = _wanted_back(terms.source, file_ids)
     found: list[Prunable] = []
@@ -195,7 +201,7 @@ def judge(terms: Terms, file_ids: Collection[int]) -> list[Prunable]:
         if file_id in over:
             going, why = seen, Why.TRASH
         else:
-            going, why = _let_go(terms, seen, copies), Why.RETENTION
+            going, why = _let_go(terms, seen, copies, before), Why.RETENTION
         if wanted[file_id].isdisjoint(version.pk for version in going):
             found += _prunable(terms, going, copies, why)
     return found
@@ -224,15 +230,20 @@ def _wanted_back(source: Source, file_ids: Collection[int]) -> dict[int, set[int
     return found
 
 
-def _let_go(terms: Terms, seen: list[_Seen], copies: dict[int, list[_Lies]]) -> list[_Seen]:
+def _let_go(
+    terms: Terms,
+    seen: list[_Seen],
+    copies: dict[int, list[_Lies]],
+    before: dict[int, list[datetime]],
+) -> list[_Seen]:
     """Those of a file's stored versions that its rules let go, and that nothing needs."""
     stored = [v for v in seen if any(copy.state in STORED for copy in copies[v.pk])]
-    stored.sort(key=lambda version: (version.current, version.first_seen_at, version.pk))
+    stored.sort(key=lambda version: (version.current, version.since, version.pk))
     while stored and not _is_everywhere(terms, copies[stored[-1].pk]):
         stored.pop()  # an older one may have to stand in for it
     if len(stored) < 2:
         return []
-    stays = _kept(stored, terms.policy.rules, terms)
+    stays = _kept(stored, before, terms)
     return [
         version
         for version in stored[:-1]
@@ -248,16 +259,13 @@ def _is_everywhere(terms: Terms, copies: Sequence[_Lies]) -> bool:
     return at >= terms.destinations
 
 
-def _kept(stored: Sequence[_Seen], rules: Rules, terms: Terms) -> set[int]:
-    """Those that the rules keep. One that came back was the file's content twice."""
-    spans = [(version.first_seen_at, version.pk) for version in stored]
-    newest = stored[-1]
-    back_at = max((v.replaced_at for v in stored[:-1] if v.replaced_at), default=None)
-    if newest.current and back_at and back_at > newest.first_seen_at:
-        spans.append((back_at, newest.pk))
+def _kept(stored: Sequence[_Seen], before: dict[int, list[datetime]], terms: Terms) -> set[int]:
+    """Those that the rules keep. Of one that came back each spell counts, and any keeps it."""
+    begun = [(at, v.pk) for v in stored for at in (*before.get(v.pk, ()), v.since)]
     as_of = terms.as_of or timezone.now()
-    reasons = kept([moment for moment, _ in spans], rules, as_of, _zone(terms.source))
-    return {pk for (_, pk), why in zip(spans, reasons, strict=True) if why}
+    rules, zone = terms.policy.rules, _zone(terms.source)
+    reasons = kept([at for at, _ in begun], rules, as_of, zone)
+    return {pk for (_, pk), why in zip(begun, reasons, strict=True) if why}
 
 
 def _zone(source: Source) -> tzinfo:

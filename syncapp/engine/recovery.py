@@ -23,7 +23,7 @@ from syncapp.engine.recovery_plan import Chain
 from syncapp.engine.segment_intake import Intake
 from syncapp.engine.sets import gather_statistics
 from syncapp.errors import ConfigurationError
-from syncapp.models import Copy, Destination, File, Place, Recovery, Source, Version
+from syncapp.models import Copy, Destination, File, Place, Recovery, Source, Span, Version
 
 log = logging.getLogger(__name__)
 OnFiles = Callable[[int], None]
@@ -124,6 +124,7 @@ def _empty(source: Source) -> None:
     with transaction.atomic():
         for rows in (
             Copy.objects.filter(version__source=source),
+            Span.objects.filter(version__source=source),
             Version.objects.filter(source=source),
             Place.objects.filter(source=source),
             File.objects.filter(source=source),

@@ -20,8 +20,9 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Coalesce
 
-from syncapp.engine import search_leads
+from syncapp.engine import search_leads, spans
 from syncapp.engine.folders import Folders
 from syncapp.engine.search_leads import Candidate, Leg, Spot
 from syncapp.engine.search_words import has_all, long_words, words_of
@@ -262,15 +263,15 @@ def versions_of(wanted: Wanted) -> QuerySet[Version]:
     }
     rows = Version.objects.filter(**{k: value for k, value in asked.items() if value is not None})
     if wanted.at is not None:
-        lasted = Q(replaced_at=None) | Q(replaced_at__gt=wanted.at)
-        rows = rows.filter(lasted, first_seen_at__lte=wanted.at)
+        rows = rows.filter(spans.lasted(wanted.at))
     return rows
 
 
 def _hits(wanted: Wanted, found: Sequence[_Seen]) -> list[Hit]:
     ids = [one.file_id for one in found]
     files = File.objects.select_related("source").defer("extra", "metadata").in_bulk(ids)
-    rows = versions_of(wanted).filter(file__in=ids).order_by("first_seen_at", "pk")
+    since = Coalesce("returned_at", "first_seen_at")
+    rows = versions_of(wanted).filter(file__in=ids).order_by(since, "pk")
     versions = {version.file_id: version for version in rows}
     folders = {source_id: Folders(source_id) for source_id in wanted.sources}
     for source_id, tree in folders.items():

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from syncapp.engine import keys, segment_rows
 from syncapp.engine.sets import among, chunks
-from syncapp.models import Copy, Erased, File, Place, Version
+from syncapp.models import Copy, Erased, File, Place, Span, Version
 from syncapp.types import JsonObject
 
 BATCH = 500  # files
@@ -34,6 +34,7 @@ class Intake:
         self._files = _Table(File, segment_rows.FILE, source, now)
         self._places = _Table(Place, segment_rows.PLACE, {**source, "file_id": 0}, now)
         self._versions = _Table(Version, segment_rows.VERSION, {**source, "file_id": 0}, now)
+        self._spans = _Table(Span, segment_rows.SPAN, {"version_id": 0}, now)
         self._copies = _Table(Copy, segment_rows.COPY, {"version_id": 0, "state": "stored"}, now)
 
     def fill(self, lines: Iterable[JsonObject], *, among_others: bool) -> Iterator[int]:
@@ -55,28 +56,35 @@ class Intake:
             yield len(batch)
 
     def _fill(self, lines: Sequence[JsonObject], *, among_others: bool) -> None:
-        files, places, versions, copies = list[Row](), list[Row](), list[Row](), list[Row]()
+        files, places, versions = list[Row](), list[Row](), list[Row]()
+        below = list[JsonObject]()  # the versions' lines
         for pk, line in zip(self._files.new_ids(len(lines)), lines, strict=True):
             line.setdefault("key_fold", keys.fold(line.get("key_name", "")))
             files.append(self._files.row(pk, line))
             places += [self._places.row(0, place, file_id=pk) for place in line.get("places", ())]
             for version in line.get("versions", ()):
                 versions.append(self._versions.row(0, version, file_id=pk))
-                copies.append([version.get("copies", ())])
+                below.append(version)
         self._number(self._places, places)
         self._number(self._versions, versions)
-        made = [
+        copies = [
             self._copies.row(0, {**copy, "to": self._destinations[copy["to"]]}, version_id=row[0])
-            for row, (of_version,) in zip(versions, copies, strict=True)
-            for copy in of_version
+            for row, version in zip(versions, below, strict=True)
+            for copy in version.get("copies", ())
             if copy["to"] in self._destinations
         ]
-        self._number(self._copies, made)
+        self._number(self._copies, copies)
+        spans = [
+            self._spans.row(0, span, version_id=row[0])
+            for row, version in zip(versions, below, strict=True)
+            for span in version.get("spans", ())
+        ]
+        self._number(self._spans, spans)
         if among_others:
             self._free_names(lines)
         for table, rows in (
             (self._files, files), (self._places, places),
-            (self._versions, versions), (self._copies, made),
+            (self._versions, versions), (self._spans, spans), (self._copies, copies),
         ):  # fmt: skip
             table.insert(rows)
 
@@ -106,8 +114,8 @@ class Intake:
         versions = f"SELECT id FROM {Version._meta.db_table} WHERE file_id IN ({files})"  # noqa: S608
         with connection.cursor() as cursor:
             for model, column, those in (
-                (Copy, "version_id", versions), (Version, "file_id", files),
-                (Place, "file_id", files), (File, "id", files),
+                (Copy, "version_id", versions), (Span, "version_id", versions),
+                (Version, "file_id", files), (Place, "file_id", files), (File, "id", files),
             ):  # fmt: skip
                 cursor.execute(
                     f"DELETE FROM {model._meta.db_table} WHERE {column} IN ({those})",  # noqa: S608

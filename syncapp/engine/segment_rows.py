@@ -16,7 +16,7 @@ from django.db.models import Q
 
 from syncapp.engine import keys
 from syncapp.engine.sets import among
-from syncapp.models import Copy, Erased, File, Place, Version
+from syncapp.models import Copy, Erased, File, Place, Span, Version
 from syncapp.types import JsonObject
 
 _IS_STORED = "state IN ('stored', 'verified')"
@@ -44,9 +44,10 @@ VERSION = (
     ("declared_md5", "declared_md5", ""), ("declared_sha256", "declared_sha256", ""),
     ("modified_at", "modified_at", _T), ("modified_by", "modified_by", ""),
     ("checksum_disputed", "checksum_disputed", ""), ("first_seen_at", "first_seen_at", _T),
-    ("replaced_at", "replaced_at", _T), ("error_code", "error_code", ""),
-    ("error_message", "error_message", ""),
+    ("returned_at", "returned_at", _T), ("replaced_at", "replaced_at", _T),
+    ("error_code", "error_code", ""), ("error_message", "error_message", ""),
 )  # fmt: skip
+SPAN = (("from_at", "from", _T), ("until_at", "until", _T))
 COPY = (
     ("destination_id", "to", ""), ("object_key", "key", ""), ("store_version", "version_id", ""),
     ("etag", "etag", ""), ("stored_at", "stored_at", _T),
@@ -60,7 +61,11 @@ def lines(file_ids: Sequence[int]) -> Iterator[JsonObject]:
     files = _read(File, FILE, "id", file_ids)
     versions = _read(Version, VERSION, "file_id", file_ids)
     copies = _below(_read(Copy, COPY, "version_id", [pk for pk, _, _ in versions], _IS_STORED))
+    returned = [pk for pk, _, version in versions if "returned_at" in version]
+    spans = _below(_read(Span, SPAN, "version_id", returned))
     for pk, _, version in versions:
+        if pk in spans:
+            version["spans"] = spans[pk]
         if pk in copies:
             version["copies"] = copies[pk]
     of_file, places = _below(versions), _below(_read(Place, PLACE, "file_id", file_ids))

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from syncapp.engine import planning
+from syncapp.engine import planning, spans
 from syncapp.engine.sets import upsert_many
 from syncapp.models import Version
 from syncapp.types import Content, RemoteFile
@@ -49,6 +49,7 @@ def write(
     fresh = {pk: f for pk, f in wanted.items() if current.get(pk) != f.revision}
     now = timezone.now()
     _replace(current.keys() & fresh.keys(), now)
+    spans.begin_again({pk: fresh[pk].revision for pk in again & fresh.keys()}, now)
     upsert_many(
         Version,
         _COLUMNS,

@@ -17,8 +17,9 @@ FILE = [
 VERSION = [
     "revision", "current", "declared_size", "declared_md5", "declared_sha256", "modified_at",
     "size", "md5", "sha256", "content_type", "checksum_disputed", "state", "modified_by",
-    "replaced_at",
+    "returned_at", "replaced_at",
 ]
+SPAN = ["from_at", "until_at"]
 PLACE = ["parent_id", "name", "from_at", "until_at"]
 COPY = ["object_key", "store_version", "etag", "stored_at"]
 STORED = "{0}.state IN ('stored', 'verified')"
@@ -53,12 +54,15 @@ def sqlite_triggers():
         yield one(table, "INSERT", sqlite_note("NEW"))
         yield one(table, updated(columns), sqlite_note("NEW"))
         yield one(table, "DELETE", sqlite_note("OLD"))
-    of_copy = " FROM syncapp_version v WHERE v.id = {}.version_id"
+    of_version = " FROM syncapp_version v WHERE v.id = {}.version_id"
+    for event, row in (("INSERT", "NEW"), (updated(SPAN), "NEW"), ("DELETE", "OLD")):
+        yield one("span", event, sqlite_note("v", origin=of_version.format(row)))
     for event, row in (("INSERT", "NEW"), ("DELETE", "OLD")):
-        yield one("copy", event, sqlite_note("v", origin=of_copy.format(row)), STORED.format(row))
+        note = sqlite_note("v", origin=of_version.format(row))
+        yield one("copy", event, note, STORED.format(row))
     differs = " OR ".join(f"NEW.{c} IS NOT OLD.{c}" for c in COPY)
     old, new = STORED.format("OLD"), STORED.format("NEW")
-    note = sqlite_note("v", origin=of_copy.format("NEW"))
+    note = sqlite_note("v", origin=of_version.format("NEW"))
     condition = f"({old}) <> ({new}) OR (({new}) AND ({differs}))"
     yield one("copy", updated(["state", *COPY]), note, condition)
     yield (
@@ -109,6 +113,9 @@ def postgres_triggers():
         yield one(table, "UPDATE", f"{BOTH} WHERE {differ(columns)}")
         yield one(table, "DELETE", "old_rows n")
     version = " JOIN syncapp_version v ON v.id = n.version_id WHERE "
+    yield one("span", "INSERT", f"new_rows n{version}true", "v")
+    yield one("span", "UPDATE", f"{BOTH}{version}{differ(SPAN)}", "v")
+    yield one("span", "DELETE", f"old_rows n{version}true", "v")
     yield one("copy", "INSERT", f"new_rows n{version}{STORED.format('n')}", "v")
     yield one("copy", "DELETE", f"old_rows n{version}{STORED.format('n')}", "v")
     old, new = STORED.format("o"), STORED.format("n")

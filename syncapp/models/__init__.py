@@ -2,7 +2,7 @@
 limits (what all workers share), policy (what is kept, and regular upkeep), restore, proof,
 recovery (the catalog beside the data)."""
 
-from syncapp.models.catalog import Copy, File, PartialUpload, Place, UploadedPart, Version
+from syncapp.models.catalog import Copy, File, PartialUpload, Place, Span, UploadedPart, Version
 from syncapp.models.erasure import Erased, ErasedObject, Erasure
 from syncapp.models.history import Attempt, Event, Lane, Run, ScanProgress, Worker
 from syncapp.models.limits import Breaker, Channel, Pace
@@ -51,6 +51,7 @@ __all__ = [
     "SegmentCopy",
     "SegmentTurn",
     "Source",
+    "Span",
     "Upkeep",
     "UploadedPart",
     "Version",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -150,6 +152,8 @@ class Version(models.Model):
     error_message = models.TextField(blank=True)
     modified_by = models.CharField("who changed it", max_length=320, blank=True)
     first_seen_at = models.DateTimeField(default=timezone.now)
+    # When it became the content again, the last time; None if it was so but once. Before: Spans.
+    returned_at = models.DateTimeField(null=True)
     # When another content took its place; None while it is current (or was, when the file went).
     replaced_at = models.DateTimeField(null=True)
 
@@ -187,6 +191,26 @@ class Version(models.Model):
 
     def __str__(self) -> str:
         return f"{self.file_id}@{self.revision}"
+
+    @property
+    def since(self) -> datetime:
+        """When it became the content, the last time."""
+        return self.returned_at or self.first_seen_at
+
+
+class Span(models.Model):
+    """When a version that came back was its file's content before; over since then.
+
+    Written when it comes back: its last spell is in the Version itself, from `returned_at`, or else
+    `first_seen_at`, until `replaced_at`.
+    """
+
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="spans")
+    from_at = models.DateTimeField()
+    until_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.version_id} {self.from_at}"
 
 
 class Copy(models.Model):

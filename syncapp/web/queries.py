@@ -10,19 +10,31 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Count, Max, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, Max, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 from django.db.models.fields import BooleanField
 
 from accounts.models import GoogleAccount, User
 from syncapp.engine import moment
 from syncapp.engine.folders import Folders
-from syncapp.models import Attempt, Copy, Destination, Event, File, Place, Run, Source, Version
+from syncapp.models import (
+    Attempt,
+    Copy,
+    Destination,
+    Event,
+    File,
+    Place,
+    Run,
+    Source,
+    Span,
+    Version,
+)
 from syncapp.types import Content
 from syncapp.web import paths
 from syncapp.web.paging import Page, oldest_first, row_number
 
 FILES_PER_PAGE = 50
+MOST_SPANS = 10  # told of a version that came and went
 # Beyond this nobody reads the exact figure, and counting it would cost.
 COUNT_LIMIT = 10_000
 
@@ -298,8 +310,9 @@ def _entries(files: Iterable[File]) -> list[Entry]:
 
 
 def file_versions(file: File) -> QuerySet[Version]:
-    """All versions of the person's file, with their copies."""
-    return file.versions.prefetch_related("copies__destination")
+    """All versions of the person's file, with their copies and, as `earlier`, their last Spans."""
+    spans = Prefetch("spans", Span.objects.order_by("-from_at")[:MOST_SPANS], to_attr="earlier")
+    return file.versions.prefetch_related("copies__destination", spans)
 
 
 def former_places(file: File) -> list[tuple[Place, str]]:

@@ -9,6 +9,7 @@ import pytest
 from django.db.models import Q
 from django.utils import timezone
 
+from syncapp.engine import spans
 from syncapp.engine.absorb import Absorber
 from syncapp.engine.replay import replay
 from syncapp.models import File, Place, Source, Version
@@ -20,7 +21,7 @@ Tree = dict[str, tuple[str, str, str]]  # remote id → parent, name, revision
 
 
 def tree_at(source: Source, at: datetime) -> Tree:
-    """As the catalog has it, by the rules of Place and Version alone."""
+    """As the catalog has it, by the rules of Place, Version and Span alone."""
     present = Q(placed_at__lte=at, trashed_at=None, vanished_at=None)
     rows = [
         (file.pk, file.remote_id, file.parent_id, file.name)
@@ -32,11 +33,9 @@ def tree_at(source: Source, at: datetime) -> Tree:
         for place in past.select_related("file")
     ]
     assert len({row[0] for row in rows}) == len(rows), "nothing is at two places at once"
-    revisions: dict[int, str] = {}
-    seen = Version.objects.filter(source=source, first_seen_at__lte=at)
-    current = Q(replaced_at=None) | Q(replaced_at__gt=at)
-    for version in seen.filter(current).order_by("first_seen_at", "pk"):
-        revisions[version.file_id] = version.revision
+    versions = Version.objects.filter(spans.lasted(at), source=source)
+    revisions = dict(versions.values_list("file", "revision"))
+    assert len(revisions) == len(versions), "nothing has two contents at once"
     return {
         remote_id: (parent_id, name, revisions.get(pk, ""))
         for pk, remote_id, parent_id, name in rows
@@ -62,7 +61,7 @@ def change_something(reader: PagedReader, pick: random.Random, step: int) -> Non
     if kind == "edit":
         reader.change(one, revision=f"r{step}")
     elif kind == "back":
-        reader.change(one, revision="1")
+        reader.change(one, revision=pick.choice(["1", "2"]))
     elif kind == "rename":
         reader.change(pick.choice([one, *folders[1:]]), name=f"name {pick.randrange(4)}")
     elif kind == "move":

@@ -11,7 +11,7 @@ from syncapp.engine import prunable, remove, runs
 from syncapp.engine.ledger import Ledger
 from syncapp.engine.move_order import Step
 from syncapp.engine.occupied import holders
-from syncapp.models import Copy, File, Lane, Restore, RestoreItem, Run, Version
+from syncapp.models import Copy, File, Lane, Restore, RestoreItem, Run, Span, Version
 from tests.engine.pruning import NOW, Killed, ago, ended, history, keep, lane, left, prune, stored
 from tests.engine.vault import Vault
 
@@ -148,7 +148,8 @@ def test_while_a_restore_is_being_planned_nothing_goes(vault: Vault) -> None:
 def test_a_version_that_came_back_counts_from_then(vault: Vault) -> None:
     first, second = history(vault, 100, 50)
     Version.objects.filter(pk=second.pk).update(current=False, replaced_at=ago(1))
-    Version.objects.filter(pk=first.pk).update(current=True, replaced_at=None)
+    Version.objects.filter(pk=first.pk).update(current=True, returned_at=ago(1), replaced_at=None)
+    Span.objects.create(version=first, from_at=ago(100), until_at=ago(50))
     keep(vault, keep_days=5)
 
     prune(vault)

@@ -14,7 +14,7 @@ from model_bakery import baker
 
 from accounts.models import User
 from syncapp.engine import search as searching
-from syncapp.models import File, Place, Version
+from syncapp.models import File, Place, Span, Version
 from syncapp.types import Content
 from syncapp.web import queries
 from tests.web import baked
@@ -97,6 +97,24 @@ def test_a_time_is_that_of_the_persons_zone(owner: Owned, moved: File, log_in: L
         assert client.get(address, told | {"on": junk}).status_code == 200
     for junk in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "junk"):
         assert client.get(address, {"at": junk}).status_code == 404
+
+
+def test_a_file_shows_each_time_at_which_a_version_was_its_content(
+    owner: Owned, log_in: LogIn
+) -> None:
+    version = Version.objects.get(file=owner.file, current=True)
+    days = [MAY + number * DAY for number in range(25)]
+    for begin, end in zip(days[::2], days[1::2], strict=False):
+        Span.objects.create(version=version, from_at=begin, until_at=end)
+    told = {"first_seen_at": MAY, "returned_at": MAY + 24 * DAY}
+    Version.objects.filter(pk=version.pk).update(**told)
+    address = reverse("file", args=[owner.source.pk, owner.file.pk])
+
+    page = re.sub(r"<[^>]+>", "", log_in(owner.user).get(address).content.decode())
+    (line,) = re.findall("The file's content ([^.]+)\\.", unescape(page))
+    assert line.startswith("since 2026-05-25")
+    assert line.count("from") == queries.MOST_SPANS
+    assert line.endswith("to 2026-05-06 12:00 UTC and before")
 
 
 def test_past_pages_hold_everything_once_folders_first_then_by_name(owner: Owned) -> None:
