@@ -5,7 +5,14 @@ from __future__ import annotations
 from django.contrib import admin
 
 from syncapp.admin.base import ReadOnlyAdmin
-from syncapp.models import DriveId, Restore, RestoreItem, RestorePart, RestoreUpload
+from syncapp.models import (
+    DriveId,
+    Restore,
+    RestoreFolder,
+    RestoreItem,
+    RestorePart,
+    RestoreUpload,
+)
 from syncapp.visible import visible
 
 
@@ -75,3 +82,15 @@ class RestorePartAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "size", "md5", "etag")
     search_fields = ("=md5", "=etag")
     raw_id_fields = ("upload",)
+
+
+@admin.register(RestoreFolder)
+class RestoreFolderAdmin(ReadOnlyAdmin):
+    """Folders that get their times and their sharing at a restore's end."""
+
+    list_display = ("__str__", "restore", "modified_at", "done")
+    list_filter = ("done",)
+    list_select_related = ("restore__run",)
+    search_fields = ("=restore__run__id",)
+    raw_id_fields = ("restore", "file")
+    exclude = ("path",)

@@ -27,9 +27,10 @@ _DEEPEST = 200  # Drive allows 100 levels; anything deeper is a loop
 
 
 class Chosen(NamedTuple):
-    """A file and its content at a moment; `version_id` None for an empty folder, or where no
-    content of the file is stored. `path`: raw names from the chosen item downwards, of one folder's
-    siblings all different; `names`: the same as Google has them, equal ones and no extensions."""
+    """A file and its content at a moment; `version_id` None for a folder, or where no content of
+    the file is stored. `path`: raw names from the chosen item downwards, of one folder's siblings
+    all different; `names`: the same as Google has them, equal ones and no extensions. `holds`: a
+    folder that is not empty."""
 
     file_id: int
     version_id: int | None
@@ -40,11 +41,13 @@ class Chosen(NamedTuple):
     mime_type: str
     content: str
     names: tuple[str, ...]
+    holds: bool = False
 
 
 class _Way(NamedTuple):
     path: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    holds: bool = False
 
 
 class _Seen(NamedTuple):
@@ -60,13 +63,14 @@ _COLUMNS = ("pk", "remote_id", "name", "mime_type", "content", "extension")
 
 
 def descend(
-    source_id: int, file_ids: Collection[int], at: datetime | None
+    source_id: int, file_ids: Collection[int], at: datetime | None, *, folders: bool = False
 ) -> Iterator[list[Chosen]]:
     """Everything below the chosen files and folders as it was at the moment (None: now).
 
     [] means everything. Depth first, in lists of at most 1000; of one folder's siblings each has a
     name of its own. What is chosen by id is there, whether it was gone or not: a folder that was
-    gone by then, with what went along with it.
+    gone by then, with what went along with it. With `folders`, those that hold something come too,
+    each before what it holds.
     """
     moment = at or timezone.now()
     if file_ids:
@@ -75,7 +79,8 @@ def descend(
         gone = _gone(source_id, tops, moment)
     else:
         tops, gone = _children(source_id, "", moment), {}
-    for some in chunks(_walk(source_id, tops, moment, gone), BATCH):
+    found = _walk(source_id, tops, moment, gone)
+    for some in chunks((one for one in found if folders or not one[1].holds), BATCH):
         yield _with_versions(some, moment)
 
 
@@ -122,6 +127,7 @@ def _below(
         if not below or len(stack) >= _DEEPEST:
             yield seen, way
         else:
+            yield seen, way._replace(holds=True)
             stack.append(iter(_named(below, way)))
 
 
@@ -251,13 +257,22 @@ def above(source_id: int, folder: str, at: datetime) -> list[tuple[str, str]]:
 def _with_versions(some: Sequence[tuple[_Seen, _Way]], moment: datetime) -> list[Chosen]:
     files = [seen.file_id for seen, _ in some if seen.content != Content.FOLDER]
     versions = _versions(files, moment)
-    nothing = (None, 0, "", None)
+    times = _times([seen.file_id for seen, _ in some if seen.content == Content.FOLDER], moment)
     chosen = []
     for seen, way in some:
+        nothing = (None, 0, "", times.get(seen.file_id))
         pk, size, sha256, modified_at = versions.get(seen.file_id, nothing)
         about = (sha256, modified_at, seen.mime_type, seen.content)
-        chosen.append(Chosen(seen.file_id, pk, way.path, size or 0, *about, way.names))
+        chosen.append(Chosen(seen.file_id, pk, way.path, size or 0, *about, way.names, way.holds))
     return chosen
+
+
+def _times(folders: Sequence[int], moment: datetime) -> dict[int, datetime | None]:
+    """When folders were changed; of one that was changed after the moment that is not known."""
+    if not folders:
+        return {}
+    rows = File.objects.filter(pk__in=folders, remote_modified_at__lte=moment)
+    return dict(rows.values_list("pk", "remote_modified_at"))
 
 
 def _versions(

@@ -27,7 +27,7 @@ from syncapp.engine.moment import Chosen, descend
 from syncapp.engine.origins import Origins, Place
 from syncapp.engine.sets import by_pk, insert_many
 from syncapp.errors import BackupError
-from syncapp.models import Restore, RestoreItem, Run, Source
+from syncapp.models import Restore, RestoreFolder, RestoreItem, Run, Source
 from syncapp.types import Content
 
 log = logging.getLogger(__name__)
@@ -40,6 +40,9 @@ _ARCHIVED = "archived"  # where a store names no class
 # Amazon's "Standard" retrieval takes up to 5 hours, of Deep Archive up to 12.
 THAW_S = {"DEEP_ARCHIVE": 12 * 3600.0}
 _THAW_S = 5 * 3600.0
+# Where folders have times; what a drill makes is removed at once.
+_WITH_FOLDERS = [Restore.Target.FOLDER, Restore.Target.DRIVE]
+_FOLDER_COLUMNS = ["restore_id", "file_id", "path", "modified_at", "done", "note"]
 _COLUMNS = [
     *("restore_id", "file_id", "version_id", "path", "size", "state", "due_at", "attempts"),
     *("origin_id", "placed", "error_code", "error_message"),
@@ -108,18 +111,23 @@ def plan(run: Run, restore: Restore, beat: Beat) -> bool:
     """Write down every item; False if it was told to stop before. Idempotent."""
     if restore.planned_at is not None:
         return True
-    for batch in by_pk(RestoreItem.objects.filter(restore=restore)):
-        RestoreItem.objects.filter(pk__in=[pk for (pk,) in batch]).delete()
+    for model in (RestoreItem, RestoreFolder):
+        for batch in by_pk(model.objects.filter(restore=restore)):
+            model.objects.filter(pk__in=[pk for (pk,) in batch]).delete()
     names = Names(exact=restore.target == Restore.Target.DRIVE)
     files = size = 0
-    for chosen in descend(run.source_id, restore.files, restore.at):
+    folders = restore.target in _WITH_FOLDERS
+    for chosen in descend(run.source_id, restore.files, restore.at, folders=folders):
         if beat.halted():  # a lane's usual end would mean planning for ever
             return False
-        rows = [_row(restore, one, names.of(one.path, one.names)) for one in chosen]
+        named = [(one, names.of(one.path, one.names)) for one in chosen]
+        rows = [_row(restore, one, path) for one, path in named if not one.holds]
         with transaction.atomic():
             beat.fence()
             insert_many(RestoreItem, _COLUMNS, rows)
-        files += len(chosen)
+            if folders:
+                insert_many(RestoreFolder, _FOLDER_COLUMNS, _folder_rows(restore, named))
+        files += len(rows)
         size += sum(one.size for one in chosen)
         Run.objects.filter(pk=run.pk).update(files_total=files, bytes_total=size)
     with transaction.atomic():
@@ -144,6 +152,14 @@ def _row(restore: Restore, chosen: Chosen, path: str) -> tuple[object, ...]:
     code, message = (NOT_STORED, _NOT_STORED_MESSAGE) if lost else ("", "")
     about = (restore.pk, chosen.file_id, chosen.version_id, path, chosen.size)
     return (*about, state, timezone.now(), 0, None, "", code, message)
+
+
+def _folder_rows(restore: Restore, named: Sequence[tuple[Chosen, str]]) -> list[tuple[object, ...]]:
+    return [
+        (restore.pk, one.file_id, path, one.modified_at, False, "")
+        for one, path in named
+        if one.content == Content.FOLDER
+    ]
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from django.core.serializers.json import DjangoJSONEncoder
 
 from syncapp.engine.sets import by_pk
-from syncapp.models import Restore, RestoreItem
+from syncapp.models import Restore, RestoreFolder, RestoreItem
 from syncapp.types import JsonObject
 from syncapp.visible import visible
 
@@ -34,10 +34,14 @@ _COLUMNS = [
 
 
 def items(restore: Restore) -> Iterator[Line]:
-    """All items, in the order of their planning."""
+    """All items, in the order of their planning; then folders that are not quite as they were."""
     for batch in by_pk(RestoreItem.objects.filter(restore=restore), *_COLUMNS):
         for _, path, size, sha256, origin, state, placed, code, message in batch:
             yield Line(path, size, sha256 or "", origin or "", state, placed, code, message)
+    noted = RestoreFolder.objects.filter(restore=restore).exclude(note="")
+    for batch in by_pk(noted, "path", "note"):
+        for _, path, note in batch:
+            yield Line(path, 0, "", "", RestoreItem.State.DONE, "", "", note)
 
 
 def text(restore: Restore) -> Iterator[str]:

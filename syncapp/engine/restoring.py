@@ -17,13 +17,14 @@ from django.db.models import Count, F, Min, Sum
 from django.utils import timezone
 
 from accounts.models import User
-from syncapp.engine import record, runs, targets
+from syncapp.engine import record, restore_folders, runs, targets
 from syncapp.engine.beat import Beat
 from syncapp.engine.restore_lane import RestoreLane
 from syncapp.engine.restore_plan import NOT_STORED, never_stored, plan
 from syncapp.engine.sets import chunks
-from syncapp.errors import BackupError, ConfigurationError
+from syncapp.errors import BackupError, ConfigurationError, Interrupted
 from syncapp.models import Destination, Event, File, Lane, Restore, RestoreItem, Run, Source
+from syncapp.restore_targets.base import Target
 from syncapp.types import JsonObject
 
 log = logging.getLogger(__name__)
@@ -136,10 +137,26 @@ def restore(run: Run, lane: Lane, beat: Beat) -> None:
     elif worker.stopped_by is not None:
         runs.pause_run(run, worker.stopped_by)
     elif not wish.items.filter(state__in=UNFINISHED).exists():
-        targets.end(wish, target)
-        _end(run, wish)
+        _finish(run, wish, target, beat)
     else:
         _tell_thawing(run)
+
+
+def _finish(run: Run, wish: Restore, target: Target, beat: Beat) -> None:
+    """Folders last; then the restore has ended."""
+    finished = False
+    try:
+        finished = restore_folders.finish(wish, target, beat)
+    except Interrupted:
+        pass  # the next lane goes on, unless the run was cancelled
+    except ConfigurationError as error:
+        runs.pause_run(run, error)
+        return
+    if finished:
+        targets.end(wish, target)
+        _end(run, wish)
+    elif Run.objects.filter(pk=run.pk, ended_at__isnull=False).exists():
+        targets.end(wish, target)
 
 
 def _end(run: Run, wish: Restore) -> None:
@@ -210,6 +227,7 @@ def retry(run: Run) -> int:
         ):
             transaction.set_rollback(True)
             return 0
+        restore_folders.again(run.restore)
     record.mended(run.source.owner, "run_failed", run=run)
     record.changed(run.source, run)
     return number

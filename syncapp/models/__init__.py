@@ -16,7 +16,14 @@ from syncapp.models.recovery import (
     SegmentCopy,
     SegmentTurn,
 )
-from syncapp.models.restore import DriveId, Restore, RestoreItem, RestorePart, RestoreUpload
+from syncapp.models.restore import (
+    DriveId,
+    Restore,
+    RestoreFolder,
+    RestoreItem,
+    RestorePart,
+    RestoreUpload,
+)
 from syncapp.models.setup import Destination, Source
 
 __all__ = [
@@ -42,6 +49,7 @@ __all__ = [
     "Policy",
     "Recovery",
     "Restore",
+    "RestoreFolder",
     "RestoreItem",
     "RestorePart",
     "RestoreUpload",

@@ -87,6 +87,20 @@ class RestoreItem(models.Model):
         return visible(self.path)
 
 
+class RestoreFolder(models.Model):
+    """A folder of a restore, to be given its time and its sharing once all is in it."""
+
+    restore = models.ForeignKey(Restore, on_delete=models.CASCADE, related_name="folders")
+    file = models.ForeignKey(File, null=True, on_delete=models.CASCADE, related_name="+")
+    path = models.TextField()  # as an item's
+    modified_at = models.DateTimeField(null=True)
+    done = models.BooleanField(default=False)
+    note = models.TextField(blank=True)  # what could not be as it was
+
+    def __str__(self) -> str:
+        return visible(self.path)
+
+
 class RestoreUpload(models.Model):
     """A big file's upload that a restore began at another destination: what a next try goes on
     from. Gone when it is completed or aborted."""

@@ -44,7 +44,7 @@ class Bytes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file, or one empty folder, below the target.
+    """One file or folder below the target.
 
     `path` has components that any file system and bucket takes (at most 255 bytes each, unique
     also where case is ignored); `names` are the same as they were in Google.
@@ -117,6 +117,11 @@ class Target(ABC):
         If something else has its name: leave that (SKIP, `Placed.kept`), take the next free name
         (RENAME), or replace it (OVERWRITE).
         """
+
+    def finish_folder(self, item: Item) -> str:
+        """Give a folder its time, and share it as it was, where that is wanted; what could not be
+        as it was, "" for nothing. All that it holds is there. Idempotent; no error without it."""
+        return ""
 
     @abstractmethod
     def end(self) -> None:

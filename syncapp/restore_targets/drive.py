@@ -70,8 +70,18 @@ class DriveTarget(Target):
         self._folder((), ())
 
     def folder(self, item: Item) -> Placed:
+        return Placed(self._folder(item.path, item.names))
+
+    def finish_folder(self, item: Item) -> str:
+        """Shared as it was, then its time; both only where this restore has made it."""
         file_id = self._folder(item.path, item.names)
-        return Placed(file_id, note=self._share(file_id, item))
+        notes = [self._share(file_id, item)]
+        if item.modified_at is not None:
+            try:
+                self._writer.set_time(file_id, item.modified_at)
+            except PermanentError as error:
+                notes.append(f"Its time could not be set: {error.message}")
+        return " ".join(note for note in notes if note)
 
     def place(self, item: Item, content: Bytes, collision: str) -> Placed:
         """Names in Drive need not be unique: there is no collision."""

@@ -137,6 +137,16 @@ class DriveWriter:
             if error.code != ID_IN_USE:
                 raise
 
+    def set_time(self, file_id: str, modified_at: datetime) -> None:
+        """Say when a file or folder was changed."""
+        request = self._client.files.update(
+            fileId=file_id,
+            body={"modifiedTime": _rfc3339(modified_at)},
+            fields="id",
+            supportsAllDrives=True,
+        )
+        self._call(request, "the time of a restored folder")
+
     def make_file(self, file_id: str, file: NewFile, content: NewContent, sha256: str) -> None:
         """Have a file of that id with these bytes, and nothing else.
 

@@ -79,7 +79,7 @@ class Archive:
         """The archive's bytes, once."""
         spool = settings.SPOOL_DIR
         spool.mkdir(parents=True, exist_ok=True)
-        batches = descend(self._source.pk, self._files, self._at)
+        batches = descend(self._source.pk, self._files, self._at, folders=True)
         with (
             ZipWriter(str(spool)) as writer,
             tempfile.SpooledTemporaryFile(_LINES_IN_MEMORY, dir=str(spool)) as self._lines,

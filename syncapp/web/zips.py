@@ -60,7 +60,7 @@ class ZipWriter:
         self._directory.close()
 
     def folder(self, name: str, modified_at: datetime | None) -> Iterator[bytes]:
-        """An empty folder."""
+        """A folder; what it holds comes in entries of its own."""
         entry = _entry(f"{name}/", modified_at, _STORED, attributes=_FOLDER_MODE)
         yield from self._known(entry, b"", 0, 0)
 

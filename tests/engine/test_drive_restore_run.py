@@ -24,7 +24,7 @@ from syncapp.sources.google_write import DriveWriter
 from syncapp.types import Content
 from tests.engine.drives import ADA, allow_writing, below, drive, drive_process, paths
 from tests.engine.restores import one_lane, vault, work
-from tests.engine.vault import Vault
+from tests.engine.vault import MODIFIED, Vault
 from tests.servers.emulator import RunningEmulator
 
 __all__ = ["drive", "drive_process", "vault"]
@@ -84,6 +84,26 @@ def test_a_whole_source_comes_back_with_equal_names_and_empty_folders(
     ]
     stored = sorted(v.sha256 for f in File.objects.all() for v in f.versions.all())
     assert sorted(e["sha256"] for e in entries.values() if e["kind"] == "blob") == stored
+
+
+def test_folders_come_back_with_their_times_and_shared_as_they_were(
+    allowed: Vault, drive: RunningEmulator
+) -> None:
+    outer = allowed.folder("outer")
+    inner = allowed.folder("inner", outer.remote_id)
+    allowed.folder("empty", inner.remote_id)
+    allowed.file("a.txt", b"one", inner.remote_id)
+    for folder, who in ((outer, "bob@example.com"), (inner, "x@nowhere.example")):
+        folder.metadata = {"permissions": [{"type": "user", "role": "reader", "emailAddress": who}]}
+        folder.save()
+    run = work(ask(allowed, permissions=True))
+    assert (run.outcome, run.files_done) == ("ok", 2)
+    found = {e["name"]: e for e in made(drive, run).values()}
+    when = round(MODIFIED.timestamp() * 1000)
+    assert {found[name]["modified_ms"] for name in ("outer", "inner", "empty")} == {when}
+    assert [g["emailAddress"] for g in found["outer"]["granted"]] == ["bob@example.com"]
+    report = "".join(restore_report.text(run.restore))
+    assert "x@nowhere.example" in report
 
 
 def steps() -> list[tuple[type, str]]:

@@ -14,12 +14,12 @@ import pytest
 
 from syncapp.destinations.local import LocalDestination
 from syncapp.destinations.local_files import mtime
-from syncapp.engine import restore_report, restoring, runs
+from syncapp.engine import restore_folders, restore_report, restoring, runs
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.restore_plan import Names, estimate
 from syncapp.errors import ConfigurationError
-from syncapp.models import Copy, Destination, RestoreItem, Run, Version
-from tests.engine.restores import out, request, tree, vault, work
+from syncapp.models import Copy, Destination, RestoreFolder, RestoreItem, Run, Version
+from tests.engine.restores import one_lane, out, request, tree, vault, work
 from tests.engine.vault import MODIFIED, SEEN, Vault
 
 __all__ = ["out", "vault"]
@@ -44,8 +44,43 @@ def test_a_whole_source_comes_back_with_names_times_and_empty_folders(
         *("My Drive/Reports/b.bin", "My Drive/Reports/empty"),
     }
     assert found["My Drive/a.txt"] == b"alpha"
-    assert mtime((out / "My Drive/a.txt").stat()) == MODIFIED
+    assert {mtime((out / path).stat()) for path in found} == {MODIFIED}, "folders too"
     assert run.bytes_done == run.bytes_total == 3_000_005
+
+
+def test_folders_get_their_times_though_a_kill_comes_between_them(
+    vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above = ""
+    for number in range(5):
+        above = vault.folder(f"f{number}", above).remote_id
+        vault.file("a.txt", b"alpha", above)
+    monkeypatch.setattr(restore_folders, "BATCH", 2)
+    run, real, batches = request(vault, out), restore_folders._settle, iter(range(1))
+
+    def killed(*arguments: Any) -> None:
+        if next(batches, None) is None:
+            raise KeyboardInterrupt
+        real(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(restore_folders, "_settle", killed)
+        with pytest.raises(KeyboardInterrupt):
+            one_lane(run)
+    assert RestoreFolder.objects.filter(done=True).count() == 2
+    assert (work(run).outcome, run.files_done) == ("ok", 5)
+    assert {mtime((out / path).stat()) for path in tree(out)} == {MODIFIED}
+
+
+def test_a_folder_that_was_changed_after_the_moment_gets_no_time_of_later(
+    vault: Vault, out: Path
+) -> None:
+    folder = vault.folder("later")
+    vault.file("a.txt", b"alpha", folder.remote_id)
+    folder.remote_modified_at = SEEN + timedelta(days=2)
+    folder.save()
+    assert work(request(vault, out, at=SEEN + timedelta(days=1))).outcome == "ok"
+    assert mtime((out / "later").stat()) > SEEN + timedelta(days=3)
 
 
 def test_an_independent_program_finds_every_checksum_right(vault: Vault, out: Path) -> None:

@@ -105,13 +105,15 @@ def test_an_archive_has_folders_empty_ones_times_and_only_what_was_chosen(
     with zipfile.ZipFile(io.BytesIO(body(answer))) as found:
         assert found.testzip() is None
         assert set(found.namelist()) == {
+            "Letters/",
             "Letters/Nothing in it/",
             "Letters/big.bin",
             "Letters/äöü 文件.txt",
         }
         assert found.read("Letters/big.bin") == BIG
         shown = timezone.localtime(MODIFIED)
-        assert found.getinfo("Letters/big.bin").date_time[:5] == shown.timetuple()[:5]
+        for name in ("Letters/", "Letters/Nothing in it/", "Letters/big.bin"):
+            assert found.getinfo(name).date_time[:5] == shown.timetuple()[:5]
     assert inner.file.name == "big.bin"
 
 
