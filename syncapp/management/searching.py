@@ -67,8 +67,8 @@ def _wanted(sources: Sequence[Source], options: dict[str, Any]) -> Wanted:
         text=options["search"] or "",
         path=options["path"] or "",
         kind=Kind(options["kind"]) if options["kind"] else None,
-        larger=_bytes(options["larger"], "--larger"),
-        smaller=_bytes(options["smaller"], "--smaller"),
+        larger=read_size(options["larger"], "--larger"),
+        smaller=read_size(options["smaller"], "--smaller"),
         since=find_moment(options["since"], "--since", end_of_day=False),
         until=find_moment(options["until"], "--until"),
         at=find_moment(options["at"], "--at"),
@@ -76,7 +76,8 @@ def _wanted(sources: Sequence[Source], options: dict[str, Any]) -> Wanted:
     )
 
 
-def _bytes(text: str | None, option: str) -> int | None:
+def read_size(text: str | None, option: str) -> int | None:
+    """Bytes of a size such as 20MB; a usage error names the option."""
     if text is None:
         return None
     found = _SIZE.fullmatch(text.strip())

@@ -50,7 +50,7 @@ def test_rules_that_are_not_named_are_off_and_keep_all_ends_them(shell: Shell, o
 @pytest.mark.parametrize(
     "wrong",
     [["--keep-last", "-1"], ["--guard-percent", "101"], ["--keep-all", "--keep-last", "2"],
-     ["--trash-days", "soon"]],
+     ["--trash-days", "soon"], ["--verify-bytes", "lots"], []],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(shell: Shell, owner: User, wrong: list[str]) -> None:
     answer = shell("policy", "set", *wrong)
@@ -58,6 +58,11 @@ def test_what_makes_no_sense_is_refused(shell: Shell, owner: User, wrong: list[s
     assert answer.code == 2
     assert "Traceback" not in answer.err
     assert not Policy.objects.exists()
+
+
+def test_a_size_may_have_a_unit(shell: Shell, owner: User) -> None:
+    assert shell("policy", "set", "--verify-bytes", "2GB").code == 0
+    assert Policy.objects.get().verify_bytes == 2_000_000_000
 
 
 def test_a_dry_run_tells_what_would_go_and_what_is_protected(shell: Shell, tmp_path: Path) -> None:

@@ -194,6 +194,7 @@ def test_another_destination_may_be_the_target(
         (("drive", "--to", "/x", "--at", "2026-13-45"), "is no time"),
         (("pause", "77"), "name one run"),
         (("drive", "--dry-run", "--wait"), "nothing to --wait for"),
+        (("drive", "id:999999", "--dry-run"), "has no file id:999999"),
     ],
 )
 def test_what_is_wrong_is_said_and_ends_with_2(

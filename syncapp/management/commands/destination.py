@@ -209,6 +209,9 @@ def _repeated(parser: ArgumentParser, flag: str, metavar: str, text: str) -> Non
 
 def _configure(destination: Destination, values: dict[str, str]) -> None:
     """Fill in and validate; whoever has a shell on the server is its administrator."""
+    others = Destination.objects.filter(owner=destination.owner, name=destination.name)
+    if others.exclude(pk=destination.pk).exists():
+        raise usage(f"There is a destination “{printable(destination.name)}” already.")
     try:
         configure(destination, values, by=User(is_superuser=True))
         destination.full_clean()

@@ -8,12 +8,13 @@ null where every version is kept.
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from accounts.models import User
 from syncapp.engine import record
@@ -22,11 +23,13 @@ from syncapp.management import lookup
 from syncapp.management.base import Exit, ReportCommand, add_json, usage
 from syncapp.management.output import printable, table
 from syncapp.management.policies import told_rules
+from syncapp.management.searching import read_size
 from syncapp.models import Policy, Source
 from syncapp.retention import Rules
 from syncapp.types import JsonObject
 
 INHERIT = "inherit"
+MOST = 1_000_000  # days, files, versions
 _TOLD: Mapping[str, str] = {
     "trash_days": "days in the trash",
     "guard_percent": "ask before changing more than (%)",
@@ -71,7 +74,8 @@ class Command(ReportCommand):
             )
         for name, told in _TOLD.items():
             option = f"--{name.replace('_', '-')}"
-            change.add_argument(option, type=_value, metavar="N", help=f"{told}, or {INHERIT}.")
+            kind, metavar = (_size, "SIZE") if name == "verify_bytes" else (_value, "N")
+            change.add_argument(option, type=kind, metavar=metavar, help=f"{told}, or {INHERIT}.")
 
     def answer(self, options: dict[str, Any]) -> Exit:
         """Do the one asked for."""
@@ -103,6 +107,9 @@ def _set(owner: User, source: Source | None, options: dict[str, Any]) -> None:
     before = _holds(owner, source)
     asked = {name: options[f"keep_{name}"] for name in RULES}
     named = {name: number for name, number in asked.items() if number is not None}
+    others = [*_TOLD, "keep_all", "keep_inherit"]
+    if not named and all(options[name] in (None, False) for name in others):
+        raise usage("Say what to change: --keep-daily 7, --trash-days 60, … (`--help` has all).")
     if named and (options["keep_all"] or options["keep_inherit"]):
         raise usage("Rules for versions go neither with --keep-all nor with --keep-inherit.")
     if named:
@@ -120,7 +127,10 @@ def _set(owner: User, source: Source | None, options: dict[str, Any]) -> None:
     try:
         policy.full_clean()
     except ValidationError as error:
-        raise usage("; ".join(error.messages)) from error
+        told = (
+            (_option(name), text) for name, texts in error.message_dict.items() for text in texts
+        )
+        raise usage("; ".join(f"{option}{text}" for option, text in told)) from error
     policy.save()
     if _holds(owner, source) != before:
         what = f"the policy of {source.name}" if source else "the default policy"
@@ -154,12 +164,22 @@ def _document(owner: User, source: Source | None, holds: Effective) -> JsonObjec
     }
 
 
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}: " if name in _TOLD else ""
+
+
 def _count(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 1_000_000:
-        raise ValueError(text)
-    return number
+    if not (text.isdecimal() and len(text) < 8 and int(text) <= MOST):
+        raise ArgumentTypeError(f"“{printable(text)}” is no whole number from 0 to {MOST:,}.")
+    return int(text)
 
 
 def _value(text: str) -> int | str:
     return INHERIT if text == INHERIT else _count(text)
+
+
+def _size(text: str) -> int | str | None:
+    try:
+        return INHERIT if text == INHERIT else read_size(text, "--verify-bytes")
+    except CommandError as error:
+        raise ArgumentTypeError(str(error).partition(": ")[2]) from error

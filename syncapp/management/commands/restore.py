@@ -19,7 +19,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from syncapp.engine import restore_report, restoring, runs
+from syncapp.engine import restore_report, restoring, runs, targets
 from syncapp.engine.restore_paths import find
 from syncapp.engine.restore_plan import Estimate, estimate
 from syncapp.management import lookup, restores
@@ -107,6 +107,8 @@ class Command(ReportCommand):
         if options["dry_run"]:
             if options["wait"]:
                 raise usage("--dry-run starts nothing, so there is nothing to --wait for.")
+            if options["to"] or options["to_destination"] or options["to_drive"]:
+                targets.check(source, *_target(options), None)
             origin_id = origin.pk if origin else None
             kind = Restore.Target.DRIVE if options["to_drive"] else Restore.Target.FOLDER
             found = estimate(
@@ -253,7 +255,9 @@ def _target(options: dict[str, Any]) -> tuple[str, JsonObject]:
 def _file_id(source: Source, path: str, at: datetime | None) -> int:
     number = path.removeprefix("id:")
     if path.startswith("id:") and number.isdecimal():
-        return int(number)
+        if len(number) < 19 and source.files.filter(pk=int(number)).exists():
+            return int(number)
+        raise usage(f"“{printable(source.name)}” has no file {path}.")
     found = find(source, path, at)
     if len(found) == 1:
         return found[0].pk

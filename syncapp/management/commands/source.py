@@ -9,6 +9,7 @@ words), polled_at, scanned_at, push (in words), destinations (names).
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -35,6 +36,8 @@ from syncapp.management.limits import add_limit, set_limit
 from syncapp.management.output import moment, plural, printable, table
 from syncapp.models import Source
 from syncapp.types import JsonObject
+
+MOST_DAYS = 365
 
 
 class Command(ReportCommand):
@@ -256,11 +259,16 @@ def _add_plan(parser: CommandParser) -> None:
     )
     parser.add_argument(
         "--reconcile-days",
-        type=int,
+        type=_days,
         metavar="DAYS",
-        choices=range(366),
         help="List and compare everything again after so many days; 0: never.",
     )
+
+
+def _days(text: str) -> int:
+    if not (text.isdecimal() and len(text) < 4 and int(text) <= MOST_DAYS):
+        raise ArgumentTypeError(f"“{printable(text)}” is no number of days from 0 to {MOST_DAYS}.")
+    return int(text)
 
 
 def _daily() -> str:
