@@ -29,13 +29,17 @@ class Band(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Place:
     """A destination that is in use. `spot` is equal for two that one accident may take; `in_eu`
-    None where nobody has told."""
+    None where nobody has told. Counts are of the source's copies there; `since`: of the oldest."""
 
     name: str
     spot: str
     in_eu: bool | None = None
     trouble: str = ""  # why it takes nothing just now
     catalog: bool = True  # whether the catalog lies beside the data
+    present: int = 0  # of the files' present contents
+    readable: int = 0
+    read: int = 0
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +155,7 @@ def _of_places(facts: Facts) -> Iterator[Reason]:
         if place.trouble:
             message = f"{place.name} takes nothing: {place.trouble}"
             yield Reason("destination_stopped", 15, message, "Mend it, then test it.")
+    yield from _of_what_lacks(places, facts.failed)
     bare = [place.name for place in places if not place.catalog]
     if bare and facts.copies:
         message = f"The catalog does not lie beside the data yet in {', '.join(bare)}."
@@ -158,6 +163,18 @@ def _of_places(facts: Facts) -> Iterator[Reason]:
             "It is written by itself while a worker runs; it rebuilds everything if this is lost."
         )
         yield Reason("no_catalog", 5, message, todo)
+
+
+def _of_what_lacks(places: Sequence[Place], failed: int) -> Iterator[Reason]:
+    """A place that was only just chosen, or that nothing reaches, is no second copy. What failed
+    is told by itself."""
+    most = max(place.present for place in places)
+    for place in places:
+        lacking = most - place.present - failed
+        if lacking > most // 20:
+            message = f"{place.name} does not hold everything: it lacks {_files(lacking)}."
+            todo = "Let the backup come to its end: until then there is one copy less."
+            yield Reason("place_lacks", 20, message, todo)
 
 
 def _of_backups(facts: Facts, now: datetime) -> Iterator[Reason]:
@@ -180,7 +197,8 @@ def _of_backups(facts: Facts, now: datetime) -> Iterator[Reason]:
         yield Reason("stale_backup", 12, message, "Back it up, or see why runs fail.")
     if facts.failed:
         message = f"Not stored everywhere because they failed: {_files(facts.failed)}."
-        yield Reason("files_failed", 15, message, "See the failures, then try them again.")
+        points = 16 if facts.failed > facts.copies // 20 else 15
+        yield Reason("files_failed", points, message, "See the failures, then try them again.")
     if facts.waiting > max(facts.copies // 20, 100):
         message = f"Waiting to be stored: {_files(facts.waiting)}."
         yield Reason("files_waiting", 10, message, "Let the backup come to its end.")
@@ -218,6 +236,11 @@ def _of_reading(facts: Facts, now: datetime) -> Iterator[Reason]:
         message = f"No copy was read back in the last {facts.verify_days} days."
         yield Reason("nothing_read", 15, message, "Verify it; a share is read every day.")
         return
+    for place in facts.places:
+        old = place.since is not None and now - place.since > timedelta(days=facts.verify_days)
+        if old and place.readable > 0 and not place.read:
+            message = f"Nothing in {place.name} was read back in {facts.verify_days} days."
+            yield Reason("place_unread", 16, message, "Read everything once, or see what fails.")
     # What was begun lately can't have been read whole: half of what a day's share makes by now.
     days = (now - facts.since).days if facts.since else facts.verify_days
     expected = min(days / max(facts.verify_days, 1), 1.0) * (

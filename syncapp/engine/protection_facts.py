@@ -7,9 +7,9 @@ which counts large catalogs in a thread and keeps the figures for a while.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
@@ -50,17 +50,17 @@ def facts_of(sources: Sequence[Source], now: datetime) -> dict[int, Facts]:
     if not ids:
         return {}
     policies = _policies(sources)
-    places = _places(sources)
+    copies = _copies(ids, policies, now)
+    places = _places(sources, copies)
     backups = _last_runs(ids, Run.Kind.BACKUP, _GOOD)
     drills = _last_runs(ids, Run.Kind.DRILL, [*_GOOD, Run.Outcome.FAILED])
-    copies = _copies(ids, policies, now)
     versions, refused, found = _versions(ids), _refused(ids), _findings(ids)
     facts = {}
     for source in sources:
         policy, last, drill = policies[source.pk], backups.get(source.pk), drills.get(source.pk)
         failed = drill is not None and drill.outcome == Run.Outcome.FAILED
         facts[source.pk] = Facts(
-            places=places[source.pk],
+            places=[place.seen for place in places[source.pk]],
             blocked=source.blocked_reason if source.blocked_code else "",
             paused=source.paused,
             by_hand=source.mode == Source.Mode.MANUAL,
@@ -70,7 +70,7 @@ def facts_of(sources: Sequence[Source], now: datetime) -> dict[int, Facts]:
             drill_days=policy.drill_days,
             proven_at=source.proven_at,
             drill_failed=drill.error_message if failed and drill else "",
-            **copies.get(source.pk, {}),
+            **_together(copies[source.pk, place.pk] for place in places[source.pk]),
             **versions[source.pk],
             **found[source.pk],
         )
@@ -89,7 +89,16 @@ def _policies(sources: Sequence[Source]) -> dict[int, Effective]:
     }
 
 
-def _places(sources: Sequence[Source]) -> dict[int, list[Place]]:
+class _At(NamedTuple):
+    """A destination of a source."""
+
+    pk: int
+    seen: Place
+
+
+def _places(
+    sources: Sequence[Source], copies: Mapping[tuple[int, int], _Copies]
+) -> dict[int, list[_At]]:
     ids = [source.pk for source in sources]
     pairs = list(
         Source.destinations.through.objects.filter(source_id__in=ids).values_list(
@@ -103,20 +112,22 @@ def _places(sources: Sequence[Source]) -> dict[int, list[Place]]:
         .values_list("segment__source_id", "destination_id")
         .distinct()
     )
-    found: dict[int, list[Place]] = {pk: [] for pk in ids}
+    found: dict[int, list[_At]] = {pk: [] for pk in ids}
     for source_id, destination_id in sorted(pairs):
         row = rows.get(destination_id)
         if row is not None:
             outage = down.get(breakers.destination_key(row.pk))
-            found[source_id].append(
-                _place(row, outage, catalog=(source_id, destination_id) in kept)
-            )
+            held = copies[source_id, destination_id]
+            seen = _place(row, outage, held, catalog=(source_id, destination_id) in kept)
+            found[source_id].append(_At(destination_id, seen))
     return found
 
 
-def _place(row: Destination, outage: Breaker | None, *, catalog: bool) -> Place:
+def _place(row: Destination, outage: Breaker | None, held: _Copies, *, catalog: bool) -> Place:
     trouble = row.blocked_reason if row.blocked_code else told(outage) if outage else ""
-    return Place(row.name, spot_of(row), in_eu(row), trouble, catalog)
+    readable = held.copies - held.archived
+    counts = held.present, readable, held.read, held.since
+    return Place(row.name, spot_of(row), in_eu(row), trouble, catalog, *counts)
 
 
 def spot_of(row: Destination) -> str:
@@ -141,31 +152,49 @@ def _last_runs(ids: Sequence[int], kind: str, outcomes: Sequence[str]) -> dict[i
     return {run.source_id: run for run in Run.objects.filter(pk__in=list(newest))}
 
 
+class _Copies(NamedTuple):
+    """Stored copies of one source at one destination."""
+
+    copies: int = 0
+    present: int = 0  # of present contents
+    read: int = 0
+    archived: int = 0
+    since: datetime | None = None
+
+
 def _copies(
     ids: Sequence[int], policies: dict[int, Effective], now: datetime
-) -> dict[int, dict[str, Any]]:
+) -> dict[tuple[int, int], _Copies]:
+    """By source and destination."""
     fresh = Q(pk__in=[])
     for pk in ids:
         since = now - timedelta(days=policies[pk].verify_days)
         fresh |= Q(version__source_id=pk, verified_at__gte=since)
-    rows = Copy.objects.filter(
-        version__source_id__in=ids, destination__enabled=True, state__in=findings.STORED
-    )
+    rows = Copy.objects.filter(version__source_id__in=ids, state__in=findings.STORED)
     counted = (
-        rows.values("version__source_id")
+        rows.values("version__source_id", "destination_id")
         .annotate(
             copies=Count("pk"),
+            present=Count("pk", filter=Q(version__current=True)),
             read=Count("pk", filter=fresh),
             archived=Count("pk", filter=Q(error_code=ARCHIVED)),
             since=Min("stored_at"),
         )
         .order_by()
     )
-    names = "copies", "read", "archived", "since"
-    return {
-        pk: dict(zip(names, values, strict=True))
-        for pk, *values in counted.values_list("version__source_id", *names)
-    }
+    found: dict[tuple[int, int], _Copies] = defaultdict(_Copies)
+    of = "version__source_id", "destination_id"
+    for pk, destination_id, *values in counted.values_list(*of, *_Copies._fields):
+        found[pk, destination_id] = _Copies(*values)
+    return found
+
+
+def _together(places: Iterable[_Copies]) -> dict[str, Any]:
+    """What all destinations of a source hold, in the names of `Facts`."""
+    held = list(places)
+    names = "copies", "read", "archived"
+    sums: dict[str, Any] = {name: sum(getattr(one, name) for one in held) for name in names}
+    return sums | {"since": min((one.since for one in held if one.since), default=None)}
 
 
 def _versions(ids: Sequence[int]) -> dict[int, dict[str, Any]]:

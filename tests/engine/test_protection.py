@@ -164,3 +164,43 @@ def test_where_a_bucket_lies_is_told_by_its_region() -> None:
     own = Destination(kind="s3", options={"provider": "other", "endpoint": "https://s3.example"})
     assert [in_eu(row) for row in (frankfurt, london, own)] == [True, False, None]
     assert len({spot_of(row) for row in (frankfurt, london, own)}) == 3
+
+
+def test_a_destination_that_holds_nothing_yet_is_no_second_copy(db: None, tmp_path: Path) -> None:
+    """Chosen yesterday, with no backup since: nothing waits, nothing failed, all else is proven."""
+    vault, now = Vault.make(tmp_path, "one"), timezone.now()
+    for number in range(30):
+        vault.file(f"{number}.txt")
+    Copy.objects.update(state=Copy.State.VERIFIED, verified_at=now, stored_at=now - 200 * DAY)
+    Run.objects.create(source=vault.source, outcome=Run.Outcome.OK, ended_at=now, stage="done")
+    Source.objects.filter(pk=vault.source.pk).update(proven_at=now)
+    vault.source.refresh_from_db()
+    vault.add_folder(tmp_path / "two", "two")
+    facts = facts_of([vault.source], now)[vault.source.pk]
+    assert [(place.present, place.readable, place.read) for place in facts.places] == [
+        (30, 30, 30), (0, 0, 0),
+    ]  # fmt: skip
+    apart = [replace(p, spot=p.name, catalog=True) for p in facts.places]
+    found = judge(replace(facts, places=apart), now)
+    assert [reason.code for reason in found.reasons] == ["place_lacks"]
+    assert found.band is Band.AMBER
+    # Nor does a destination count that the source is not kept at any more.
+    vault.source.destinations.remove(vault.destinations[0])
+    assert facts_of([vault.source], now)[vault.source.pk].copies == 0
+
+
+def test_each_destination_is_to_be_read_back() -> None:
+    """The other one's readings do not stand in for it, once there was time enough."""
+    places = [
+        Place("A", "a", present=500, readable=500, read=500, since=NOW - 100 * DAY),
+        Place("B", "b", present=500, readable=500, read=0, since=NOW - 100 * DAY),
+    ]
+    facts = replace(BEST, places=places, read=1000)
+    assert judge(facts, NOW).band is Band.AMBER
+    assert codes(facts) == ["place_unread"]
+    new = replace(places[1], since=NOW - 80 * DAY)
+    assert codes(replace(facts, places=[places[0], new])) == []
+
+
+def test_green_is_nothing_of_which_much_has_failed() -> None:
+    assert judge(replace(BEST, failed=51), NOW).band is Band.AMBER
