@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 from syncapp.types import Limits
 
+NOT_CONFIRMED = "not confirmed"
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
@@ -27,19 +29,26 @@ class Prices:
     """What reading costs, in `currency` a GB (10^9 bytes), before tax and free allowances.
 
     `egress` for bytes that leave for the internet, `retrieval` on top by storage class. List
-    prices change: an estimate names them as such.
+    prices change: an estimate names them as such, and says "about" where `confirmed` (the month in
+    which a source for them was last read) is "not confirmed".
     """
 
     egress: float = 0.0
     currency: str = "EUR"
     retrieval: Mapping[str, float] = field(default_factory=dict)
+    confirmed: str = NOT_CONFIRMED
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether a source for them was found."""
+        return self.confirmed != NOT_CONFIRMED
 
     def per_gb(self, storage_class: str = "") -> float:
         """All in all, of an object in this class."""
         return self.egress + self.retrieval.get(storage_class, 0.0)
 
 
-OWN_HARDWARE = Prices()
+OWN_HARDWARE = Prices(confirmed="own")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +120,10 @@ PROVIDERS: dict[str, Provider] = {
         ),
         sse=("AES256", "aws:kms"),
         ambient_keys=True,
-        # aws.amazon.com/s3/pricing, 2025, Europe (Ireland): the first 10 TB a month, "Standard"
-        # retrieval.
+        # Egress: the first 10 TB a month, after 100 GB that are free (aws.amazon.com/s3/pricing as
+        # of 2026-09; about 8 EUR for 100 GB from Frankfurt, resistro.org/blog/hetzner-vs-aws-s3,
+        # 2026-04). Retrieval, "Standard": usage.ai's guide to Glacier pricing, 2026-06 (list of
+        # N. Virginia; Europe's may differ), GLACIER also repost.aws, "s3-manage-data-retrieval".
         prices=Prices(
             egress=0.09,
             currency="USD",
@@ -123,6 +134,7 @@ PROVIDERS: dict[str, Provider] = {
                 "GLACIER": 0.01,
                 "DEEP_ARCHIVE": 0.02,
             },
+            confirmed="2026-06",
         ),
         notes=_GLACIER_NOTE,
     ),
@@ -138,7 +150,9 @@ PROVIDERS: dict[str, Provider] = {
         # Scaleway documents 1,000 parts where S3 has 10,000.
         limits=Limits(max_parts=1000),
         storage_classes=("STANDARD", "ONEZONE_IA"),
-        # scaleway.com/en/pricing/storage, 2025: beyond 75 GB a month; Glacier's restoration.
+        # Egress: beyond what is free; a comparison of 2024-07 (gist of Manouchehri, after
+        # scaleway.com/en/pricing/storage) has 0.011 USD. That of Glacier's restoration, from
+        # memory, was found nowhere.
         prices=Prices(egress=0.01, retrieval={"GLACIER": 0.009}),
         notes=_GLACIER_NOTE,
     ),
@@ -161,7 +175,8 @@ PROVIDERS: dict[str, Provider] = {
         ),
         storage_classes=("STANDARD", "STANDARD_IA", "EXPRESS_ONEZONE"),
         sse=("AES256",),
-        # ovhcloud.com/en/public-cloud/prices, 2025: outgoing public traffic of Object Storage.
+        # Only a list of 2021-04 was found (gist of peterwwillis: 11 USD a TB); OVHcloud's own
+        # questions and answers (KB0059678, 2026-02) name no figure.
         prices=Prices(egress=0.011),
     ),
     "hetzner": Provider(
@@ -172,8 +187,9 @@ PROVIDERS: dict[str, Provider] = {
             Region("nbg1", "Nuremberg"),
             Region("hel1", "Helsinki"),
         ),
-        # docs.hetzner.com/storage/object-storage/overview, 2025: beyond what is included.
-        prices=Prices(egress=0.001),
+        # docs.hetzner.com/storage/object-storage/overview (2024-12) includes 1 TB a month; what is
+        # beyond costs as that of servers: 1.00 EUR a TB, as Hetzner's pricing API told in 2026-05.
+        prices=Prices(egress=0.001, confirmed="2026-05"),
     ),
     "exoscale": Provider(
         label="Exoscale Object Storage",
@@ -188,7 +204,7 @@ PROVIDERS: dict[str, Provider] = {
             Region("ch-gva-2", "Geneva", in_eu=False),
             Region("ch-dk-2", "Zürich", in_eu=False),
         ),
-        # exoscale.com/pricing, 2025: outgoing traffic beyond what is included.
+        # exoscale.com/pricing fills in its figures by script: none could be read in 2026-09.
         prices=Prices(egress=0.02),
     ),
     "ceph": Provider(

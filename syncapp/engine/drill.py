@@ -26,7 +26,7 @@ from django.utils import timezone
 from syncapp.engine import damage, runs, samples
 from syncapp.engine.beat import Beat
 from syncapp.engine.budget import Disk
-from syncapp.engine.fetch import Stored, locate, not_stored
+from syncapp.engine.fetch import Archived, Stored, locate, not_stored
 from syncapp.engine.origins import Origins
 from syncapp.engine.policies import effective
 from syncapp.engine.rates import Rates
@@ -225,22 +225,29 @@ class _Drill:
         damage.note([d for r in results if r.content for d in r.content.damages], self.of_run)
         known = [result for result in results if not isinstance(result.error, Interrupted)]
         good = [result for result in known if result.error is None]
-        rows = [
-            (State.DONE, "", "", result.todo.item_id)
-            if result.error is None
-            else (State.FAILED, result.error.code[:64], result.error.message, result.todo.item_id)
-            for result in known
-        ]
+        cold = [result for result in known if isinstance(result.error, Archived)]
+        rows = [_written(result) for result in known]
         size = sum(result.todo.stored.size for result in good if result.todo.stored)
         with transaction.atomic():
             self.beat.fence()
             update_many(RestoreItem, ["state", "error_code", "error_message"], ["id"], rows)
             Run.objects.filter(pk=self.of_run.pk).update(
                 files_done=F("files_done") + len(good),
-                files_failed=F("files_failed") + len(known) - len(good),
+                files_failed=F("files_failed") + len(known) - len(good) - len(cold),
+                files_skipped=F("files_skipped") + len(cold),
                 bytes_done=F("bytes_done") + size,
             )
         self.rates.tell(self.of_run)
+
+
+def _written(result: Result) -> tuple[State, str, str, int]:
+    """State, code, message and id of an item. What nobody knew to be in cold storage is no failure:
+    it is read neither here nor by anyone else without a retrieval."""
+    error, item_id = result.error, result.todo.item_id
+    if error is None:
+        return State.DONE, "", "", item_id
+    state = State.SKIPPED if isinstance(error, Archived) else State.FAILED
+    return state, error.code[:64], error.message, item_id
 
 
 @dataclass
@@ -309,13 +316,20 @@ def _end(run: Run, wish: Restore) -> None:
             runs.request_verify(source, trigger=Run.Trigger.DAMAGE)
         return
     if not run.files_done:
-        told = "Nothing is stored yet that could be restored."
+        told = (
+            "All that was drawn lies in cold storage: nothing is proven."
+            if run.files_skipped
+            else "Nothing is stored yet that could be restored outside cold storage."
+        )
         runs.complete(run, told, outcome=Run.Outcome.WARNINGS)
         return
     Source.objects.filter(pk=source.pk).update(proven_at=timezone.now())
-    places = wish.items.values("origin").distinct().count()
+    places = wish.items.filter(state=State.DONE).values("origin").distinct().count()
     where = f"{places} destination{'s' * (places != 1)}"
-    runs.complete(run, f"{run.files_done} files restored from {where}, every byte as backed up.")
+    told = f"{run.files_done} files restored from {where}, every byte as backed up."
+    if run.files_skipped:
+        told += f" {run.files_skipped} in cold storage were left out."
+    runs.complete(run, told)
 
 
 class DrillFailed(BackupError):

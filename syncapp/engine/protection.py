@@ -227,9 +227,14 @@ def _of_damage(facts: Facts) -> Iterator[Reason]:
 def _of_reading(facts: Facts, now: datetime) -> Iterator[Reason]:
     readable = facts.copies - facts.archived
     if facts.archived:
-        message = f"In cold storage: listed but not read back: {_files(facts.archived, 'object')}."
+        objects = _files(facts.archived, "object")
+        message = f"In cold storage: listed, but neither read back nor drilled: {objects}."
         yield Reason("archived", 1, message, "Restore some of them now and then.")
     if readable <= 0:
+        if facts.archived:
+            message = "All copies lie in cold storage: no drill can prove that they come back."
+            todo = "Keep the source at another destination too, or restore some files yourself."
+            yield Reason("all_archived", 10, message, todo)
         return
     share = facts.read / readable
     if not facts.read:

@@ -176,6 +176,7 @@ class Estimate:
     missing: int = 0  # files of which no content was stored
     costs: dict[str, float] = field(default_factory=dict)
     unpriced_bytes: int = 0
+    about: bool = False  # a price that nobody could confirm is among them
     seconds: float = 0.0
     frozen: int = 0
     thaw_seconds: float = 0.0
@@ -184,9 +185,11 @@ class Estimate:
 
     @property
     def cost(self) -> str:
-        """For people: `0.45 USD + 0.10 EUR`, `nothing`."""
+        """For people: `0.45 USD + 0.10 EUR`, `about 0.10 EUR`, `nothing`."""
         parts = [f"{amount:,.2f} {name}" for name, amount in sorted(self.costs.items()) if amount]
-        return " + ".join(parts) or ("not known" if self.unpriced_bytes else "nothing")
+        if parts:
+            return "about " * self.about + " + ".join(parts)
+        return "not known" if self.unpriced_bytes else "nothing"
 
 
 def estimate(
@@ -298,6 +301,7 @@ class _Adding:
         if prices is None:
             found.unpriced_bytes += size
         else:
+            found.about = found.about or not prices.is_confirmed
             self._add_cost(
                 prices.currency, prices.per_gb(origins.storage_class(destination_id)) * size
             )

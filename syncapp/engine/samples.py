@@ -2,6 +2,7 @@
 
 Seeded by the run, so that a drill can be repeated by whoever doubts it. Drawn by key: a draw reads
 a few rows of an index, however many files there are; only the largest are looked for in all.
+What lies in cold storage is left out: its retrieval takes hours and costs.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ def choose(run: Run, files: int) -> list[Sample]:
 
 
 def _pinned(run: Run, destinations: Sequence[int]) -> Iterator[Sample]:
-    """The newest stored version of each, at every destination that has it."""
+    """The newest stored version of each, at every destination that has it outside cold storage."""
     for file_id in run.source.canaries.order_by("pk").values_list("file_id", flat=True):
         versions = Version.objects.filter(file_id=file_id, copies__state__in=STORED)
         since = Coalesce("returned_at", "first_seen_at")
@@ -55,8 +56,10 @@ def _pinned(run: Run, destinations: Sequence[int]) -> Iterator[Sample]:
         if newest is not None:
             copies = Copy.objects.filter(
                 version=newest, destination_id__in=destinations, state__in=STORED
-            ).order_by("destination_id")
-            for destination_id in copies.values_list("destination_id", flat=True):
+            ).exclude(error_code=ARCHIVED)
+            for destination_id in copies.order_by("destination_id").values_list(
+                "destination_id", flat=True
+            ):
                 yield Sample(newest.pk, destination_id, newest.size or 0)
 
 

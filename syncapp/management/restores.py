@@ -27,6 +27,8 @@ def estimate_lines(found: Estimate) -> Iterator[str]:
     for name, files in sorted(found.origins.items()):
         yield f"  from “{name}”: {plural(files, 'file')}"
     yield f"cost: {found.cost}, by list prices, before tax and free allowances"
+    if found.about:
+        yield "  about: a price among them could not be confirmed"
     if found.unpriced_bytes:
         yield f"  besides {size(found.unpriced_bytes)} from services whose prices are not known"
     if found.frozen:

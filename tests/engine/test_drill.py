@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from syncapp.destinations.local import LocalDestination
 from syncapp.engine import damage, dispatch, drill, runs, samples
-from syncapp.models import Canary, Copy, Event, Finding, Lane, RestoreItem, Run, Version
+from syncapp.engine.readback import ARCHIVED
+from syncapp.errors import PermanentError
+from syncapp.models import Canary, Copy, Event, Finding, Lane, RestoreItem, Run, Source, Version
 from tests.engine.test_verify import work
 from tests.engine.vault import Vault
 
@@ -130,3 +133,34 @@ def test_nothing_stored_is_nothing_proven(vault: Vault) -> None:
     vault.source.refresh_from_db()
     assert vault.source.proven_at is None
     assert not Copy.objects.exists()
+
+
+def test_what_lies_in_cold_storage_is_left_out_and_fails_nothing(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = vault.file("a.txt", b"cold here, warm there")
+    Canary.objects.create(source=vault.source, file=version.file)
+    cold = vault.destinations[0]
+    Copy.objects.filter(destination=cold).update(error_code=ARCHIVED)
+    run = drilled(vault)
+    assert (run.outcome, run.files_done) == (Run.Outcome.OK, 1)
+    assert run.restore.items.get().origin == vault.destinations[1]
+
+    real = LocalDestination.read
+
+    def archived(self: LocalDestination, *arguments: Any, **more: Any) -> Any:
+        if self.root == cold.options["path"]:
+            raise PermanentError("It must be thawed first.", code=ARCHIVED)
+        return real(self, *arguments, **more)
+
+    Copy.objects.update(error_code="")  # nobody knows yet
+    monkeypatch.setattr(LocalDestination, "read", archived)
+    run = drilled(vault)
+    assert (run.outcome, run.files_done, run.files_skipped) == (Run.Outcome.OK, 1, 1)
+
+    Source.objects.update(proven_at=None)
+    Copy.objects.update(error_code=ARCHIVED)
+    run = drilled(vault)
+    assert run.outcome == Run.Outcome.WARNINGS
+    assert Event.objects.filter(run=run, message__contains="cold storage").exists()
+    assert Source.objects.get().proven_at is None

@@ -243,6 +243,21 @@ def test_a_dry_run_adds_up_files_bytes_cost_and_time(vault: Vault, out: Path) ->
     assert not RestoreItem.objects.exists()
 
 
+def test_a_price_that_nobody_confirmed_is_told_as_about(vault: Vault) -> None:
+    made = Destination.objects.create(
+        owner=vault.source.owner, name="cloud", kind="s3", options={"provider": "exoscale"}
+    )
+    version = vault.file("a.bin", b"x", at=[])
+    Version.objects.filter(pk=version.pk).update(size=10**9)
+    Copy.objects.create(
+        version=version, destination=made, state="stored", object_key="k", stored_at=SEEN
+    )
+    assert estimate(vault.source).cost == "about 0.02 EUR"
+    made.options = {"provider": "hetzner"}
+    made.save()
+    assert estimate(vault.source).cost == "0.00 EUR"
+
+
 def test_a_dry_run_tells_what_lies_in_cold_storage(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
