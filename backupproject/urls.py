@@ -8,3 +8,4 @@ urlpatterns = [
     path("accounts/", include("accounts.urls")),
     path("admin/", admin.site.urls),
 ]
+handler500 = "syncapp.web.views.errors.server_error"

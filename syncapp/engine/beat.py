@@ -170,9 +170,10 @@ class Beat:
         with self._lock:
             renewed = settings.LEASE_SECONDS * RENEWED
             due = [pk for pk, at in self._held.items() if now - at > renewed]
-            self._held.update(dict.fromkeys(due, now))
         for some in chunks(due, 500):
             lease.renew(self._owner, some, settings.LEASE_SECONDS)
+            with self._lock:
+                self._held.update({pk: now for pk in some if pk in self._held})
 
     def _others_wait(self) -> bool:
         """Another run asked for a lane and got none: after its share of time, make room."""

@@ -23,6 +23,7 @@ from accounts.tokens import require_reconnect
 from syncapp import pacing
 from syncapp.engine import (
     breakers,
+    database,
     drain,
     drill,
     erase,
@@ -208,6 +209,7 @@ def _claim(lane_id: int) -> Lane | None:
 
 
 def _work(run: Run, lane: Lane, beat: Beat) -> None:
+    began = timezone.now()
     try:
         _STAGES[Run.Stage(lane.stage)](run, lane, beat)
     except LaneLost:
@@ -219,6 +221,9 @@ def _work(run: Run, lane: Lane, beat: Beat) -> None:
             require_reconnect(run.source.account_id, error.message)
         runs.fail(run, error)
     except Exception as error:
+        if database.is_away(error):  # no fault of the run: the next lane goes on with it
+            database.Patience(run, drain.asked).wait(began)
+            return
         # The one place where a run records what nobody foresaw.
         log.exception("lane.failed lane=%d run=%d", lane.pk, run.pk)
         message = f"Unexpected {type(error).__name__}; the worker's log has the details."

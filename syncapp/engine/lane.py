@@ -19,12 +19,13 @@ from django.conf import settings
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import jobs, lease, limits, runs, settle, uploads
+from syncapp.engine import drain, jobs, lease, limits, runs, settle, uploads
 from syncapp.engine.adapters import source_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.breakers import Breakers, End, destination_key, passes
 from syncapp.engine.budget import Budget, Disk, Memory
 from syncapp.engine.crew import Crew
+from syncapp.engine.database import Patience
 from syncapp.engine.feed import Note
 from syncapp.engine.folders import Folders
 from syncapp.engine.outcome import Down, decide
@@ -52,6 +53,7 @@ class TransferLane:
 
     def __init__(self, run: Run, lane: Lane, beat: Beat) -> None:
         self.job_run, self.lane, self.beat = run, lane, beat
+        self._patiently = Patience(run, drain.asked)
         self.owner = lane.owner
         self.folders = Folders(run.source_id)
         self.breakers = Breakers(run, run.source.destinations.values_list("pk", flat=True))
@@ -100,7 +102,7 @@ class TransferLane:
         """One look around; False when the lane is done."""
         self.beat.raise_if_lost()
         taking = self.beat.may_take() and self._source_error is None
-        self.breakers.look()
+        self._patiently(self.breakers.look)
         if taking:
             self._try_down()
             self._retry_parked()
@@ -127,7 +129,9 @@ class TransferLane:
             return
         if self.breakers.is_open(self.breakers.account):
             wanted = 1  # the try
-        ids = lease.lease(self.job_run.source_id, self.owner, wanted, settings.LEASE_SECONDS)
+        ids = self._patiently(
+            lambda: lease.lease(self.job_run.source_id, self.owner, wanted, settings.LEASE_SECONDS)
+        )
         if len(ids) < wanted:  # nothing more is due: ask again later
             self._ask_at = time.monotonic() + COMMIT_S
         busy = self.active | self.parking.ids()
@@ -150,7 +154,7 @@ class TransferLane:
         self._start_big()
         idle = set(ids) - {job.version_id for job in built}
         if idle:
-            settle.unserved(self.owner, sorted(idle), self._down())
+            self._patiently(lambda: settle.unserved(self.owner, sorted(idle), self._down()))
             self.beat.drop(idle)
 
     def _down(self) -> Down:
@@ -236,7 +240,8 @@ class TransferLane:
         return got
 
     def _write_notes(self) -> None:
-        uploads.write([self._notes.popleft() for _ in range(len(self._notes))])
+        notes = [self._notes.popleft() for _ in range(len(self._notes))]
+        self._patiently(lambda: uploads.write(notes))
 
     def _settle(self, got: list[tuple[Transfer, Result]]) -> None:
         faults = [transfer for transfer, _ in got if transfer.fault is not None]
@@ -251,7 +256,7 @@ class TransferLane:
         if not got:
             return
         results = [result for _, result in got]
-        self._count(results)
+        self._patiently(lambda: self._count(results))
         down = self._down()
         for transfer, result in got:
             if isinstance(result.error, ConfigurationError):
@@ -259,7 +264,7 @@ class TransferLane:
             if not self._park(transfer, result, down):
                 transfer.close()
         parked = self.parking.ids()
-        self.settlement.write(results, parked, down)
+        self._patiently(lambda: self.settlement.write(results, parked, down))
         self.beat.drop({transfer.job.version_id for transfer, _ in got} - parked)
         for _, result in got:
             for destination_id, error in result.failed.items():
@@ -342,7 +347,7 @@ class TransferLane:
             last_first.callback(self._write_notes)
             for crew in self.hands.crews.values():
                 last_first.callback(crew.close)
-            last_first.callback(self.beat.release_all)
+            last_first.callback(self._patiently, self.beat.release_all)
             last_first.callback(self.readers.close)
             last_first.callback(self._drain)
         self.rates.tell(self.job_run, last=True)

@@ -16,10 +16,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import connection
 from django.utils import timezone
 
-from syncapp.engine import bandwidth
+from syncapp.engine import bandwidth, database
 from syncapp.errors import ConfigurationError, Interrupted
 from syncapp.models import Destination, Pace, Source
 from syncapp.pacing import BURST_S, Bucket
@@ -66,7 +67,7 @@ class Limit:
         if not ceiling:
             return
         asked = min(retry_after_s, MOST_SILENCE_S) if retry_after_s else None
-        _change(self.key, ceiling, lambda bucket, now: bucket.slowed(now, asked))
+        self._change(ceiling, lambda bucket, now: bucket.slowed(now, asked))
         self._tokens = 0.0
 
     def _take(self, units: float) -> None:
@@ -102,11 +103,25 @@ class Limit:
             wait_s = left.wait_s(min(max(units - granted, least), lump), now)
             return left if granted else None
 
-        _change(self.key, ceiling, draw)
+        self._change(ceiling, draw)
         if granted:
             self._drawn_at = time.monotonic()
         # Others wait for the same bucket: not all come back at the same moment.
         return granted, wait_s + random.uniform(0.0, LOOK_S)
+
+    def _change(self, ceiling: float, change: Callable[[Bucket, float], Bucket | None]) -> None:
+        while True:
+            try:
+                _change(self.key, ceiling, change)
+            except DatabaseError as error:
+                if connection.in_atomic_block or not database.is_away(error):
+                    raise
+            else:
+                return
+            with own_connection():
+                there = database.wait_for_it(self._stopped)
+            if not there:
+                raise Interrupted("The worker was asked to stop.")
 
     def _wait(self, seconds: float) -> None:
         # Not much longer than a lump: a limit may have been raised or lifted meanwhile.
