@@ -19,13 +19,14 @@ from django.utils import timezone
 from syncapp.engine import record
 from syncapp.engine.planning import DESTINATION_DOWN
 from syncapp.engine.sets import by_pk
-from syncapp.errors import BackupError, ConfigurationError, LetAlone, Unavailable
+from syncapp.errors import BackupError, ConfigurationError, LetAlone, RateLimited, Unavailable
 from syncapp.models import Breaker, Copy, Destination, Event, Run, Source, Version
 
 OPENS_AFTER = 5
 FIRST_PAUSE_S, MOST_PAUSE_S = 15.0, 600.0
 TRY_S = 180.0  # a try that nothing was heard of for so long is made by another worker
 LOOK_S = 1.0
+SILENCE_S, MOST_SILENCE_S = 64.0, 24 * 3600.0  # a wish (Retry-After) from here on is obeyed by all
 GIVE_UP_AFTER = timedelta(hours=1)  # a run whose work waits for longer than this ends
 # Faults that stop every file, but pass without anybody's doing something here.
 SELF_MENDING = frozenset(
@@ -56,7 +57,13 @@ def passes(error: BackupError) -> bool:
 
 def is_outage(error: BackupError) -> bool:
     """Whether an error tells of its service and not of the file."""
-    return isinstance(error, Unavailable) or passes(error)
+    return isinstance(error, Unavailable) or passes(error) or silence_s(error) > 0
+
+
+def silence_s(error: BackupError | None) -> float:
+    """How long the service wants to be left alone by everybody; 0 for a mere pause."""
+    asked = error.retry_after_s if isinstance(error, RateLimited | Unavailable) else None
+    return min(asked, MOST_SILENCE_S) if asked and asked > SILENCE_S else 0.0
 
 
 class End(NamedTuple):
@@ -112,6 +119,11 @@ class Breakers:
         begun = self._tries.get(key)
         return begun is not None and time.monotonic() - begun < TRY_S
 
+    def is_silent(self, key: str) -> bool:
+        """Whether the service has asked for silence that is not over."""
+        row = self._rows.get(key)
+        return row is not None and is_silent(row)
+
     def has_lasted(self, key: str) -> Breaker | None:
         """The breaker, if it has been open for so long that a run should end."""
         row = self._rows.get(key)
@@ -138,6 +150,9 @@ class Breakers:
         if key not in self._keys or not ends:
             return
         last = max((n for n, end in enumerate(ends) if end.error is None), default=-1)
+        if silence := next((end.error for end in ends if silence_s(end.error)), None):
+            self._fail(key, OPENS_AFTER, silence, tried=self._tries.pop(key, None) is not None)
+            return
         if last >= 0:
             self._succeeded(key)
         outages = [end.error for end in ends[last + 1 :] if end.error and is_outage(end.error)]
@@ -150,6 +165,8 @@ class Breakers:
         row = self._rows.get(key)
         if row is None or (row.state == _State.CLOSED and not row.failures):
             return
+        if is_silent(row) and not self._is_trying(key):
+            return  # it was asked before the service asked for silence
         close(key, self._run)
         self._again(key)
 
@@ -175,24 +192,45 @@ def fail(key: str, error: BackupError, run: Run, *, failures: int = OPENS_AFTER)
     if not passes(error):
         closed = closed.filter(failures__gte=OPENS_AFTER)
     now = timezone.now()
-    retry_at = now + timedelta(seconds=pause_s(1))
-    if closed.update(state=_State.OPEN, opened=1, opened_at=now, retry_at=retry_at):
+    retry_at, since = _until(error, 1)
+    if closed.update(state=_State.OPEN, opened=1, opened_at=since or now, retry_at=retry_at):
         _tell_open(key, error, retry_at, run)
 
 
 def reopen(key: str, error: BackupError, run: Run) -> None:
     """The try has failed: a longer pause."""
     row = Breaker.objects.get(key=key)
-    retry_at = timezone.now() + timedelta(seconds=pause_s(row.opened + 1))
+    retry_at, since = _until(error, row.opened + 1)
     opened = Breaker.objects.filter(pk=row.pk, state=_State.HALF_OPEN).update(
         state=_State.OPEN,
         opened=row.opened + 1,
         retry_at=retry_at,
+        opened_at=since or row.opened_at,
         error_code=error.code[:64],
         error_message=error.message,
     )
     if opened:
         _tell_open(key, error, retry_at, run)
+
+
+def _until(error: BackupError, opened: int) -> tuple[datetime, datetime | None]:
+    """When it is tried next. With a wish of the service's own also since when it counts as down:
+    from the end of the silence on, so that a run outlasts it."""
+    asked = silence_s(error)
+    at = timezone.now() + timedelta(seconds=max(asked, pause_s(opened)))
+    return at, at if asked else None
+
+
+def is_silent(row: Breaker) -> bool:
+    """Whether the service has asked for silence that is not over."""
+    asked = row.state == _State.OPEN and row.opened_at is not None and row.opened_at == row.retry_at
+    return asked and not _is_due(row)
+
+
+def silent_until(source: Source) -> datetime | None:
+    """Until when Google wants to be left alone for the source's account; None if it does not."""
+    row = Breaker.objects.filter(key=account_key(source.account_id)).first()
+    return row.retry_at if row and is_silent(row) else None
 
 
 def outage(key: str, error: BackupError, run: Run) -> datetime:
@@ -301,12 +339,19 @@ def _is_due(row: Breaker) -> bool:
     if row.state == _State.CLOSED or row.retry_at is None:
         return False
     left_s = (row.retry_at - timezone.now()).total_seconds()
-    return left_s <= 0 or left_s > 2 * MOST_PAUSE_S  # the clock was set back
+    longest_s = MOST_SILENCE_S if row.opened_at == row.retry_at else 2 * MOST_PAUSE_S
+    return left_s <= 0 or left_s > longest_s  # the clock was set back
+
+
+def moment(at: datetime) -> str:
+    """When the next try is, for people: with the date if it is far off."""
+    far = at - timezone.now() > timedelta(hours=12)
+    return f"{timezone.localtime(at):{'%Y-%m-%d %H:%M' if far else '%H:%M:%S'}}"
 
 
 def _tell_open(key: str, error: BackupError, retry_at: datetime, run: Run) -> None:
-    at = timezone.localtime(retry_at)
-    message = f"does not work: {error.message} Its files wait; the next try is at {at:%H:%M:%S}."
+    at = moment(retry_at)
+    message = f"does not work: {error.message} Its files wait; the next try is at {at}."
     _tell(key, "down", message, run, level=Event.Level.WARNING)
 
 

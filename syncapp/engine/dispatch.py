@@ -144,6 +144,8 @@ def _hosts() -> int:
 
 def _wanted(run: Run, open_lanes: int) -> int:
     """How many lanes the run's stage should have."""
+    if run.stage in (Run.Stage.SCAN, Run.Stage.TRANSFER) and breakers.silent_until(run.source):
+        return open_lanes
     if run.stage == Run.Stage.SCAN and not open_lanes:
         return int(_may_scan(run))
     if run.stage == Run.Stage.RESTORE:

@@ -135,8 +135,7 @@ def told(row: Breaker) -> str:
     """Why a breaker is open, and when it is tried next."""
     if row.retry_at is None or row.state == Breaker.State.HALF_OPEN:
         return f"{row.error_message} It is being tried again."
-    at = timezone.localtime(row.retry_at)
-    return f"{row.error_message} The next try is at {at:%H:%M:%S}."
+    return f"{row.error_message} The next try is at {breakers.moment(row.retry_at)}."
 
 
 def _judge_destination(destination: Destination) -> Iterator[Finding]:

@@ -316,6 +316,8 @@ class TransferLane:
     def _more_soon(self) -> bool:
         """Whether something of this source comes due while it is worth waiting for."""
         if self._resting:
+            if self.breakers.is_silent(self.breakers.account):
+                return False  # for long: another lane is asked for when it is over
             self._end_if_lasting()
             self.beat.wait(LOOK_S)
             return True

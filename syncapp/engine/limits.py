@@ -32,7 +32,7 @@ FIRST_LUMP_S = 0.5
 KEEP_S = 2.0
 RULES_S = 3.0  # how soon another bandwidth limit, or the timetable's next entry, is obeyed
 LOOK_S = 0.2  # how soon a waiting thread hears that it should stop: other processes tell nothing
-MOST_SILENCE_S = 3600.0  # whatever a service asks for
+MOST_SILENCE_S = 3600.0  # whatever a service asks for; longer ones are a breaker's
 Stopped = Callable[[], bool]
 _clock = threading.Event()  # never set: its waits end by time alone
 
@@ -45,9 +45,17 @@ def never() -> bool:
 class Limit:
     """This process's tap on one shared pace. Any number of threads may use it."""
 
-    def __init__(self, key: str, ceiling: Callable[[], float], stopped: Stopped = never) -> None:
-        """`ceiling` tells the units a second that are allowed now, 0 for no limit."""
+    def __init__(
+        self,
+        key: str,
+        ceiling: Callable[[], float],
+        stopped: Stopped = never,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        """`ceiling` tells the units a second that are allowed now, 0 for no limit; `check` raises
+        while waiting is of no use."""
         self.key = key
+        self._check = check
         self._ceiling, self._stopped = ceiling, stopped
         self._turn = threading.Lock()
         self._tokens, self._drawn_at, self._share_s = 0.0, 0.0, FIRST_LUMP_S
@@ -84,6 +92,8 @@ class Limit:
                 self._tokens = collected - units
                 return
             self._wait(wait_s)
+            if self._check is not None:
+                self._check()
 
     def _draw(self, units: float, ceiling: float) -> tuple[float, float]:
         """A lump, and the seconds after which it is worth while to come again."""
@@ -151,8 +161,8 @@ class GooglePace:
     ) -> None:
         """`check` raises LetAlone while nothing is to be asked of Google."""
         self._check = check
-        self._account = Limit(f"google:account:{account_id}", _per_account, stopped)
-        self._project = Limit("google:project", _per_project, stopped)
+        self._account = Limit(f"google:account:{account_id}", _per_account, stopped, check)
+        self._project = Limit("google:project", _per_project, stopped, check)
 
     def take(self, units: float) -> None:
         """Return once a request of so many units may be made."""

@@ -39,6 +39,9 @@ def poll(source_id: int) -> None:
     if source is None or not _wanted(source):
         return
     now = timezone.now()
+    if until := breakers.silent_until(source):
+        _put_off_until(source, until)
+        return
     if source.polled_at and now - push.LEAST_GAP < source.polled_at <= now:
         _look_again(source, source.polled_at + push.LEAST_GAP)
         return
@@ -55,6 +58,9 @@ def poll(source_id: int) -> None:
     except TransientError as error:
         log.warning("poll.failed source=%d code=%s %s", source.pk, error.code, error.message)
         _put_off(source, error, now)
+        last = source.runs.order_by("-pk").first()
+        if last is not None and breakers.silence_s(error):
+            breakers.outage(breakers.account_key(source.account_id), error, last)
 
 
 def _wanted(source: Source) -> bool:
@@ -125,7 +131,11 @@ def _put_off(source: Source, error: TransientError, now: datetime) -> None:
     wait = min(max(unread, timedelta(0)), LONGEST_WAIT)
     if error.retry_after_s:
         wait = max(wait, min(timedelta(seconds=error.retry_after_s), LONGEST_REST))
-    Source.objects.filter(pk=source.pk, next_at__lt=now + wait).update(next_at=now + wait)
+    _put_off_until(source, now + wait)
+
+
+def _put_off_until(source: Source, at: datetime) -> None:
+    Source.objects.filter(pk=source.pk, next_at__lt=at).update(next_at=at)
 
 
 def _look_again(source: Source, at: datetime) -> None:
