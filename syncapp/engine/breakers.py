@@ -291,14 +291,25 @@ def free_waiting(key: str) -> None:
 def free_stranded(source: Source) -> int:
     """Free what a lane set to wait just after another one had found the destination well again.
 
-    Only while none of the source's destinations is down, and no lane is at work; how many.
+    Only while no lane is at work; how many.
     """
-    if any(key.startswith("destination:") for key in open_rows(source)):
-        return 0
     waits = Version.objects.filter(
         source=source, state=Version.State.PENDING, error_code=DESTINATION_DOWN, lease_owner=""
     )
-    return waits.update(due_at=timezone.now(), error_code="", error_message="")
+    if not waits.exists():
+        return 0
+    lacking = Copy.objects.filter(
+        destination__in=reachable(source), state=Copy.State.PENDING, version__in=waits
+    )
+    stranded = waits.filter(pk__in=lacking.values("version_id"))
+    return stranded.update(due_at=timezone.now(), error_code="", error_message="")
+
+
+def reachable(source: Source) -> list[int]:
+    """The source's destinations that take something, as far as is known."""
+    keys = open_rows(source)
+    able = source.destinations.filter(enabled=True, blocked_code="").values_list("pk", flat=True)
+    return [pk for pk in able if destination_key(pk) not in keys]
 
 
 def open_rows(source: Source) -> dict[str, Breaker]:

@@ -27,6 +27,7 @@ from syncapp.engine import (
     record,
     runs,
     segment_turns,
+    takeup,
     upkeep,
 )
 from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN
@@ -37,11 +38,8 @@ log = logging.getLogger(__name__)
 POLL, STOP_PUSH = "syncapp.tasks.poll", "syncapp.tasks.stop_push"
 MOST_AT_ONCE = 200  # sources a tick; the others come with the next
 CARE_S = 30.0
-RETRY_FIRST = timedelta(minutes=1)
-RETRY_MOST, RETRY_FILES_MOST = timedelta(hours=1), timedelta(hours=24)
 LONGEST_REST = timedelta(hours=1)  # by Google's wish; of a longer one it is asked again
 CLOCK_SLACK = timedelta(minutes=1)
-_RUNS_LOOKED_AT = 12  # doubling from a minute, more failures in a row change nothing
 
 
 class Schedule:
@@ -121,7 +119,7 @@ def _watched() -> QuerySet[Source]:
 
 def _reason(source: Source, now: datetime, following: datetime | None) -> Run.Trigger | None:
     """What to begin a backup for; None: ask the change log first."""
-    last = _last_runs(source)
+    last = takeup.last_runs(source)
     if not last:
         return Run.Trigger.SCHEDULE
     rested = _rested(last, now)
@@ -133,25 +131,10 @@ def _reason(source: Source, now: datetime, following: datetime | None) -> Run.Tr
     return Run.Trigger.DEFERRED if unfinished and rested else None
 
 
-def _last_runs(source: Source) -> Sequence[Run]:
-    ended = Run.objects.filter(source=source, kind=Run.Kind.BACKUP, ended_at__isnull=False)
-    return list(ended.order_by("-pk")[:_RUNS_LOOKED_AT])
-
-
 def _rested(last: Sequence[Run], now: datetime) -> bool:
-    """Whether a backup that failed may be begun again: later after each failure in a row."""
-    failures = 0
-    while failures < len(last) and last[failures].outcome == Run.Outcome.FAILED:
-        failures += 1
-    newest = last[0]
-    if newest.outcome == Run.Outcome.CANCELLED:
-        wait = RETRY_FILES_MOST  # a person did not want it now
-    elif not failures:
-        return True
-    else:
-        most = RETRY_FILES_MOST if newest.error_code == "files_failed" else RETRY_MOST
-        wait = min(RETRY_FIRST * 2 ** (failures - 1), most)
-    return newest.ended_at is None or abs(now - newest.ended_at) >= wait
+    """Whether a backup that failed may be begun again."""
+    ended = last[0].ended_at
+    return ended is None or abs(now - ended) >= takeup.rest(last)
 
 
 def _reconcile_due(source: Source, now: datetime, following: datetime | None) -> bool:
@@ -173,6 +156,7 @@ def care(now: datetime) -> None:
     _correct_clocks(now)
     _free(now)
     _begin_deferred(now)
+    _take_up(now)
     segment_turns.care(now)
     database_backup.care(now)
     upkeep.look(now)
@@ -229,4 +213,14 @@ def _begin_deferred(now: datetime) -> None:
             source=source, state=Version.State.PENDING, due_at__lte=now
         ).exclude(error_code__in=[DESTINATION_BLOCKED, DESTINATION_DOWN])
         if due.exists():
+            runs.request_backup(source, trigger=Run.Trigger.DEFERRED)
+
+
+def _take_up(now: datetime) -> None:
+    """Begin a backup for what an outage had left, in whatever mode."""
+    newest = Run.objects.filter(source=OuterRef("pk"), kind=Run.Kind.BACKUP).order_by("-pk")
+    ended = _able().annotate(last=newest.values("outcome")[:1])
+    for source in ended.filter(last=Run.Outcome.FAILED):
+        at = takeup.taken_up_at(source)
+        if at is not None and at <= now:
             runs.request_backup(source, trigger=Run.Trigger.DEFERRED)

@@ -162,7 +162,9 @@ def _by_reason(fault: Fault, what: str) -> BackupError | None:
             code="storage_quota_exceeded",
         )
     if reason in DAY_REASONS:
-        return QuotaExhausted("The Google Cloud project's daily limit is used up.")
+        return QuotaExhausted(
+            "The Google Cloud project's daily limit is used up; it is tried again every hour."
+        )
     if reason in RATE_REASONS:
         return _slower(fault)
     if reason in SCOPE_REASONS:

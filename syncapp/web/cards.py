@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from accounts.models import GoogleAccount, User
-from syncapp.engine import breakers, health
+from syncapp.engine import breakers, health, takeup
 from syncapp.engine.absorb import IN_TRASH
 from syncapp.engine.erased import ERASED
 from syncapp.engine.protection import Protection
@@ -107,6 +107,9 @@ def _source_card(
     outage = down.get(breakers.account_key(source.account_id))
     if outage and active and state == "running":
         state, label, reason = "down", "Can't be read just now", health.told(outage)
+    if state == Run.Outcome.FAILED and (again := takeup.taken_up_at(source)):
+        at = "in a moment" if again <= now else f"at {breakers.moment(again)}"
+        reason = f"{reason} It is begun again by itself {at}."
     stored = size = None
     if totals is not None:
         # The fullest destination: copies in several are still one file each.
