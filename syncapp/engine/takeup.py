@@ -36,7 +36,8 @@ def rest(last: Sequence[Run]) -> timedelta:
     if not failures:
         return timedelta(0)
     most = RETRY_FILES_MOST if last[0].error_code == "files_failed" else RETRY_MOST
-    return min(RETRY_FIRST * 2 ** (failures - 1), most)
+    wait: timedelta = RETRY_FIRST * 2 ** (failures - 1)
+    return min(wait, most)
 
 
 def taken_up_at(source: Source) -> datetime | None:
