@@ -13,8 +13,14 @@ from urllib.parse import urlsplit
 
 from syncapp.errors import ConfigurationError, Unavailable
 
-# The IPv6 twin of 169.254.169.254 lies in a private range, so that it needs a word of its own.
-_METADATA = ipaddress.ip_address("fd00:ec2::254")
+# Those that are not link-local: Amazon's IPv6 twin, Alibaba's and Oracle's.
+_METADATA = {
+    ipaddress.ip_address(text) for text in ("fd00:ec2::254", "100.100.100.200", "192.0.0.192")
+}
+# An IPv4 address in the last 32 bits: translated by a gateway (RFC 6052, RFC 8215), or as of old.
+_CARRIERS = [ipaddress.ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")]
+# What the standard library takes for public although it never is.
+_INSIDE = [ipaddress.ip_network(text) for text in ("fec0::/10", "192.0.0.0/24")]
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -80,18 +86,27 @@ def _literal(host: str) -> _Address | None:
 
 
 def _judge(address: _Address, host: str, allow_private: bool) -> None:
-    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None)
-    if mapped is not None:
-        _judge(mapped, host, allow_private)
+    if (carried := _carried(address)) is not None:
+        _judge(carried, host, allow_private)
     if (
         address.is_link_local
         or address.is_multicast
         or address.is_unspecified
-        or (address == _METADATA)
+        or address in _METADATA
     ):
         raise ConfigurationError(f"Endpoint: {host} is an address that no service may have.")
-    if not address.is_global and not allow_private:
+    inside = not address.is_global or any(address in network for network in _INSIDE)
+    if inside and not allow_private:
         raise _private(host)
+
+
+def _carried(address: _Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return None
+    if any(address in network for network in _CARRIERS) and not address.is_loopback:
+        return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
 
 
 def _private(host: str) -> ConfigurationError:
