@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import TypeVar
 
 from django.utils import timezone
@@ -50,7 +51,6 @@ class History(RuleBasedStateMachine):
         self.rules = Rules()
         self.killed = False
         self.erased: set[str] = set()
-        self.reverted: set[str] = set()
         self.snapshots: list[tuple[datetime, dict[str, str]]] = []
 
     # What people do at the source.
@@ -87,13 +87,10 @@ class History(RuleBasedStateMachine):
             self.world.account.edit(chosen(files, pick).remote_id, size)
 
     def revert(self, pick: int, other: int, name: str, size: int) -> None:
-        """Once a file: its versions have but one interval each."""
-        files = [file for file in self.files() if file.remote_id not in self.reverted]
-        if files:
+        if files := self.files():
             file = chosen(files, pick)
             known = self.promises.files.get(file.remote_id)
             older = sorted({s.revision for s in known.spans} if known else ()) or [file.revision]
-            self.reverted.add(file.remote_id)
             self.world.account.revert(file.remote_id, chosen(older, other))
 
     def rename(self, pick: int, other: int, name: str, size: int) -> None:
@@ -188,6 +185,7 @@ class History(RuleBasedStateMachine):
         self.world.work(run, kill, self.die)
         assert run.outcome == Run.Outcome.OK, run.error_message
         self.promises.prune(self.rules)
+        self.forget_what_is_not_promised()
         self.check()
         if not self.killed:  # what a dead worker has sent without a note stays as foreign
             self.check_gone(self.promises.pruned)
@@ -201,12 +199,11 @@ class History(RuleBasedStateMachine):
         with self.world.only(destination):
             run = self.world.restore(into, at, destination)
             self.world.work(run, kill, self.die)
-        got = {path.read_bytes() for path in into.rglob("*") if path.is_file()}
+        got = [path.read_bytes() for path in into.rglob("*") if path.is_file()]
         shutil.rmtree(into, ignore_errors=True)
-        promised = self.promises.promised()
         for file_id, revision in files.items():
-            if promised.get(revision) == file_id:
-                assert self.world.account.contents[revision] in got
+            of_file = {data for data in got if is_of(file_id, data)}
+            assert of_file == {self.world.account.contents[revision]}
 
     @rule(pick=picks, kill=kills)
     def erase(self, pick: int, kill: int | None) -> None:
@@ -215,6 +212,7 @@ class History(RuleBasedStateMachine):
             file_id = chosen(known, pick)
             contents = self.promises.erased(file_id)
             self.erased.add(file_id)
+            self.forget_what_is_not_promised()
             run = self.world.erase(file_id)
             self.world.work(run, kill, self.die)
             assert run.outcome == Run.Outcome.OK, run.error_message
@@ -247,6 +245,15 @@ class History(RuleBasedStateMachine):
             (row,) = Destination.objects.filter(kind=destination.kind)
             self.check_one(row)
         self.check()
+        self.check_moments()
+
+    def forget_what_is_not_promised(self) -> None:
+        """Of moments past: should it come back one day, it is not told that it was there before."""
+        promised = self.promises.promised()
+        for _, files in self.snapshots:
+            for file_id, revision in list(files.items()):
+                if promised.get(revision) != file_id:
+                    del files[file_id]
 
     # What must hold.
 
@@ -260,6 +267,13 @@ class History(RuleBasedStateMachine):
         assert not self.bytes_of(self.promises.promised()) - given, "promised, not to be had"
         allowed = self.bytes_of(self.promises.allowed())
         assert not given - allowed, "claimed, and not promised"
+
+    def check_moments(self) -> None:
+        """At each moment at which a backup ended each file has the content that it had."""
+        for at, files in self.snapshots:
+            data = self.world.account.contents
+            wanted = {i: sha256(data[revision]).hexdigest() for i, revision in files.items()}
+            assert wanted.items() <= self.world.contents_at(at).items(), at
 
     def check_gone(self, revisions: Iterable[str]) -> None:
         """They lie nowhere, in no version of any object."""
@@ -275,6 +289,7 @@ class History(RuleBasedStateMachine):
         """Each destination alone gives back all, even if nothing else is left at all."""
         if not self.snapshots:
             return
+        self.check_moments()
         for row in self.world.destinations():
             if not SegmentCopy.objects.filter(destination=row).exists():
                 self.world.write_segments()
@@ -283,6 +298,10 @@ class History(RuleBasedStateMachine):
                 self.world.recover(destination)
                 (row,) = Destination.objects.filter(kind=destination.kind)
                 self.check_one(row)
+
+
+def is_of(file_id: str, data: bytes) -> bool:
+    return data.startswith(f"<{file_id}#".encode())
 
 
 def chosen(found: list[T], pick: int) -> T:

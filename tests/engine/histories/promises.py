@@ -2,7 +2,7 @@
 
 - Every content that a backup found at the source stays until retention lets it go.
 - Retention keeps the newest, the last N, and all that the file was during the last days; all of
-  it is judged as of the last good backup.
+  it is judged as of the last good backup. A content that came back counts each time that it came.
 - A file that is gone at the source stays for the days of the trash, then goes with all it was.
 - What a person erases is gone at once.
 
@@ -88,7 +88,7 @@ class Promises:
                 del self.files[file_id]
             else:
                 perhaps = known.contents() - self._kept(known.spans, rules)
-                sure = [span for span in known.spans if span.sure]
+                sure = _once([span for span in known.spans if span.sure])
                 surely = known.contents(sure=True) - self._kept(sure, rules)
                 known.spans = [s for s in known.spans if s.revision not in perhaps]
             self.perhaps |= perhaps - surely
@@ -97,8 +97,7 @@ class Promises:
     def _kept(self, spans: list[Span], rules: Rules) -> set[str]:
         if rules.everything or self.as_of is None:
             return {span.revision for span in spans}
-        newest_first = list(dict.fromkeys(span.revision for span in reversed(spans)))
-        kept = set(newest_first[: max(rules.last, 1)])
+        kept = {span.revision for span in spans[-max(rules.last, 1) :]}
         if rules.days:
             since = self.as_of - timedelta(days=rules.days)
             ends = [span.since for span in spans[1:]] + [self.as_of]
@@ -122,3 +121,9 @@ class Promises:
             for file_id, known in self.files.items()
             for revision in known.contents(sure=True)
         }
+
+
+def _once(spans: list[Span]) -> list[Span]:
+    """If nothing was seen between two spells of one content, they are but one."""
+    befores = [None, *(span.revision for span in spans)]
+    return [s for s, before in zip(spans, befores, strict=False) if s.revision != before]

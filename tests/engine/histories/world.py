@@ -27,6 +27,7 @@ from syncapp.engine import (
     guard,
     lane,
     live,
+    moment,
     recovery,
     recovery_setup,
     restoring,
@@ -284,6 +285,16 @@ class World:
         origins = Origins("named", destination.pk)
         origins.load([destination.pk])
         return {b"".join(fetch.Reading(found, origins)) for found in stored.values()}
+
+    def contents_at(self, at: datetime) -> dict[str, str]:
+        """SHA-256 of each file at the moment, as a restore would bring it back, by remote ids."""
+        names = dict(File.objects.values_list("pk", "remote_id"))
+        return {
+            names[one.file_id]: one.sha256
+            for some in moment.descend(self.source.pk, [], at)
+            for one in some
+            if one.version_id is not None
+        }
 
     def all_bytes(self, destination: Destination) -> dict[str, bytes]:
         """Every object, all versions of it, that lies in the source's area, by key and version."""
