@@ -16,10 +16,11 @@ from django.utils import timezone
 from accounts.models import GoogleAccount
 from accounts.tokens import may_write, not_allowed, withdraw_writing, writing_credentials
 from syncapp.engine.limits import Stopped, WritingPace, never, own_connection, wait
-from syncapp.errors import ConfigurationError
-from syncapp.models import DriveId, Restore, Source
+from syncapp.errors import ConfigurationError, Unavailable
+from syncapp.models import DriveId, Restore, RestoreFolder, RestoreItem, Source
 from syncapp.restore_targets.base import Path
 from syncapp.restore_targets.drive import DriveTarget, Wishes
+from syncapp.sources.drive_formats import SHORTCUT
 from syncapp.sources.google_client import GoogleClient, GoogleEndpoints
 from syncapp.sources.google_write import DriveWriter
 from syncapp.types import JsonObject
@@ -62,6 +63,23 @@ class KeptIds:
         """A folder is there."""
         with own_connection():
             self._row(_hash(path)).update(made=True)
+
+    def of_original(self, remote_id: str) -> str:
+        """What this restore made of a file or folder of Google's, "" for nothing."""
+        with own_connection():
+            mine = {"restore_id": self._restore_id, "file__remote_id": remote_id}
+            folder = RestoreFolder.objects.filter(**mine).order_by("pk").first()
+            if folder is not None:
+                kept = self._row(_hash(tuple(folder.path.split("/")))).first()
+                return kept.remote_id if kept and kept.made else ""
+            # Of shortcuts nothing can be made that another one may point to; two would wait for ever.
+            items = RestoreItem.objects.filter(**mine).exclude(file__mime_type=SHORTCUT)
+            item = items.order_by("pk").first()
+        if item is None or item.state == RestoreItem.State.FAILED:
+            return ""
+        if item.state != RestoreItem.State.DONE:
+            raise Unavailable("What the shortcut points to is still to be restored.")
+        return item.placed
 
     def _row(self, key: str) -> QuerySet[DriveId]:
         return DriveId.objects.filter(restore_id=self._restore_id, key=key)

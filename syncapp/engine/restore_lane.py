@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from syncapp import pacing
@@ -39,6 +39,7 @@ from syncapp.errors import (
 )
 from syncapp.models import Restore, RestoreItem, Run
 from syncapp.restore_targets.base import Item, Placed, Target
+from syncapp.sources.drive_formats import SHORTCUT
 from syncapp.types import JsonObject
 
 BATCH = 200
@@ -48,6 +49,7 @@ OUTAGE_TRIES = 12  # the last one about two hours after the first
 THAW_DAYS = 3
 FIRST_THAW_LOOK, MOST_THAW_LOOK = timedelta(minutes=5), timedelta(hours=1)
 State = RestoreItem.State
+_LAST = Q(file__mime_type=SHORTCUT)  # in Drive what they point to has to be there before
 
 
 class Row(NamedTuple):
@@ -129,6 +131,7 @@ class RestoreLane:
 
     def __init__(self, run: Run, restore: Restore, target: Target, beat: Beat) -> None:
         self._run, self._restore, self._target, self._beat = run, restore, target, beat
+        self._to_drive = restore.target == Restore.Target.DRIVE
         self._origins = Origins(restore.prefer, restore.origin_id)
         self._rates = Rates(run)
         self._ready: deque[tuple[Row, Stored | None]] = deque()
@@ -180,13 +183,20 @@ class RestoreLane:
         for state in (State.THAWING, State.PENDING):  # what was waited for comes first
             due = RestoreItem.objects.filter(
                 restore=self._restore, state=state, due_at__lte=timezone.now()
-            )
-            found = due.exclude(pk__in=busy).order_by("due_at", "pk").values_list(*_COLUMNS)
+            ).exclude(pk__in=busy)
+            found = self._ordered(due.exclude(_LAST) if self._to_drive else due)
             rows += [Row(*values) for values in found[: BATCH - len(rows)]]
+        if not rows and self._to_drive:
+            due = RestoreItem.objects.filter(_LAST, restore=self._restore, state=State.PENDING)
+            found = self._ordered(due.filter(due_at__lte=timezone.now()).exclude(pk__in=busy))
+            rows = [Row(*values) for values in found[:BATCH]]
         stored = locate([row.version_id for row in rows if row.version_id is not None])
         self._origins.load({p.destination_id for s in stored.values() for p in s.places})
         self._ready.extend((row, stored.get(row.version_id or 0)) for row in rows)
         return bool(rows)
+
+    def _ordered(self, due: QuerySet[RestoreItem]) -> Any:
+        return due.order_by("due_at", "pk").values_list(*_COLUMNS)
 
     def _bring(self, row: Row, stored: Stored | None) -> Result:
         """One item, in a thread of its own."""

@@ -9,6 +9,7 @@ account, a file that Google can't convert) is told in `Placed.note` and fails no
 
 from __future__ import annotations
 
+import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 
 from syncapp.errors import PermanentError
 from syncapp.restore_targets.base import Bytes, Item, Path, Placed, Target
-from syncapp.sources.drive_formats import GOOGLE_TYPE, extension_of
+from syncapp.sources.drive_formats import GOOGLE_TYPE, SHORTCUT, extension_of
 from syncapp.sources.google_upload import NewContent
 from syncapp.sources.google_write import DriveWriter, NewFile, grantee
 
@@ -28,6 +29,7 @@ CONVERTED = frozenset(
     f"{GOOGLE_TYPE}{kind}" for kind in ("document", "spreadsheet", "presentation")
 )
 _FOLDERS_KNOWN = 10_000
+_MOST_OF_SHORTCUT = 64 * 1024  # bytes of what was written of one
 _BYTES = "application/octet-stream"
 
 
@@ -45,6 +47,10 @@ class Ids(Protocol):
 
     def made(self, path: Path) -> None:
         """A folder is there."""
+
+    def of_original(self, remote_id: str) -> str:
+        """The id of what this restore made of a file or folder of that id, "" for nothing;
+        Unavailable while it is still to be made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +92,10 @@ class DriveTarget(Target):
     def place(self, item: Item, content: Bytes, collision: str) -> Placed:
         """Names in Drive need not be unique: there is no collision."""
         parent = self._folder(item.path[:-1], item.names[:-1])
-        file_id, note = self._convert(item, content, parent)
+        if item.mime_type == SHORTCUT:
+            file_id, note = self._shortcut(item, content, parent)
+        else:
+            file_id, note = self._convert(item, content, parent)
         if not file_id:
             file_id = self._make(item, content, parent)
         notes = [note, self._share(file_id, item)]
@@ -135,6 +144,24 @@ class DriveTarget(Target):
             ), ""
         except PermanentError as error:
             return "", f"It was left as an Office file: {error.message}"
+
+    def _shortcut(self, item: Item, content: Bytes, parent: str) -> tuple[str, str]:
+        """The id of the shortcut that it has become again, or "" and why it can't be one.
+
+        It points to what this restore has made of its target, else to the target itself, which
+        Google may not let us see.
+        """
+        told = json.loads(b"".join(content)) if content.size <= _MOST_OF_SHORTCUT else {}
+        original = str(told.get("target_id") or "")
+        if not original:
+            return "", "It was left as JSON: where the shortcut pointed to is not known."
+        target = self._ids.of_original(original) or original
+        kept = self._ids.of_item(item.id) or self._ids.keep(item.id, "", self._writer.new_id())
+        try:
+            self._writer.make_shortcut(kept, self._new(item, item.names[-1], parent), target)
+        except PermanentError as error:
+            return "", f"It was left as JSON, not as a shortcut: {error.message}"
+        return kept, ""
 
     def _make(self, item: Item, content: Bytes, parent: str) -> str:
         kept = self._ids.of_item(item.id)

@@ -22,7 +22,7 @@ from syncapp.errors import (
     PermanentError,
     ReconnectRequired,
 )
-from syncapp.sources.drive_formats import FOLDER
+from syncapp.sources.drive_formats import FOLDER, SHORTCUT
 from syncapp.sources.google_client import GoogleClient
 from syncapp.sources.google_upload import NewContent, Place, upload
 from syncapp.types import JsonObject
@@ -135,6 +135,18 @@ class DriveWriter:
             self._call(request, f"the new folder {folder.shown}")
         except PermanentError as error:
             if error.code != ID_IN_USE:
+                raise
+
+    def make_shortcut(self, file_id: str, shortcut: NewFile, target_id: str) -> None:
+        """Have a shortcut of that id. PermanentError if Google lets us point to no such file."""
+        said = shortcut.said(id=file_id, mimeType=SHORTCUT)
+        said["shortcutDetails"] = {"targetId": target_id}
+        request = self._client.files.create(body=said, fields="id", supportsAllDrives=True)
+        try:
+            self._call(request, f"the shortcut {shortcut.shown}")
+        except PermanentError as error:
+            there = self.find(file_id) if error.code == ID_IN_USE else None
+            if there is None or there.get("mimeType") != SHORTCUT:
                 raise
 
     def set_time(self, file_id: str, modified_at: datetime) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from django.utils import timezone
 
 from accounts.models import GoogleAccount
 from emulator.formats import DOCX
-from emulator.items import GOOGLE
+from emulator.items import GOOGLE, SHORTCUT
 from syncapp.engine import restore_report, restoring, runs
 from syncapp.engine.limits import WritingPace
 from syncapp.engine.restore_plan import estimate
@@ -104,6 +105,39 @@ def test_folders_come_back_with_their_times_and_shared_as_they_were(
     assert [g["emailAddress"] for g in found["outer"]["granted"]] == ["bob@example.com"]
     report = "".join(restore_report.text(run.restore))
     assert "x@nowhere.example" in report
+
+
+def shortcut(vault: Vault, name: str, target: str, parent: str = "") -> None:
+    told = json.dumps({"kind": "shortcut", "target_id": target}).encode()
+    version = vault.file(name, told, parent)
+    version.content_type = "application/json"
+    version.save()
+    File.objects.filter(pk=version.file_id).update(
+        content=Content.SHORTCUT, mime_type=SHORTCUT, extension="shortcut.json"
+    )
+
+
+def test_shortcuts_come_back_and_point_to_what_was_restored(
+    allowed: Vault, drive: RunningEmulator
+) -> None:
+    folder = allowed.folder("folder")
+    shortcut(allowed, "a first", "id-of-nothing")
+    shortcut(allowed, "a to the folder", folder.remote_id)
+    shortcut(allowed, "a to another", "loop")
+    loop = File.objects.get(name="a to another")
+    File.objects.filter(pk=loop.pk).update(remote_id="loop")
+    shortcut(allowed, "a to the file", "to-be")
+    file = allowed.file("z.txt", b"the target", folder.remote_id).file
+    File.objects.filter(pk=file.pk).update(remote_id="to-be")
+
+    run = work(ask(allowed))
+
+    assert (run.outcome, run.files_done) == ("ok", 5)
+    found = {e["name"]: e for e in made(drive, run).values()}
+    assert found["a to the file"]["target"] == found["z.txt"]["id"]
+    assert found["a to the folder"]["target"] == found["folder"]["id"]
+    assert found["a first.shortcut.json"]["kind"] == "blob"
+    assert "not as a shortcut" in "".join(restore_report.text(run.restore))
 
 
 def steps() -> list[tuple[type, str]]:
