@@ -72,7 +72,7 @@ class KeptIds:
             if folder is not None:
                 kept = self._row(_hash(tuple(folder.path.split("/")))).first()
                 return kept.remote_id if kept and kept.made else ""
-            # Of shortcuts nothing can be made that another one may point to; two would wait for ever.
+            # Nothing may point to a shortcut; two that did would wait for ever.
             items = RestoreItem.objects.filter(**mine).exclude(file__mime_type=SHORTCUT)
             item = items.order_by("pk").first()
         if item is None or item.state == RestoreItem.State.FAILED:
