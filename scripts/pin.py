@@ -7,6 +7,7 @@ a fresh environment, so that two installations never differ.
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
@@ -24,6 +25,8 @@ MARK = "# --- What those bring (written by `make pins`)"
 
 def main() -> int:
     """Pin every set, the smallest first, in one environment that grows."""
+    # No options: what asks for help, or is mistyped, must not rewrite files.
+    argparse.ArgumentParser(description=__doc__).parse_args()
     with tempfile.TemporaryDirectory(prefix="pins-") as folder:
         venv.create(folder, with_pip=True, symlinks=True)
         python = Path(folder) / "bin" / "python"

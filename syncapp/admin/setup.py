@@ -215,6 +215,8 @@ class DestinationAdmin(_DestinationAdmin):
     def save_model(self, request: HttpRequest, obj: Destination, form: Any, change: bool) -> None:
         """Keep an event of who changed it; the options were set by the form."""
         super().save_model(request, obj, form, change)
+        if change and obj.enabled and "enabled" in form.changed_data:
+            destination_setup.catch_up(obj)
         done = "changed" if change else "made"
         message = f"{obj.name} was {done} by the administrator {_by(request).username}."
         record.event(obj.owner, f"destination_{done}", message, destination=obj)

@@ -7,6 +7,7 @@ plain delete would only hide is removed by its version id.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ def check_bucket(store: S3Destination) -> list[CheckResult]:
         return lines
     probe = Probe(store)
     try:
-        lines += probe.run()
+        lines += _over_boto3(store, list(probe.run()))
         if lines[1].level == "ok":
             lines += [_checksum(store, probe), _storage_class(store, probe), _sse(store, probe)]
     finally:
@@ -50,6 +51,24 @@ def _connect(store: S3Destination) -> str:
         # Not HeadBucket: its answer has no body that would say why it refuses.
         store.client.list_objects_v2(Bucket=store.bucket, MaxKeys=1, Prefix=store.full(""))
     return f"{store.settings.provider.label}, {store.settings.host}"
+
+
+def _over_boto3(store: S3Destination, lines: list[CheckResult]) -> list[CheckResult]:
+    """The probe's lines; of those that failed, whether the other way to send would do."""
+    failed = {line.name for line in lines if line.level == "error"}
+    if not failed or store.settings.data_plane == "boto3":
+        return lines
+    twin = type(store)(replace(store.settings, data_plane="boto3"))
+    probe = Probe(twin)
+    try:
+        works = {line.name for line in probe.run() if line.level == "ok"}
+    finally:
+        probe.clean()
+    hint = " Over boto3 it works: set “Sending” to boto3 (--set data_plane=boto3)."
+    return [
+        replace(line, message=line.message + hint) if line.name in failed & works else line
+        for line in lines
+    ]
 
 
 def _checksum(store: S3Destination, probe: Probe) -> CheckResult:

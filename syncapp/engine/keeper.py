@@ -17,6 +17,7 @@ from syncapp.models import Lane
 log = logging.getLogger(__name__)
 HUNG_S = 8.0  # lanes unclaimed for so long while hands should be free
 MOST_BACKOFF_S = 30.0
+REPLACE_S = 10.0  # a cluster that hangs has so long to end by itself
 STEADY_S = 60.0  # a cluster that lived so long did not fail at its start
 # glibc otherwise keeps an arena a thread, and freed parts in it: 30 MB a worker, measured.
 _MALLOC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": str(1024**2)}
@@ -34,9 +35,12 @@ class Keeper:
         self._deaths = 0
         self._start_at = self._started_at = 0.0
         self._starved_since: float | None = None
+        self._kill_at: float | None = None
 
     def keep(self) -> None:
         """Start it, or start it again; each death in a row waits longer."""
+        if self._kill_at is not None and time.monotonic() >= self._kill_at:
+            self._kill()
         if self._child is not None and self._child.poll() is not None:
             lived = time.monotonic() - self._started_at
             self._deaths = 0 if lived > STEADY_S else self._deaths + 1
@@ -61,14 +65,20 @@ class Keeper:
             start_new_session=True,
         )
         self._started_at = time.monotonic()
-        self._starved_since = None
+        self._starved_since = self._kill_at = None
 
     def replace_if_hung(self) -> None:
-        """An idle worker that was killed can take the queue's lock with it."""
-        if self._is_hung():
+        """An idle worker that was killed can take the queue's lock with it. Waits for nothing."""
+        if self._kill_at is None and self._is_hung():
             log.error("keeper.cluster_hung queue=%s: replacing it", self.queue)
             self.ask()
-            self.wait(5.0)
+            self._kill_at = time.monotonic() + REPLACE_S
+
+    def _kill(self) -> None:
+        self._kill_at = None
+        if self._child is not None and self._child.poll() is None:
+            os.killpg(self._child.pid, signal.SIGKILL)
+            self._child.wait()
 
     def _is_hung(self) -> bool:
         """Lanes wait and hands should be free, but nobody takes them."""

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import connection
 
 from syncapp.engine.naming import Known
-from syncapp.engine.sets import among
+from syncapp.engine.sets import among, by_pk
 from syncapp.models import Copy, File, Version
 from syncapp.types import Content
 
@@ -30,6 +30,13 @@ def note_files(pks: Sequence[int]) -> None:
     """The copies of these files are to follow them into the trash, or out of it."""
     if pks:
         _mark(*among("id", pks))
+
+
+def note_all(source_id: int) -> None:
+    """A destination was not told of moves for a while: every copy's key is looked at anew."""
+    files = File.objects.filter(source_id=source_id, move_due=False)
+    for batch in by_pk(files.exclude(content=Content.FOLDER.value)):
+        note_files([pk for (pk,) in batch])
 
 
 def _note_below(source_id: int, folders: Sequence[str]) -> None:

@@ -16,9 +16,9 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from accounts.models import GoogleAccount
-from syncapp.engine import cron, schedule
+from syncapp.engine import cron, moved, schedule
 from syncapp.errors import ConfigurationError
-from syncapp.models import Destination, Source
+from syncapp.models import Copy, Destination, Source
 from syncapp.sources import KINDS
 
 logger = logging.getLogger(__name__)
@@ -102,6 +102,8 @@ def attach(source: Source, destination: Destination) -> bool:
     if source.destinations.filter(pk=destination.pk).exists():
         return False
     source.destinations.add(destination)
+    if Copy.objects.filter(destination=destination, version__source=source).exists():
+        moved.note_all(source.pk)  # it was attached before
     return True
 
 

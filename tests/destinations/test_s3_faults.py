@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from syncapp.destinations.s3 import S3Destination
+from syncapp.destinations.s3_wire import S3Wire
 from syncapp.errors import (
     BackupError,
     ConfigurationError,
@@ -274,3 +275,20 @@ def test_a_name_that_leads_into_a_private_network_is_refused_at_first_use(
         with pytest.raises(ConfigurationError, match="private network"):
             refused.head("a.txt")
         assert "private network" in refused.check()[0].message
+
+
+def test_the_check_names_boto3_where_only_the_lean_way_fails(
+    moto_server: Info, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise Unavailable("The service closed the connection.")
+
+    monkeypatch.setattr(S3Wire, "upload_part", broken)
+    lines = {line.name: line for line in s3_store(moto_server, "other").check()}
+    assert lines["write"].level == "ok"
+    failed = lines["write in parts"]
+    assert failed.level == "error"
+    assert failed.message.endswith("works: set “Sending” to boto3 (--set data_plane=boto3).")
+    well = s3_store(moto_server, "other", data_plane="boto3").check()
+    assert "error" not in [line.level for line in well]
+    assert lines["clean up"].level == "ok"

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
-from syncapp.engine import keys, moved, runs
+from syncapp.engine import destination_setup, keys, moved, runs, source_setup
 from syncapp.engine.adapters import destination_for
 from syncapp.models import Copy, Destination, Event, File, Run, Version
 from tests.destinations.samples import HOSTILE_NAMES
 from tests.engine.conftest import Setting
-from tests.engine.tree import blobs, blobs_parent, check_all, move_and_check, path_key
+from tests.engine.tree import blobs, blobs_parent, check_all, move_and_check, path_key, shown
 from tests.servers.rclone_s3 import binary
 
 
@@ -203,3 +203,22 @@ def test_rclone_sees_the_new_tree(few: Setting) -> None:
         for file in blobs(few)
     }
     assert found == wanted
+
+
+@pytest.mark.parametrize("how", ["switched off", "detached"])
+def test_a_destination_that_was_away_catches_up_with_moves(few: Setting, how: str) -> None:
+    few.back_up()
+    if how == "detached":
+        source_setup.detach(few.source, few.bucket)
+    else:
+        destination_setup.switch(few.bucket, on=False)
+    few.control.rename(blobs(few)[0].parent_id, "another folder")
+    lay = shown(few.bucket)
+    few.back_up()
+    assert shown(few.bucket) == lay
+    assert shown(few.folder) == {path_key(file) for file in blobs(few)}
+    if how == "detached":
+        source_setup.attach(few.source, few.bucket)
+    else:
+        destination_setup.switch(few.bucket, on=True)
+    move_and_check(few, 40)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import packages_distributions
@@ -74,3 +75,12 @@ def test_the_demo_set_brings_what_stand_in_and_demo_import() -> None:
 @pytest.mark.parametrize("folder", ["tests", "bench"])
 def test_the_development_set_brings_what_tests_import(folder: str) -> None:
     assert missing(imported(folder), "requirements-dev.txt") == {}
+
+
+@pytest.mark.parametrize("word", ["--help", "--mistyped"])
+def test_asking_for_help_rewrites_nothing(word: str) -> None:
+    files = {ROOT / name: (ROOT / name).read_text() for name in SETS}
+    command = [sys.executable, str(ROOT / "scripts" / "pin.py"), word]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert "usage:" in done.stdout + done.stderr
+    assert files == {path: path.read_text() for path in files}

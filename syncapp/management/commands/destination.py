@@ -20,7 +20,7 @@ from django.core.management.base import CommandParser
 from accounts.models import User
 from syncapp.destinations import KINDS
 from syncapp.engine import breakers, source_setup
-from syncapp.engine.destination_setup import configure, probe
+from syncapp.engine.destination_setup import configure, probe, switch
 from syncapp.errors import ConfigurationError
 from syncapp.management import lookup
 from syncapp.management.base import (
@@ -165,7 +165,7 @@ class Command(ReportCommand):
     def _switch(self, options: dict[str, Any]) -> Exit:
         destination = lookup.find_destination(options["name"])
         enabled = options["action"] == "enable"
-        Destination.objects.filter(pk=destination.pk).update(enabled=enabled)
+        switch(destination, on=enabled)
         self.say(f"“{printable(destination.name)}” is {options['action']}d.")
         return Exit.OK
 

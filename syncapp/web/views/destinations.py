@@ -123,7 +123,7 @@ def switch(request: HttpRequest, destination_id: int) -> HttpResponse:
     """Switch a destination off (what it holds stays) or on again."""
     destination = _destination(request, destination_id)
     wanted = request.POST.get("enabled") == "1"
-    Destination.objects.filter(pk=destination.pk).update(enabled=wanted)
+    destination_setup.switch(destination, on=wanted)
     record.event(
         person(request),
         "destination_switched",
