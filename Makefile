@@ -29,7 +29,7 @@ run: runtime ## set up for real use and start: web pages and workers, until Ctrl
 	@$(VENV)/python -m scripts.run --port $(PORT)
 
 test: dev-tools ## every test that can run on this machine
-	@$(VENV)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	@$(VENV)/python -m pytest -n $(or $(JOBS),4) --dist worksteal $(ARGS)
 
 test-postgres: dev-tools ## the engine's tests once more, on a throw-away PostgreSQL
 	@$(VENV)/python -m tests.servers.run_on_postgres tests/engine $(ARGS)

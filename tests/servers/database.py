@@ -1,6 +1,6 @@
 """The tests' database, sooner than by Django's own way.
 
-Made: one process of a run migrates on SQLite, the others copy its file. Emptied after a test that
+Made: one process of a run migrates, the others copy what it made. Emptied after a test that
 commits: only the tables that have rows. Django would empty every
 table and make content types and permissions anew, which takes longer than most tests.
 """
@@ -35,7 +35,7 @@ def django_db_setup(
     """In the place of pytest-django's."""
     folder = run_folder(tmp_path_factory.getbasetemp())
     with django_db_blocker.unblock():
-        config = _make(folder) if connection.vendor == "sqlite" else _migrated()
+        config = _make(folder)
         kept = _counts()
 
     def empty(_: TransactionTestCase) -> None:
@@ -48,19 +48,42 @@ def django_db_setup(
 
 
 def _make(folder: Path) -> Any:
-    model = folder / "migrated.sqlite3"
+    """Migrate, or copy what another process of the run has migrated."""
+    copy, keep = (_copy_file, _keep_file) if connection.vendor == "sqlite" else (_copy, _keep)
+    note = folder / "migrated"
     with locked(folder / "migrated.lock"):
-        if model.exists():
-            shutil.copy(model, connection.settings_dict["TEST"]["NAME"])
-            return _migrated(keepdb=True)
-        config = _migrated()
-        with connection.cursor() as cursor:
-            cursor.execute("VACUUM INTO %s", [str(model)])
+        if note.exists():
+            return copy(note.read_text())
+        config = setup_databases(0, interactive=False, serialized_aliases=set())
+        note.write_text(keep(folder))
         return config
 
 
-def _migrated(*, keepdb: bool = False) -> Any:
-    return setup_databases(verbosity=0, interactive=False, keepdb=keepdb, serialized_aliases=set())
+def _keep_file(folder: Path) -> str:
+    model = folder / "migrated.sqlite3"
+    with connection.cursor() as cursor:
+        cursor.execute("VACUUM INTO %s", [str(model)])
+    return str(model)
+
+
+def _copy_file(model: str) -> Any:
+    shutil.copy(model, connection.settings_dict["TEST"]["NAME"])
+    return setup_databases(0, interactive=False, keepdb=True, serialized_aliases=set())
+
+
+def _keep(_: Path) -> str:
+    name = connection.settings_dict["NAME"]
+    connection.close()
+    connection.close_pool()
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(f'DROP DATABASE IF EXISTS "{name}_model"')
+        cursor.execute(f'CREATE DATABASE "{name}_model" TEMPLATE "{name}"')
+    return f"{name}_model"
+
+
+def _copy(model: str) -> Any:
+    connection.settings_dict["TEST"]["TEMPLATE"] = model
+    return setup_databases(0, interactive=False, serialized_aliases=set())
 
 
 def _counts() -> dict[str, int]:

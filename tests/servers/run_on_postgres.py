@@ -13,7 +13,7 @@ def main(arguments: list[str]) -> int:
     """pytest's own exit status."""
     with running_postgres() as server:
         env = {**os.environ, "DATABASE_URL": server.new_database()}
-        command = [sys.executable, "-m", "pytest", "-n", "2", "--dist", "worksteal", *arguments]
+        command = [sys.executable, "-m", "pytest", "-n", "4", "--dist", "worksteal", *arguments]
         return subprocess.run(command, env=env, check=False).returncode
 
 
