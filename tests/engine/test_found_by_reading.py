@@ -138,58 +138,73 @@ def test_what_could_not_be_kept_is_not_overwritten(
     assert_all_claims_hold(own)
 
 
-def only_the_folder(sample: Setting) -> list[Version]:
-    """The sample account in the folder; its exports."""
-    sample.source.destinations.set([sample.folder])
-    sample.back_up()
-    sample.source.destinations.set([sample.folder, sample.bucket])
-    return list(Version.objects.filter(state="stored", file__content="export"))
+@pytest.fixture
+def documents(
+    transactional_db: None, s3_server: Info, tmp_path: Path, settings: Any
+) -> Iterator[Setting]:
+    """A few of Google's documents, each export of which has other bytes."""
+    with running_emulator("synthetic", files=1, file_size=100) as google:
+        for number in range(3):
+            google.control.create(
+                f"Plan {number}", size=2000, mime_type="application/vnd.google-apps.document"
+            )
+        yield make_setting(google, s3_server, tmp_path, settings)
 
 
-def test_no_copy_claims_an_export_that_was_made_anew_elsewhere(sample: Setting) -> None:
-    exports = only_the_folder(sample)
-    sample.folder.enabled = False
-    sample.folder.save()
-    sample.back_up()
-    assert_all_claims_hold(sample)
-    sample.folder.enabled = True
-    sample.folder.save()
-    sample.back_up()
-    assert_all_claims_hold(sample)
+def only_the_folder(documents: Setting) -> list[Version]:
+    """The account in the folder only, so far; its exports."""
+    documents.source.destinations.set([documents.folder])
+    documents.back_up()
+    documents.source.destinations.set([documents.folder, documents.bucket])
+    exports = list(Version.objects.filter(state="stored", file__content="export"))
+    assert len(exports) == 3
+    return exports
+
+
+def test_no_copy_claims_an_export_that_was_made_anew_elsewhere(documents: Setting) -> None:
+    exports = only_the_folder(documents)
+    documents.folder.enabled = False
+    documents.folder.save()
+    documents.back_up()
+    assert_all_claims_hold(documents)
+    documents.folder.enabled = True
+    documents.folder.save()
+    documents.back_up()
+    assert_all_claims_hold(documents)
     assert Copy.objects.filter(version__in=exports, state="stored").count() == 2 * len(exports)
 
 
 @pytest.mark.parametrize("damage", ["missing", "different"])
 def test_an_export_whose_only_copy_is_lost_is_read_from_google_again(
-    sample: Setting, damage: str
+    documents: Setting, damage: str
 ) -> None:
-    exports = only_the_folder(sample)
+    exports = only_the_folder(documents)
     lost = Copy.objects.get(version=exports[0])
-    path = Path(sample.folder.options["path"]) / lost.object_key
+    path = Path(documents.folder.options["path"]) / lost.object_key
     path.unlink()
     if damage == "different":
         path.write_bytes(b"something else")
-    sample.back_up()
+    documents.back_up()
     exports[0].refresh_from_db()
     assert exports[0].state == Version.State.STORED
     assert exports[0].copies.filter(state="stored").count() == 2
-    assert_all_claims_hold(sample)
+    assert_all_claims_hold(documents)
 
 
 def test_an_export_whose_copy_may_not_be_read_is_read_from_google_again(
-    sample: Setting, monkeypatch: pytest.MonkeyPatch
+    documents: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    exports = only_the_folder(sample)
+    exports = only_the_folder(documents)
 
     def read(*_: Any, **__: Any) -> Any:
         raise ConfigurationError("This key may only write.", code="access_denied")
 
     with monkeypatch.context() as patch:
         patch.setattr("syncapp.destinations.local.LocalDestination.read", read)
-        run = sample.back_up()
+        run = documents.back_up()
     assert run.outcome in runs.GOOD, "Google and the source work"
     assert Copy.objects.filter(version__in=exports, state="stored").count() == 2 * len(exports)
-    assert_all_claims_hold(sample)
+    assert_all_claims_hold(documents)
 
 
 def test_a_bad_read_for_a_late_destination_says_nothing_of_what_is_stored(few: Setting) -> None:
