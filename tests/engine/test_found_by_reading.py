@@ -187,6 +187,7 @@ def test_an_export_whose_only_copy_is_lost_is_read_from_google_again(
     documents.back_up()
     exports[0].refresh_from_db()
     assert exports[0].state == Version.State.STORED
+    assert exports[0].size > 1000, "what lay there was not taken for the document"
     assert exports[0].copies.filter(state="stored").count() == 2
     assert_all_claims_hold(documents)
 
