@@ -12,17 +12,14 @@ from typing import Any
 import boto3
 import pytest
 from django.utils import timezone
-from model_bakery import baker
 
 from syncapp.destinations.s3 import S3Destination
 from syncapp.engine import dispatch, erasure_scope, runs
-from syncapp.engine.absorb import Absorber
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.beat import Beat, Halt
 from syncapp.engine.erase import request_erasure
-from syncapp.engine.scan import scan
 from syncapp.engine.sites import Site
-from syncapp.errors import ConfigurationError, CursorRejected, NotFound, Unavailable
+from syncapp.errors import ConfigurationError, NotFound, Unavailable
 from syncapp.models import (
     Copy,
     Destination,
@@ -31,23 +28,17 @@ from syncapp.models import (
     File,
     Lane,
     Run,
-    ScanProgress,
-    Source,
     Version,
 )
 from syncapp.types import ObjectMeta
 from tests.engine.conftest import Setting, make_setting
-from tests.engine.paged_reader import PagedReader, blob
 from tests.engine.pruning import lane
 from tests.engine.test_erase import wish, work
-from tests.engine.test_scan import ROOT, listed, row, source
 from tests.engine.tree import blobs
 from tests.engine.vault import Vault, part_of
 from tests.servers import moto
 from tests.servers.emulator import running_emulator
 from tests.servers.shared import Info, run_folder, shared
-
-__all__ = ["source"]
 
 
 @pytest.fixture
@@ -353,29 +344,6 @@ def test_a_folder_too_large_for_a_lane_leads_to_a_listing_and_not_round_and_roun
     assert run.scan == Run.Scan.FULL
     assert Event.objects.filter(run=run, code="change_too_large").count() == 1
     assert not File.objects.filter(content="blob", trashed_at=None).exists()
-
-
-def test_a_listing_whose_change_log_is_lost_meanwhile_begins_again(source: Source) -> None:
-    reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(8)))
-    run = baker.make(Run, source=source, ended_at=timezone.now())
-
-    def on_page() -> None:
-        reader.put(blob("new"))
-        reader.oldest = len(reader.log)
-
-    with pytest.raises(CursorRejected):
-        scan(run, Absorber(source), reader, on_page)
-    assert not ScanProgress.objects.exists()
-    listed(source, reader, run)
-    assert row(source, "new").vanished_at is None
-
-
-def test_a_recovered_file_that_no_listing_names_has_vanished(source: Source) -> None:
-    """`adoption` makes such rows: without a fingerprint, but no folder."""
-    listed(source, PagedReader.of(ROOT, blob("a")))
-    baker.make(File, source=source, remote_id="b", parent_id="root", content="blob", name="b")
-    listed(source, PagedReader.of(ROOT, blob("a")))
-    assert row(source, "b").vanished_at is not None
 
 
 def test_looking_through_a_destination_ends_with_its_end_and_not_with_the_lanes_time(

@@ -15,7 +15,7 @@ from syncapp.engine.absorb import Absorber, Counts
 from syncapp.engine.replay import replay
 from syncapp.engine.scan import scan
 from syncapp.errors import CursorRejected, TransientError
-from syncapp.models import Copy, File, Run, Source, Version
+from syncapp.models import Copy, File, Run, ScanProgress, Source, Version
 from tests.engine.paged_reader import PagedReader, blob, folder
 from tests.engine.test_scan import ROOT, due_to_move, listed, row, source, store_everything
 
@@ -293,3 +293,26 @@ def test_replay_that_dies_below_a_folder_looks_there_again(source: Source) -> No
         replay(Absorber(source, []), reader, dies)
     replayed(source, reader)
     assert trashed(source) == {"a", "x"}
+
+
+def test_a_recovered_file_that_no_listing_names_has_vanished(source: Source) -> None:
+    """`adoption` makes such rows: without a fingerprint, but no folder."""
+    listed(source, PagedReader.of(ROOT, blob("a")))
+    baker.make(File, source=source, remote_id="b", parent_id="root", content="blob", name="b")
+    listed(source, PagedReader.of(ROOT, blob("a")))
+    assert row(source, "b").vanished_at is not None
+
+
+def test_a_listing_whose_change_log_is_lost_meanwhile_begins_again(source: Source) -> None:
+    reader = PagedReader.of(ROOT, *(blob(f"f{n}") for n in range(8)))
+    run = baker.make(Run, source=source, ended_at=timezone.now())
+
+    def on_page() -> None:
+        reader.put(blob("new"))
+        reader.oldest = len(reader.log)
+
+    with pytest.raises(CursorRejected):
+        scan(run, Absorber(source), reader, on_page)
+    assert not ScanProgress.objects.exists()
+    listed(source, reader, run)
+    assert row(source, "new").vanished_at is None
