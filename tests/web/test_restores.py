@@ -164,6 +164,15 @@ def test_a_folder_that_belongs_to_the_program_is_refused(vault: Vault, visitor: 
     assert "belongs to the program" in page.content.decode()
 
 
+def test_a_folder_that_cannot_be_is_refused_before_anything_is_counted(
+    vault: Vault, visitor: Client
+) -> None:
+    User.objects.filter(pk=vault.source.owner_id).update(is_superuser=True)
+    page = visitor.get(reverse("restore_check"), wish(vault, target="folder", path="relative"))
+    assert "not an absolute path" in page.content.decode()
+    assert "found" not in page.context
+
+
 def test_the_page_of_a_restore_names_what_failed_and_lets_it_be_tried_again(
     restore: Restore, owner: Owned, log_in: LogIn
 ) -> None:

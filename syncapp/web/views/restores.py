@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import GoogleAccount
 from accounts.scopes import may_write
-from syncapp.engine import drive_restore, restore_report, restoring, runs
+from syncapp.engine import drive_restore, restore_report, restoring, runs, targets
 from syncapp.engine.moment import descend
 from syncapp.engine.restore_plan import estimate
 from syncapp.errors import BackupError
@@ -80,6 +80,12 @@ def check(request: HttpRequest) -> HttpResponse:
         return _show_wizard(request, form, source, files)
     at = form.cleaned_data["at"]
     target = form.cleaned_data["target"]
+    if target in (Restore.Target.FOLDER, Restore.Target.DESTINATION):
+        try:
+            targets.check(source, target, form.options, person(request))
+        except BackupError as error:
+            form.add_error(None, error.message)
+            return _show_wizard(request, form, source, files)
     found = estimate(
         source,
         files=files,
