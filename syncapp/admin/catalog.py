@@ -2,24 +2,59 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
 from syncapp.admin.base import ReadOnlyAdmin
-from syncapp.models import Copy, File, Place, Span, Version
+from syncapp.engine.search_leads import found_by_name
+from syncapp.models import Copy, File, Place, Source, Span, Version
 from syncapp.visible import visible
+
+MOST_FOUND = 500
+_MOST_SECONDS = 0.15
+
+
+class NamedAdmin(ReadOnlyAdmin):
+    """Rows that are searched through the index of names, or by the whole id in Drive."""
+
+    search_fields = ("name",)  # it is `get_search_results` that searches
+    search_help_text = (
+        "Words of three letters and more of the name, or the whole id in Drive. "
+        f"{MOST_FOUND} are shown."
+    )
+    of_file = "pk"
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        """At most MOST_FOUND by name; it is told where there are more."""
+        if not search_term.strip():
+            return queryset, False
+        chosen = request.GET.get("source__id__exact", "")
+        sources = Source.objects.filter(pk=chosen) if chosen.isdecimal() else Source.objects.all()
+        ids = list(sources.order_by().values_list("pk", flat=True))
+        found, whole = found_by_name(self.model, ids, search_term, MOST_FOUND, _MOST_SECONDS)
+        if not whole:
+            told = f"These are not all: only {len(found)} names have been held against the filters."
+            self.message_user(request, told, messages.WARNING)
+        files = File.objects.filter(source__in=ids, remote_id=search_term.strip())
+        of_files = list(files.values_list("pk", flat=True))
+        exact = self.model.objects.filter(**{f"{self.of_file}__in": of_files})
+        return queryset.filter(pk__in=[*found, *exact.values_list("pk", flat=True)]), False
 
 
 @admin.register(File)
-class FileAdmin(ReadOnlyAdmin):
-    """Files of all sources. A search walks the table: seconds for a million files."""
+class FileAdmin(NamedAdmin):
+    """Files of all sources."""
 
     list_display = ("__str__", "source", "content", "mime_type", "problem", "remote_modified_at")
     list_filter = ("source", "content", ("problem", admin.EmptyFieldListFilter))
     list_select_related = ("source",)
-    search_fields = ("name", "=remote_id", "owner_email")
     exclude = ("name", "key_name", "key_fold")
     readonly_fields = ("shown_name",)
-    search_help_text = "A part of the name or of the owner's address, or the whole id in Drive."
 
     @admin.display(description="name")
     def shown_name(self, file: File) -> str:
@@ -28,16 +63,15 @@ class FileAdmin(ReadOnlyAdmin):
 
 
 @admin.register(Place)
-class PlaceAdmin(ReadOnlyAdmin):
+class PlaceAdmin(NamedAdmin):
     """Where files were before, and what they were called."""
 
+    of_file = "file"
     list_display = ("__str__", "source", "from_at", "until_at")
     list_filter = ("source",)
     list_select_related = ("source",)
-    search_fields = ("name", "=file__remote_id")
     exclude = ("name",)
     readonly_fields = ("shown_name",)
-    search_help_text = "A part of the name, or the whole id in Drive."
 
     @admin.display(description="name")
     def shown_name(self, place: Place) -> str:

@@ -3,7 +3,7 @@
 One index leads (`search_leads`); all other wishes are held against what it gives, a batch at a
 time. A page looks at no more than MOST_LOOKED_AT candidates and ends after MOST_SECONDS, whatever
 the catalog's size: where few of a million match, it comes back with fewer hits and the place to go
-on from. Hits come in the order of the index that leads.
+on from. Hits come source by source, in the order of the index that leads.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from time import monotonic
 from typing import Any, NamedTuple
@@ -24,7 +24,9 @@ from django.db.models.functions import Coalesce
 
 from syncapp.engine import search_leads, spans
 from syncapp.engine.folders import Folders
-from syncapp.engine.search_leads import Candidate, Leg, Spot
+from syncapp.engine.keys import fold
+from syncapp.engine.search_leads import Leg
+from syncapp.engine.search_walks import Candidate, Spot
 from syncapp.engine.search_words import has_all, long_words, words_of
 from syncapp.models import File, Place, Version
 from syncapp.models.catalog import GONE
@@ -44,6 +46,7 @@ class Kind(StrEnum):
     DOCUMENT = "document"
     ARCHIVE = "archive"
     FOLDER = "folder"
+    OTHER = "other"
 
 
 class Deleted(StrEnum):
@@ -73,6 +76,7 @@ _STARTS: dict[Kind, tuple[str, ...]] = {
     Kind.ARCHIVE: _ARCHIVE,
     Kind.FOLDER: ("application/vnd.google-apps.folder",),
 }
+_KNOWN = tuple(start for starts in _STARTS.values() for start in starts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,53 +118,71 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`after` is where to go on, "" at the end; `looked_at` candidates gave these hits."""
+    """`after` is where to go on, "" at the end; `looked_at` candidates gave these hits.
+
+    `cut`: it ended before it was full, though there is more to look at.
+    """
 
     hits: Sequence[Hit]
     after: str
     looked_at: int
+    cut: bool = False
 
 
 def search(wanted: Wanted, after: str = "", limit: int = 50) -> Page:
     """The next hits. `after` is what the page before gave; whatever else it may be begins anew."""
-    begin, spot = _read(after)
-    looking = _Looking(wanted)
+    lead, legs = _lead(wanted)
+    begin, spot = _read(lead, after)
+    looking = _Looking(wanted, by_name=lead == "name")
     found: list[tuple[_Seen, str]] = []  # and where to go on behind it
     looked_at, size, began = 0, _FIRST_BATCH, monotonic()
-    for leg in _legs(wanted):
+    for leg in legs:
         if leg.key < begin:
             continue
         fits = spot and isinstance(spot[0], datetime) == (leg.field == "modified_at")
         spot = spot if leg.key == begin and fits else None
-        batch = leg.walk(spot, size)
-        while batch:
+        while True:
+            batch, spot = leg.walk(spot, size)
             matching = looking.matching(leg, batch)
             spots = {c.row: (c.value, c.row) for c in batch}
-            found += [(matching[row], _write(leg, spots[row])) for row in spots if row in matching]
+            places = ((row, _write(lead, leg, spots[row])) for row in spots if row in matching)
+            found += [(matching[row], place) for row, place in places]
             if len(found) > limit:
                 shown = found[:limit]
                 return Page(_hits(wanted, [one for one, _ in shown]), shown[-1][1], looked_at)
-            looked_at, spot, size = looked_at + len(batch), spots[batch[-1].row], _BATCH
+            looked_at, size = looked_at + len(batch), _BATCH if batch else size
+            if spot is None:
+                break
             if looked_at >= MOST_LOOKED_AT or monotonic() - began > MOST_SECONDS:
-                return Page(_hits(wanted, [one for one, _ in found]), _write(leg, spot), looked_at)
-            batch = leg.walk(spot, size)
+                place = _write(lead, leg, spot)
+                return Page(_hits(wanted, [one for one, _ in found]), place, looked_at, cut=True)
     return Page(_hits(wanted, [one for one, _ in found]), "", looked_at)
 
 
-def _legs(wanted: Wanted) -> Iterable[Leg]:
+def _lead(wanted: Wanted) -> tuple[str, Iterable[Leg]]:
+    """What leads, and its legs."""
+    sources = wanted.sources
+    if wanted.deleted is Deleted.ONLY and search_leads.few_are_gone(sources):
+        return "gone", search_leads.gone(sources)
     if long_words(wanted.text):
-        return search_leads.by_name(wanted.text)
+        return "name", search_leads.by_name(sources, wanted.text)
     if long_words(wanted.path.rpartition("/")[2]):
-        return search_leads.below(wanted.sources, wanted.path)
+        return "path", search_leads.below(sources, wanted.path)
     if wanted.larger is not None or wanted.smaller is not None:
-        return search_leads.by_version(wanted.sources, "size", wanted.larger, wanted.smaller)
+        return "size", search_leads.by_version(sources, "size", wanted.larger, wanted.smaller)
     if wanted.since is not None or wanted.until is not None:
-        return search_leads.by_version(wanted.sources, "modified_at", wanted.since, wanted.until)
+        return "date", search_leads.by_version(sources, "modified_at", wanted.since, wanted.until)
     if wanted.kind is not None:
-        return search_leads.by_type(wanted.sources, _STARTS[wanted.kind])
+        return "type", search_leads.by_type(sources, partial(_is, wanted.kind))
     if wanted.deleted is Deleted.ONLY:
-        return search_leads.gone(wanted.sources)
-    return search_leads.newest(wanted.sources)
+        return "gone", search_leads.gone(sources)
+    return "all", search_leads.everything(sources)
+
+
+def _is(kind: Kind, mime_type: str) -> bool:
+    if kind is Kind.OTHER:
+        return not mime_type.startswith(_KNOWN)
+    return mime_type.startswith(_STARTS[kind])
 
 
 class _Seen(NamedTuple):
@@ -178,10 +200,11 @@ _COLUMNS = ("source_id", "parent_id", "name")
 class _Looking:
     """Holds candidates against everything that is wanted: a few queries a batch."""
 
-    def __init__(self, wanted: Wanted) -> None:
+    def __init__(self, wanted: Wanted, *, by_name: bool) -> None:
         self._wanted = wanted
         self._words = words_of(wanted.text)
-        self._path = wanted.path.strip("/").casefold()
+        self._by_name = by_name
+        self._path = fold(wanted.path.strip("/"))
         self._folders = {source_id: Folders(source_id) for source_id in wanted.sources}
 
     def matching(self, leg: Leg, batch: Sequence[Candidate]) -> dict[int, _Seen]:
@@ -189,8 +212,9 @@ class _Looking:
         seen = self._rows([candidate.file_id for candidate in batch])
         counted: dict[int, int] | None = None  # file → the row with which it counts
         if leg.former:
-            counted, named = self._former(seen)
-            seen = {pk: named[pk] for pk in counted}
+            counted, seen = self._former(seen)
+        elif self._words and not self._by_name:
+            seen |= self._former(seen)[1]
         if self._wanted.at is not None:
             seen = self._at(self._wanted.at, seen)
         seen = {pk: one for pk, one in seen.items() if has_all(one.name, self._words)}
@@ -209,8 +233,9 @@ class _Looking:
     def _rows(self, ids: Sequence[int]) -> dict[int, _Seen]:
         rows = File.objects.filter(pk__in=ids, source_id__in=self._wanted.sources)
         if self._wanted.kind is not None:
-            starts = (Q(mime_type__startswith=start) for start in _STARTS[self._wanted.kind])
-            rows = rows.filter(reduce(or_, starts))
+            starts = _STARTS.get(self._wanted.kind, _KNOWN)
+            begins = reduce(or_, (Q(mime_type__startswith=start) for start in starts))
+            rows = rows.filter(~begins if self._wanted.kind is Kind.OTHER else begins)
         if self._wanted.deleted is Deleted.NO:
             rows = rows.exclude(GONE)
         elif self._wanted.deleted is Deleted.ONLY:
@@ -249,7 +274,7 @@ class _Looking:
         return {
             pk: one
             for pk, one in seen.items()
-            if self._path in self._folders[one.source_id].path(one.parent_id, "").casefold()
+            if self._path in fold(self._folders[one.source_id].path(one.parent_id, ""))
         }
 
 
@@ -288,23 +313,24 @@ def _hits(wanted: Wanted, found: Sequence[_Seen]) -> list[Hit]:
     ]
 
 
-def _write(leg: Leg, spot: Spot) -> str:
+def _write(lead: str, leg: Leg, spot: Spot) -> str:
     """A place to go on from, to be carried in an address."""
     value, row = spot
     plain = value.isoformat() if isinstance(value, datetime) else value
-    text = json.dumps([leg.key, plain, row])
+    text = json.dumps([lead, leg.key, plain, row])
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def _read(after: str) -> tuple[str, Spot | None]:
+def _read(lead: str, after: str) -> tuple[str, Spot | None]:
+    """The leg, and the place in it; the beginning, if it is no place of this lead."""
     try:
         cut = after[:1000]
-        key, value, row = json.loads(base64.urlsafe_b64decode(cut + "=" * (-len(cut) % 4)))
+        led, key, value, row = json.loads(base64.urlsafe_b64decode(cut + "=" * (-len(cut) % 4)))
         number = int(row)
         value = _time(value) if isinstance(value, str) else int(value)
     except (ValueError, TypeError, OverflowError, RecursionError):
         return "", None
-    if any(isinstance(n, int) and abs(n) >= 2**63 for n in (value, number)):
+    if led != lead or any(isinstance(n, int) and abs(n) >= 2**63 for n in (value, number)):
         return "", None
     return str(key), (value, number)
 

@@ -11,81 +11,79 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 from typing import Any
 
 from django.db import connection
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 
-from syncapp.engine.search_words import like, long_words, match
+from syncapp.engine.search_walks import Candidate, Named, Spot, Step, newest
+from syncapp.engine.search_words import long_words
 from syncapp.engine.sets import chunks
 from syncapp.models import File, Place, Version
 from syncapp.models.catalog import GONE
 from syncapp.types import Content
 
-Spot = tuple[Any, int]  # a value of the leading index, and the row's key
-MOST_FOLDERS = 2000  # below what a path names
+MOST_FOLDERS = 2000  # below what a path names; with more, all files are held against the path
+FEW = 2000  # files gone, up to which they lead whatever else is wanted
 _FOLDERS_A_LEG = 50
-_NAMES = {File: "syncapp_file_names", Place: "syncapp_place_names"}
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A file that may match, and where in its leg it stands."""
-
-    value: Any
-    row: int
-    file_id: int
+_FOLDERS_SECONDS = 0.05  # to find those that a path names
+_NAMED_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Leg:
-    """`key`: legs are walked by rising key. `walk(after, limit)`: the candidates behind a place.
+    """`key`: legs are walked by rising key. `walk(after, limit)`: the step behind a place.
 
     `field`: of a leg along versions, what it is ordered by. `former`: along former names.
     """
 
     key: str
-    walk: Callable[[Spot | None, int], Sequence[Candidate]]
+    walk: Callable[[Spot | None, int], Step]
     field: str = ""
     former: bool = False
 
 
-def by_name(text: str) -> list[Leg]:
-    """Files by rising age whose names have all words of three characters and more in them."""
+def by_name(sources: Sequence[int], text: str) -> Iterator[Leg]:
+    """Folders, then files, whose names have all words of three characters and more in them, the
+    newest first; then those that had such a name."""
     words = long_words(text)
-    return [
-        Leg("0", partial(_named, File, words)),
-        Leg("1", partial(_named, Place, words), former=True),
-    ]
+    for pk in sorted(sources):
+        yield Leg(f"0/{_key(pk)}/0", Named(File, pk, words, folders=True))
+        yield Leg(f"0/{_key(pk)}/1", Named(File, pk, words, folders=False))
+    for pk in sorted(sources):
+        yield Leg(f"1/{_key(pk)}", Named(Place, pk, words, folders=False), former=True)
 
 
-def _named(
-    model: type[Model], words: Sequence[str], after: Spot | None, limit: int
-) -> list[Candidate]:
-    table, index = model._meta.db_table, _NAMES[model]
-    file_id = "id" if model is File else "file_id"
-    given: list[Any]
-    if connection.vendor == "postgresql":
-        condition = " AND ".join(["name ILIKE %s"] * len(words))
-        given = [like(word) for word in words]
-        rows, key = f"{table}", "id"
-    else:
-        condition, given = f"{index} MATCH %s", [match(words)]
-        rows, key = index, "rowid"
-    if after is not None:
-        condition, given = f"{condition} AND {key} < %s", [*given, after[1]]
-    sql = f"SELECT {key} AS id FROM {rows} WHERE {condition} ORDER BY {key} DESC LIMIT %s"  # noqa: S608
-    if model is Place:
-        sql = f"SELECT id, {file_id} FROM {table} WHERE id IN ({sql}) ORDER BY id DESC"  # noqa: S608
-    with connection.cursor() as cursor:
-        cursor.execute(sql, [*given, limit])
-        return [Candidate(0, row[0], row[-1]) for row in cursor.fetchall()]
+def found_by_name(
+    model: type[File | Place], sources: Sequence[int], text: str, most: int, seconds: float
+) -> tuple[list[int], bool]:
+    """Keys of rows whose names have the words in them, and whether those are all there are.
+
+    Words of less than three characters are not looked for; without others nothing is found.
+    """
+    found: list[int] = []
+    words, ends = long_words(text), monotonic() + seconds
+    if not words:
+        return [], False
+    ways = (True, False) if model is File else (False,)
+    for walk in (Named(model, pk, words, folders=way) for pk in sorted(sources) for way in ways):
+        after: Spot | None = None
+        while True:
+            step = walk(after, _NAMED_AT_ONCE)
+            found += [candidate.row for candidate in step.candidates]
+            after = step.after
+            if len(found) >= most or monotonic() > ends:
+                return found[:most], False
+            if after is None:
+                break
+    return found, True
 
 
 def by_version(sources: Sequence[int], field: str, least: Any, most: Any) -> list[Leg]:
     """Files by their versions, the greatest or latest first; a file comes with each of them."""
 
-    def walk(source_id: int, after: Spot | None, limit: int) -> list[Candidate]:
+    def walk(source_id: int, after: Spot | None, limit: int) -> Step:
         rows = Version.objects.filter(source_id=source_id, **{f"{field}__isnull": False})
         if least is not None:
             rows = rows.filter(**{f"{field}__gte": least})
@@ -95,19 +93,21 @@ def by_version(sources: Sequence[int], field: str, least: Any, most: Any) -> lis
             value, pk = after
             rows = rows.filter(Q(**{f"{field}__lt": value}) | Q(**{field: value, "pk__lt": pk}))
             rows = rows.filter(**{f"{field}__lte": value})  # said again: this is what indexes see
-        found = rows.order_by(f"-{field}", "-pk").values_list(field, "pk", "file_id")
-        return [Candidate(*row) for row in found[:limit]]
+        ordered = rows.order_by(f"-{field}", "-pk").values_list(field, "pk", "file_id")
+        found = [Candidate(*row) for row in ordered[:limit]]
+        behind = (found[-1].value, found[-1].row) if len(found) == limit else None
+        return Step(found, behind)
 
     return [Leg(_key(pk), partial(walk, pk), field=field) for pk in sorted(sources)]
 
 
-def by_type(sources: Sequence[int], starts: tuple[str, ...]) -> list[Leg]:
-    """Files of these types, type by type, the newest first."""
+def by_type(sources: Sequence[int], fits: Callable[[str], bool]) -> list[Leg]:
+    """Files of the types that fit, type by type, the newest first."""
     return [
-        Leg(f"{_key(pk)}/{mime_type}", partial(_newest, _of_source(pk).filter(mime_type=mime_type)))
+        Leg(f"{_key(pk)}/{mime_type}", partial(newest, _of_source(pk).filter(mime_type=mime_type)))
         for pk in sorted(sources)
         for mime_type in sorted(_types(pk))
-        if mime_type.startswith(starts)
+        if fits(mime_type)
     ]
 
 
@@ -130,51 +130,66 @@ def _types(source_id: int) -> list[str]:
         return [row[0] for row in cursor.fetchall()]
 
 
+def few_are_gone(sources: Sequence[int]) -> bool:
+    """Whether so few files are gone that all of them can be looked at."""
+    some = (_of_source(pk).filter(GONE).order_by()[: FEW + 1].count() for pk in sources)
+    return sum(some) <= FEW
+
+
 def gone(sources: Sequence[int]) -> list[Leg]:
     """Files that are gone at the source, the newest first."""
-    return [Leg(_key(pk), partial(_newest, _of_source(pk).filter(GONE))) for pk in sorted(sources)]
+    return [Leg(_key(pk), partial(newest, _of_source(pk).filter(GONE))) for pk in sorted(sources)]
 
 
-def newest(sources: Sequence[int]) -> list[Leg]:
+def everything(sources: Sequence[int]) -> list[Leg]:
     """All files, the newest first."""
-    rows = File.objects.filter(source_id__in=sources)
-    return [Leg("0", partial(_newest, rows))]
+    return [Leg(_key(pk), partial(newest, _of_source(pk))) for pk in sorted(sources)]
 
 
 def below(sources: Sequence[int], path: str) -> Iterator[Leg]:
-    """What has this path, and what lies below; no more than MOST_FOLDERS folders of it."""
-    seen = 0
+    """What may have this path: what lies below folders of its last name, or, if those are too many
+    to be walked one by one, everything."""
     for source_id in sorted(sources):
-        for number, some in enumerate(chunks(_folders(source_id, path), _FOLDERS_A_LEG)):
-            seen += len(some)
-            rows = _of_source(source_id).filter(parent_id__in=some)
-            yield Leg(f"{_key(source_id)}/{number:05}", partial(_newest, rows))
-            if seen >= MOST_FOLDERS:
-                return
+        rows = _of_source(source_id)
+        folders = _folders(source_id, path)
+        if folders is None:
+            yield Leg(f"{_key(source_id)}/all", partial(newest, rows))
+            continue
+        for number, some in enumerate(chunks(folders, _FOLDERS_A_LEG)):
+            inside = rows.filter(parent_id__in=some)
+            yield Leg(f"{_key(source_id)}/{number:05}", partial(newest, inside))
 
 
-def _folders(source_id: int, path: str) -> Iterator[str]:
-    """Remote ids of the folders with the last of the path's names in theirs, then those below."""
-    named = _named(File, long_words(path.rpartition("/")[2]), None, MOST_FOLDERS)
-    folders = _of_source(source_id).filter(content=Content.FOLDER)
-    level = folders.filter(pk__in=[candidate.file_id for candidate in named])
-    known: set[str] = set()
-    while ids := sorted({*level.values_list("remote_id", flat=True)[:MOST_FOLDERS]} - known):
-        yield from ids
-        known.update(ids)
+def _folders(source_id: int, path: str) -> list[str] | None:
+    """Remote ids of the folders with the last of the path's names in theirs, then those below;
+    None if they are more than MOST_FOLDERS."""
+    words = long_words(path.rpartition("/")[2])
+    walk = Named(File, source_id, words, folders=True)
+    named: list[int] = []
+    after, ends = None, monotonic() + _FOLDERS_SECONDS
+    while True:
+        step = walk(after, _NAMED_AT_ONCE)
+        named += [candidate.file_id for candidate in step.candidates]
+        after = step.after
+        if after is None:
+            break
+        if len(named) > MOST_FOLDERS or monotonic() > ends:
+            return None
+    folders = _of_source(source_id).filter(content=Content.FOLDER).order_by()
+    level = folders.filter(pk__in=named)
+    known: dict[str, None] = {}  # in the order in which they were found
+    while ids := sorted(
+        {*level.values_list("remote_id", flat=True)[: MOST_FOLDERS + 1]} - {*known}
+    ):
+        known |= dict.fromkeys(ids)
+        if len(known) > MOST_FOLDERS:
+            return None
         level = folders.filter(parent_id__in=ids)
+    return list(known)
 
 
 def _of_source(source_id: int) -> QuerySet[File]:
     return File.objects.filter(source_id=source_id)
-
-
-def _newest(rows: QuerySet[File], after: Spot | None, limit: int) -> list[Candidate]:
-    if after is not None:
-        rows = rows.filter(pk__lt=after[1])
-    return [
-        Candidate(0, pk, pk) for pk in rows.order_by("-pk").values_list("pk", flat=True)[:limit]
-    ]
 
 
 def _key(source_id: int) -> str:

@@ -1,8 +1,10 @@
-"""Indexes for finding files by any stretch of their name, present or former.
+"""Indexes for finding files by any stretch of their name, present or former, source by source.
 
-SQLite: FTS5 with trigrams beside the table (external content: the names are not kept twice), filled
-by triggers; about 25 µs a new name. PostgreSQL: trigram indexes; where the extension may not be
-created, searching works and reads the whole table.
+SQLite: FTS5 with trigrams beside the table, filled by triggers; about 25 µs a new name. It holds
+names as `keys.fold` has them (the function `folded`, which every connection is given), and not a
+second time. A row's number has the source, then whether it is a folder, then the file's or place's
+id in 40 bits: so a stretch of it is one source's. PostgreSQL: indexes of trigrams with the source
+in front; where the extensions may not be created, searching works and reads the source's rows.
 """
 
 from django.db import migrations
@@ -19,30 +21,51 @@ def create(apps, schema_editor):
                 schema_editor.execute(statement)
 
 
+FOLDER = {"file": "({row}.content = 'folder')", "place": "0"}
+WATCHED = {"file": ("name", "content"), "place": ("name",)}
+
+
 def _sqlite(table):
     index, of = f"syncapp_{table}_names", f"syncapp_{table}"
-    gone = f"INSERT INTO {index}({index}, rowid, name) VALUES ('delete', OLD.id, OLD.name)"
-    new = f"INSERT INTO {index}(rowid, name) VALUES (NEW.id, NEW.name)"
-    yield (
-        f"CREATE VIRTUAL TABLE {index} USING fts5(name, content='{of}', content_rowid='id',"
-        " tokenize='trigram', columnsize=0)"
+
+    def number(row):
+        return f"(({row}.source_id << 1 | {FOLDER[table].format(row=row)}) << 40) + {row}.id"
+
+    gone = (
+        f"INSERT INTO {index}({index}, rowid, name)"
+        f" VALUES ('delete', {number('OLD')}, folded(OLD.name))"
     )
-    yield f"INSERT INTO {index}({index}) VALUES ('rebuild')"
+    new = f"INSERT INTO {index}(rowid, name) VALUES ({number('NEW')}, folded(NEW.name))"
+    yield (
+        f"CREATE VIRTUAL TABLE {index} USING fts5(name, content='', tokenize='trigram',"
+        " columnsize=0)"
+    )
+    yield f"INSERT INTO {index}(rowid, name) SELECT {number(of)}, folded(name) FROM {of}"
     yield f"CREATE TRIGGER {index}_insert AFTER INSERT ON {of} BEGIN {new}; END"
     yield f"CREATE TRIGGER {index}_delete AFTER DELETE ON {of} BEGIN {gone}; END"
+    differs = " OR ".join(f"OLD.{column} IS NOT NEW.{column}" for column in WATCHED[table])
     yield (
-        f"CREATE TRIGGER {index}_update AFTER UPDATE OF name ON {of}"
-        f" WHEN OLD.name IS NOT NEW.name BEGIN {gone}; {new}; END"
+        f"CREATE TRIGGER {index}_update AFTER UPDATE OF {', '.join(WATCHED[table])} ON {of}"
+        f" WHEN {differs} BEGIN {gone}; {new}; END"
     )
 
 
 def _postgres(schema_editor, table):
+    def index(name, condition=""):
+        return (
+            f" CREATE INDEX {name} ON syncapp_{table} USING gin"
+            f" (source_id, normalize(name, NFC) gin_trgm_ops){condition};"
+        )
+
+    made = index(f"syncapp_{table}_names")
+    if table == "file":
+        made += index("syncapp_folder_names", " WHERE content = 'folder'")
     schema_editor.execute(
         "DO $do$ BEGIN"
         " CREATE EXTENSION IF NOT EXISTS pg_trgm;"
-        f" CREATE INDEX syncapp_{table}_names ON syncapp_{table} USING gin (name gin_trgm_ops);"
+        f" CREATE EXTENSION IF NOT EXISTS btree_gin;{made}"
         " EXCEPTION WHEN insufficient_privilege OR undefined_file THEN"
-        " RAISE NOTICE 'no pg_trgm: searching by name will be slow';"
+        " RAISE NOTICE 'no pg_trgm and btree_gin: searching by name will be slow';"
         " END $do$"
     )
 
@@ -51,7 +74,7 @@ def drop(apps, schema_editor):
     for table in TABLES:
         index = f"syncapp_{table}_names"
         if schema_editor.connection.vendor == "postgresql":
-            schema_editor.execute(f"DROP INDEX IF EXISTS {index}")
+            schema_editor.execute(f"DROP INDEX IF EXISTS {index}, syncapp_folder_names")
             continue
         for event in ("insert", "delete", "update"):
             schema_editor.execute(f"DROP TRIGGER IF EXISTS {index}_{event}")

@@ -86,6 +86,7 @@ class File(models.Model):
                 name="file_gone",
             ),
             models.Index(fields=["source", "mime_type", "id"], name="file_by_type"),
+            models.Index(fields=["source", "id"], name="file_by_age"),
         ]
 
     def __str__(self) -> str:
@@ -108,7 +109,10 @@ class Place(models.Model):
     until_at = models.DateTimeField()
 
     class Meta:
-        indexes = [models.Index(fields=["source", "parent_id", "until_at"], name="place_by_parent")]
+        indexes = [
+            models.Index(fields=["source", "parent_id", "until_at"], name="place_by_parent"),
+            models.Index(fields=["source", "id"], name="place_by_age"),
+        ]
 
     def __str__(self) -> str:
         return visible(self.name)

@@ -20,6 +20,7 @@ from syncapp.web.forms import _style
 _KINDS = {
     Kind.IMAGE: "Images", Kind.VIDEO: "Videos", Kind.AUDIO: "Audio", Kind.PDF: "PDF",
     Kind.DOCUMENT: "Documents", Kind.ARCHIVE: "Archives", Kind.FOLDER: "Folders",
+    Kind.OTHER: "Other types",
 }  # fmt: skip
 _DELETED = {
     Deleted.ALSO: "Deleted files too", Deleted.NO: "No deleted files",

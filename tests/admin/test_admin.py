@@ -17,7 +17,7 @@ from django.urls import reverse
 from model_bakery import baker
 
 from accounts.models import User
-from syncapp.admin import base
+from syncapp.admin import base, catalog
 from syncapp.models import Channel, Copy, Destination, Event, File, Run, Source, Version
 from tests.servers.process import free_port
 from tests.web import baked
@@ -113,6 +113,36 @@ def test_the_number_of_queries_of_a_list_is_fixed(name: str, client: Client, own
         baker.make(apps.get_model("syncapp", "lane"), run=other.run)
         baker.make(apps.get_model("syncapp", "worker"), host=f"h{number}", pid=number)
     assert count() == before
+
+
+def test_files_of_all_sources_are_found_by_the_index_of_names(
+    client: Client, owner: Owned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = baked.owned("bob")
+    made = [
+        baker.make(File, source=who.source, name=f"Cafe\u0301 report {n}", remote_id=f"id-{n}")
+        for n, who in enumerate((owner, other))
+    ]
+    for file in made:
+        baker.make("syncapp.Place", source=file.source, file=file, name="Once \u00dcber")
+
+    def shown(name: str, **asked: Any) -> str:
+        return client.get(changelist(name), asked).content.decode()
+
+    page = shown("file", q="REPORT caf\u00e9")
+    assert "report 0" in page
+    assert "report 1" in page
+    assert "are not all" not in page
+    page = shown("file", q="report", source__id__exact=owner.source.pk)
+    assert "report 0" in page
+    assert "report 1" not in page
+    assert "report 1" in shown("file", q="id-1")
+    assert shown("place", q="once").count("Once") >= 2
+    assert shown("place", q="id-1").count(">Once") == 1
+    assert "report" not in shown("file", q="%%%%")
+    assert "are not all" in shown("file", q="re")
+    monkeypatch.setattr(catalog, "MOST_FOUND", 1)
+    assert "are not all" in shown("file", q="report")
 
 
 def test_a_hostile_name_steers_nothing(client: Client, owner: Owned) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,14 +12,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from model_bakery import baker
 
-from accounts.models import User
 from syncapp.engine import search as searching
+from syncapp.engine import search_leads
 from syncapp.engine.search import Deleted, Kind, Wanted, search
-from syncapp.models import File, Place, Source, Version
+from syncapp.models import File, Source
 from syncapp.types import Content
-
-NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
+from tests.engine.finding import DAY, NOON, a_source, file, names, renamed, version
 
 
 @pytest.fixture(autouse=True)
@@ -29,55 +27,7 @@ def _all_the_time_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def source(db: None) -> Source:
-    owner = baker.make(User)
-    made: Source = baker.make(Source, owner=owner, account__user=owner, slug="ada")
-    file(made, "My Drive", "", remote_id="root", content=Content.FOLDER)
-    return made
-
-
-def file(source: Source, name: str, parent: str = "root", **fields: Any) -> File:
-    content = fields.get("content", Content.BLOB)
-    mime = "application/vnd.google-apps.folder" if content == Content.FOLDER else "text/plain"
-    known = {"mime_type": mime, "first_seen_at": NOON, "placed_at": NOON, "content": content}
-    about: dict[str, Any] = known | fields
-    made: File = baker.make(File, source=source, name=name, parent_id=parent, key_fold="", **about)
-    return made
-
-
-def version(of: File, size: int | None, modified: datetime = NOON, **fields: Any) -> Version:
-    known: dict[str, Any] = {"first_seen_at": modified, "revision": str(of.versions.count())}
-    known["current"] = not of.versions.filter(current=True).exists()
-    known |= fields
-    made: Version = baker.make(
-        Version, source=of.source, file=of, size=size, modified_at=modified, **known
-    )
-    return made
-
-
-def renamed(of: File, name: str, at: datetime) -> None:
-    baker.make(
-        Place,
-        source=of.source,
-        file=of,
-        parent_id=of.parent_id,
-        name=of.name,
-        from_at=of.placed_at,
-        until_at=at,
-    )
-    File.objects.filter(pk=of.pk).update(name=name, placed_at=at)
-    of.refresh_from_db()
-
-
-def names(source: Source, *, limit: int = 50, **wanted: Any) -> list[str]:
-    """Of all pages; each page is as long as asked."""
-    found, after = [], ""
-    while True:
-        page = search(Wanted([source.pk], **wanted), after, limit)
-        assert len(page.hits) <= limit
-        found += [hit.name for hit in page.hits]
-        after = page.after
-        if not after:
-            return found
+    return a_source()
 
 
 def test_all_words_must_be_in_the_name_in_whatever_capitals_and_order(source: Source) -> None:
@@ -107,6 +57,74 @@ def test_whatever_is_typed_is_only_looked_for(source: Source, text: str) -> None
     file(source, "innocent abc.txt")
     assert names(source, text=text) == []
     assert names(source, path=text) == []
+
+
+def test_a_name_is_found_however_its_letters_are_composed(source: Source) -> None:
+    composed, apart = "Caf\u00e9 Ti\u1ebfng.txt", "Cafe\u0301 Tie\u0302\u0301ng.txt"
+    half = "Caf\u00e9 Ti\u00ea\u0301ng.txt"
+    folder = file(source, "Cafe\u0301s", remote_id="d1", content=Content.FOLDER)
+    for name in (composed, apart, half):
+        one = file(source, name, "d1")
+        renamed(one, f"now {one.pk}", NOON + DAY)
+        file(source, name)
+    assert sorted(names(source, text="caf\u00e9 ti\u1ebfng")) == sorted(2 * [composed, apart, half])
+    assert sorted(names(source, text="CAFE\u0301 TIE\u0302\u0301NG")) == sorted(
+        2 * [composed, apart, half]
+    )
+    assert names(source, text="Caf\u00e9s") == [folder.name]
+    assert len(names(source, path="drive/CAF\u00c9S")) == 3
+    assert names(source, text="e\u0301s") == [folder.name]
+
+
+def test_words_too_short_for_the_index_are_found_in_former_names_too(source: Source) -> None:
+    one = file(source, "qi.txt")
+    version(one, 7)
+    renamed(one, "other.txt", NOON + DAY)
+    gone = file(source, "qi too.txt")
+    renamed(gone, "something.txt", NOON + DAY)
+    File.objects.filter(pk=gone.pk).update(trashed_at=NOON + DAY)
+    assert sorted(names(source, text="QI", limit=1)) == ["qi too.txt", "qi.txt"]
+    assert names(source, text="qi", larger=5) == ["qi.txt"]
+    assert names(source, text="qi tx", deleted=Deleted.ONLY) == ["qi too.txt"]
+
+
+def test_folders_come_first_and_a_thing_may_become_one(source: Source) -> None:
+    file(source, "plan one", content=Content.FOLDER)
+    other = file(source, "plan two")
+    file(source, "plan three")
+    assert names(source, text="plan") == ["plan one", "plan three", "plan two"]
+    File.objects.filter(pk=other.pk).update(content=Content.FOLDER)
+    assert names(source, text="plan", limit=1) == ["plan two", "plan one", "plan three"]
+    other.delete()
+    assert names(source, text="plan") == ["plan one", "plan three"]
+
+
+def test_strangers_files_take_nothing_of_the_time(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stranger: Source = baker.make(Source, slug="stranger")
+    own = file(source, "report.txt")
+    renamed(own, "now.txt", NOON + DAY)
+    for number in range(30):
+        other = file(stranger, f"report {number}.txt")
+        renamed(other, f"now {number}.txt", NOON + DAY)
+    file(source, "my own report.txt")
+    monkeypatch.setattr(searching, "MOST_LOOKED_AT", 4)
+    for wanted in ({"text": "report"}, {"text": "re"}):
+        page = search(Wanted([source.pk], **wanted))
+        assert {hit.name for hit in page.hits} == {"report.txt", "my own report.txt"}
+        assert (page.after, page.cut) == ("", False)
+
+
+def test_a_path_of_too_many_folders_is_looked_for_among_everything(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_leads, "MOST_FOLDERS", 3)
+    for number in range(6):
+        file(source, f"year {number}", remote_id=f"d{number}", content=Content.FOLDER)
+        file(source, f"in {number}.txt", f"d{number}")
+    assert names(source, path="year", limit=1) == [f"in {n}.txt" for n in range(5, -1, -1)]
+    assert names(source, path="year 3") == ["in 3.txt"]
 
 
 def test_what_looks_like_a_pattern_is_found_as_it_is(source: Source) -> None:
@@ -200,6 +218,11 @@ def test_kinds_go_by_type(source: Source) -> None:
     assert names(source, kind=Kind.ARCHIVE) == ["f4"]
     assert names(source, kind=Kind.FOLDER) == ["My Drive"]
     assert names(source, kind=Kind.AUDIO) == []
+    for number, mime in enumerate(("", "application/octet-stream", "application/x-shape")):
+        file(source, f"other {number}", mime_type=mime)
+    others = ["other 0", "other 1", "other 2"]
+    assert sorted(names(source, kind=Kind.OTHER, limit=1)) == others
+    assert sorted(names(source, kind=Kind.OTHER, deleted=Deleted.NO, text="other")) == others
 
 
 def test_a_path_finds_what_lies_anywhere_below(source: Source) -> None:
@@ -242,34 +265,42 @@ def test_a_page_looks_at_so_much_and_says_where_to_go_on(
     monkeypatch.setattr(searching, "MOST_LOOKED_AT", 20)
     monkeypatch.setattr(searching, "_FIRST_BATCH", 5)
     monkeypatch.setattr(searching, "_BATCH", 10)
-    wanted = file(source, "the one.txt", trashed_at=NOON)
+    wanted = file(source, "the one.txt", mime_type="image/png")
     for number in range(60):
         file(source, f"f{number}.txt")
-    page = search(Wanted([source.pk], text="txt", deleted=Deleted.ONLY))
+    page = search(Wanted([source.pk], text="txt", kind=Kind.IMAGE))
     assert not page.hits
     assert page.after
+    assert page.cut
     assert page.looked_at < 40
-    assert names(source, text="txt", deleted=Deleted.ONLY) == [wanted.name]
+    assert names(source, text="txt", kind=Kind.IMAGE) == [wanted.name]
 
 
 def test_a_page_ends_in_time(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searching, "MOST_SECONDS", 0)
     for number in range(3):
-        file(source, f"f{number}.txt", trashed_at=NOON if number == 0 else None)
+        file(source, f"f{number}.txt", mime_type="text/plain" if number else "image/png")
     monkeypatch.setattr(searching, "_FIRST_BATCH", 1)
-    page = search(Wanted([source.pk], text="txt", deleted=Deleted.ONLY))
-    assert (len(page.hits), page.looked_at) == (0, 1)
-    assert names(source, text="txt", deleted=Deleted.ONLY) == ["f0.txt"]
+    wanted = Wanted([source.pk], text="txt", kind=Kind.IMAGE)
+    page, looked_at = search(wanted), 0
+    while page.cut and not page.hits and looked_at < 9:
+        looked_at += page.looked_at
+        page = search(wanted, page.after)
+    assert looked_at == 2
+    assert [hit.name for hit in page.hits] == ["f0.txt"]
 
 
 @pytest.mark.parametrize("key", ["", "0", "1", "00000000000000000001", None, 5])
 @pytest.mark.parametrize("value", [0, 2**70, "x", "2026-01-01", NOON.isoformat(), None, [], 1e400])
 def test_a_place_that_nobody_gave_breaks_nothing(source: Source, key: Any, value: Any) -> None:
     version(file(source, "some.txt"), 5)
-    raw = base64.urlsafe_b64encode(json.dumps([key, value, 7]).encode()).decode()
-    wishes: list[dict[str, Any]] = [{"text": "some"}, {"larger": 1}, {"since": NOON - DAY}]
-    for wanted in wishes:
-        search(Wanted([source.pk], **wanted), raw)
+    wishes: dict[str, dict[str, Any]] = {
+        "name": {"text": "some"}, "size": {"larger": 1}, "date": {"since": NOON - DAY}
+    }  # fmt: skip
+    for lead, wanted in wishes.items():
+        for led in (lead, "gone", None):
+            raw = base64.urlsafe_b64encode(json.dumps([led, key, value, 7]).encode()).decode()
+            search(Wanted([source.pk], **wanted), raw)
     for junk in ("ü", "====", "e30", raw[:-3], "bnVsbA"):
         assert len(search(Wanted([source.pk], text="some"), junk).hits) == 1
 
