@@ -176,7 +176,7 @@ def _lead(wanted: Wanted) -> tuple[str, Iterable[Leg]]:
         return "type", search_leads.by_type(sources, partial(_is, wanted.kind))
     if wanted.deleted is Deleted.ONLY:
         return "gone", search_leads.gone(sources)
-    return "all", search_leads.everything(sources)
+    return "all", search_leads.everywhere(sources)
 
 
 def _is(kind: Kind, mime_type: str) -> bool:

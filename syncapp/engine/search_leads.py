@@ -17,7 +17,7 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from syncapp.engine.search_walks import Candidate, Named, Spot, Step, newest
+from syncapp.engine.search_walks import Candidate, Named, Spot, Step, everything, newest
 from syncapp.engine.search_words import long_words
 from syncapp.engine.sets import chunks
 from syncapp.models import File, Place, Version
@@ -141,9 +141,9 @@ def gone(sources: Sequence[int]) -> list[Leg]:
     return [Leg(_key(pk), partial(newest, _of_source(pk).filter(GONE))) for pk in sorted(sources)]
 
 
-def everything(sources: Sequence[int]) -> list[Leg]:
+def everywhere(sources: Sequence[int]) -> list[Leg]:
     """All files, the newest first."""
-    return [Leg(_key(pk), partial(newest, _of_source(pk))) for pk in sorted(sources)]
+    return [Leg(_key(pk), partial(everything, pk)) for pk in sorted(sources)]
 
 
 def below(sources: Sequence[int], path: str) -> Iterator[Leg]:
@@ -153,7 +153,7 @@ def below(sources: Sequence[int], path: str) -> Iterator[Leg]:
         rows = _of_source(source_id)
         folders = _folders(source_id, path)
         if folders is None:
-            yield Leg(f"{_key(source_id)}/all", partial(newest, rows))
+            yield Leg(f"{_key(source_id)}/all", partial(everything, source_id))
             continue
         for number, some in enumerate(chunks(folders, _FOLDERS_A_LEG)):
             inside = rows.filter(parent_id__in=some)

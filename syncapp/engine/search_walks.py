@@ -21,7 +21,7 @@ from syncapp.types import Content
 
 Spot = tuple[Any, int]  # a value of the leading index, and the row's key
 MOST_MS = 100
-_ROWS = 20_000  # that a step of PostgreSQL reads, about 30 ms
+_ROWS = 20_000  # that a step reads where it reads rows, about 30 ms
 _STRETCH = 1 << 16  # ids of a first step of SQLite
 _BRISK = 0.01  # seconds
 _IDS = 40  # bits of an id in SQLite's index of names; above them folder or not, and the source
@@ -52,6 +52,39 @@ def newest(rows: QuerySet[File], after: Spot | None, limit: int) -> Step:
 
 def _step(pks: Sequence[int], limit: int) -> Step:
     return Step([Candidate(0, pk, pk) for pk in pks], (0, pks[-1]) if len(pks) == limit else None)
+
+
+def everything(source_id: int, after: Spot | None, limit: int) -> Step:
+    """Of all files of a source the newest first."""
+    if connection.vendor == "postgresql":
+        return newest(File.objects.filter(source_id=source_id), after, limit)
+    table = File._meta.db_table
+    ends = _ends(table, after)
+    if ends is None:
+        return Step([], None)
+    oldest, behind = ends
+    least = max(behind - _ROWS, oldest)
+    # “+”: no index of sources, whose rows would all have to be sorted.
+    sql = (
+        f"SELECT id FROM {table} WHERE +source_id = %s AND id >= %s AND id < %s"  # noqa: S608
+        " ORDER BY id DESC LIMIT %s"
+    )
+    found = _rows(sql, [source_id, least, behind, limit])
+    return _onward(_step([row[0] for row in found], limit), least, oldest)
+
+
+def _ends(table: str, after: Spot | None) -> tuple[int, int] | None:
+    """The least id of the table, and the one that all to come are less than; None: no rows."""
+    ends = (f"(SELECT {end}(id) FROM {table})" for end in ("MIN", "MAX"))  # noqa: S608
+    oldest, latest = _rows(f"SELECT {', '.join(ends)}", [])[0]
+    if latest is None:
+        return None
+    return oldest, latest + 1 if after is None else min(after[1], latest + 1)
+
+
+def _onward(step: Step, least: int, oldest: int) -> Step:
+    """With the stretch below to go on with, if this one is through and not the last."""
+    return step if step.after or least <= oldest else step._replace(after=(0, least))
 
 
 class Named:
@@ -85,14 +118,10 @@ class Named:
 
     def _in_index(self, after: Spot | None, limit: int) -> Step:
         """SQLite: a stretch of the index, from its upper end down."""
-        ends = (
-            f"(SELECT {end}(id) FROM {self._table} WHERE source_id = %s)"  # noqa: S608
-            for end in ("MIN", "MAX")
-        )
-        oldest, latest = _rows(f"SELECT {', '.join(ends)}", [self._source_id] * 2)[0]
-        if latest is None:
+        ends = _ends(self._table, after)
+        if ends is None:
             return Step([], None)
-        behind = latest + 1 if after is None else min(after[1], latest + 1)
+        oldest, behind = ends
         least = max(behind - self._stretch, oldest)
         base = (self._source_id << 1 | self._folders) << _IDS
         index, began = f"{self._table}_names", monotonic()
@@ -104,7 +133,7 @@ class Named:
         if monotonic() - began < _BRISK:
             self._stretch *= 4
         step = _step([row[0] - base for row in found], limit)
-        return step if step.after or least <= oldest else step._replace(after=(0, least))
+        return _onward(step, least, oldest)
 
     def _in_rows(self, after: Spot | None, limit: int) -> Step:
         """PostgreSQL: as its planner likes, and if that takes long, a number of rows."""

@@ -86,7 +86,6 @@ class File(models.Model):
                 name="file_gone",
             ),
             models.Index(fields=["source", "mime_type", "id"], name="file_by_type"),
-            models.Index(fields=["source", "id"], name="file_by_age"),
         ]
 
     def __str__(self) -> str:
@@ -109,10 +108,7 @@ class Place(models.Model):
     until_at = models.DateTimeField()
 
     class Meta:
-        indexes = [
-            models.Index(fields=["source", "parent_id", "until_at"], name="place_by_parent"),
-            models.Index(fields=["source", "id"], name="place_by_age"),
-        ]
+        indexes = [models.Index(fields=["source", "parent_id", "until_at"], name="place_by_parent")]
 
     def __str__(self) -> str:
         return visible(self.name)
