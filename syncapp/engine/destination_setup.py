@@ -103,6 +103,8 @@ def _same(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
 
 
 def _check_folder(path: str, by: User) -> None:
+    if ".." in path.split("/"):  # behind a link it would lead elsewhere when it is shortened
+        raise ConfigurationError("Folder: give the path without “..”.")
     roots = settings.LOCAL_DESTINATION_ROOTS
     real = Path(os.path.realpath(path))
     if by.is_superuser or any(real.is_relative_to(os.path.realpath(root)) for root in roots):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from accounts.models import User
 from syncapp.engine import (
     database_backup,
     erasure_rows,
@@ -24,9 +25,12 @@ from syncapp.engine import (
     segments,
 )
 from syncapp.engine.adapters import destination_for
+from syncapp.engine.destination_setup import configure
 from syncapp.engine.segment_format import Name, PartWriter
+from syncapp.errors import ConfigurationError
 from syncapp.models import (
     Copy,
+    Destination,
     Erasure,
     Event,
     Finding,
@@ -270,3 +274,24 @@ def test_a_backup_of_the_database_whose_sender_died_is_removed_by_an_erasure(
     assert len(database_backup.names(destination_for(destination))) == 1
     segments.rewrite(vault.source)
     assert database_backup.names(destination_for(destination)) == []
+
+
+# --- Folders of this server -------------------------------------------------------------------
+
+
+def test_a_folder_that_is_used_is_the_folder_that_was_judged(
+    db: None, tmp_path: Path, settings: Any
+) -> None:
+    """Behind a link, `..` is one thing to the system, another to whoever shortens the path."""
+    disk = tmp_path / "disk" / "volume" / "backups"
+    disk.mkdir(parents=True)
+    root = tmp_path / "mnt" / "backups"
+    root.parent.mkdir()
+    root.symlink_to(disk)
+    settings.LOCAL_DESTINATION_ROOTS = [str(root)]
+    eve = User.objects.create_user("eve", "eve@example.org", "a long passphrase")
+    row = Destination(owner=eve, kind="local", name="Attic")
+    outside = f"{root}/../../volume/backups/x"  # shortened: beside the root, not below it
+    with pytest.raises(ConfigurationError, match="Folder"):
+        configure(row, {"path": outside}, by=eve)
+    configure(row, {"path": f"{root}/x"}, by=eve)
