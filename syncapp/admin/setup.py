@@ -99,7 +99,7 @@ class SourceAdmin(_SourceAdmin):
     def save_model(self, request: HttpRequest, obj: Source, form: Any, change: bool) -> None:
         """Choose the slug of a new one, and keep an event."""
         if not change:
-            obj.slug = source_setup.free_slug(obj.owner_id, obj.account.email)
+            obj.slug = source_setup.free_slug(obj.account.email)
         super().save_model(request, obj, form, change)
         if set(_PLAN) & set(form.changed_data):
             schedule.begin_anew(obj)

@@ -56,6 +56,7 @@ def configure(destination: Destination, values: Mapping[str, str], *, by: User) 
     destination.options = options
     destination.secrets = json.dumps(secrets) if secrets else ""
     destination_for(destination)
+    _refuse_second(destination)
 
 
 def switch(destination: Destination, *, on: bool) -> None:
@@ -98,16 +99,39 @@ def probe(destination: Destination) -> Sequence[CheckResult]:
     return lines
 
 
+def _refuse_second(destination: Destination) -> None:
+    """Two destinations at one place would be one copy of two names, written over by each other."""
+    here = _place(destination)
+    others = Destination.objects.filter(owner=destination.owner_id, kind=destination.kind)
+    for other in others.exclude(pk=destination.pk):
+        if _place(other) == here:
+            raise ConfigurationError(
+                f"“{other.name}” is at this very place already, and a second copy has to lie "
+                "elsewhere. Choose another bucket or folder, or change that destination."
+            )
+
+
+def _place(destination: Destination) -> tuple[str, ...]:
+    options = destination.options
+    prefix = str(options.get("prefix", "")).strip("/")
+    if destination.kind == LocalDestination.kind:
+        return (os.path.realpath(os.path.join(str(options["path"]), prefix)),)
+    names = "provider", "region", "endpoint", "bucket"
+    return *(str(options.get(name, "")).rstrip("/") for name in names), prefix
+
+
 def _same(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
     return old.get("path") == new.get("path")
 
 
 def _check_folder(path: str, by: User) -> None:
-    if ".." in path.split("/"):  # behind a link it would lead elsewhere when it is shortened
-        raise ConfigurationError("Folder: give the path without “..”.")
     roots = settings.LOCAL_DESTINATION_ROOTS
     real = Path(os.path.realpath(path))
-    if by.is_superuser or any(real.is_relative_to(os.path.realpath(root)) for root in roots):
+    if by.is_superuser:
+        return
+    if any(real.is_relative_to(os.path.realpath(root)) for root in roots):
+        if ".." in path.split("/"):  # behind a link it leads elsewhere when it is shortened
+            raise ConfigurationError("Folder: give the path without “..”.")
         return
     if not roots:
         raise ConfigurationError("Folder: only administrators may use folders of this server.")

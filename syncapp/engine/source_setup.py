@@ -86,7 +86,7 @@ def add_source(
             owner=account.user,
             account=account,
             name=name[: Source._meta.get_field("name").max_length],
-            slug=free_slug(account.user_id, account.email),
+            slug=free_slug(account.email),
             kind=kind,
             bwlimit=bwlimit,
             **asdict(plan),
@@ -115,14 +115,11 @@ def detach(source: Source, destination: Destination) -> bool:
     return True
 
 
-def free_slug(owner_id: int, text: str) -> str:
-    """A slug made of the text that no other source of this owner has."""
+def free_slug(text: str) -> str:
+    """A slug made of the text that no other source has: two people may share a bucket, and have
+    linked one account."""
     base = slugify(re.sub(r"[@._+]", "-", text))[: MAX_SLUG - 4].strip("-") or "source"
-    taken = set(
-        Source.objects.filter(owner_id=owner_id, slug__startswith=base).values_list(
-            "slug", flat=True
-        )
-    )
+    taken = set(Source.objects.filter(slug__startswith=base).values_list("slug", flat=True))
     numbered = (f"{base}-{number}" for number in range(2, len(taken) + 3))
     return base if base not in taken else next(slug for slug in numbered if slug not in taken)
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from accounts.models import User
+from accounts.models import GoogleAccount, User
 from syncapp.engine import (
     database_backup,
     erasure_rows,
@@ -27,6 +27,7 @@ from syncapp.engine import (
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.destination_setup import configure
 from syncapp.engine.segment_format import Name, PartWriter
+from syncapp.engine.source_setup import add_source
 from syncapp.errors import ConfigurationError
 from syncapp.models import (
     Copy,
@@ -295,3 +296,29 @@ def test_a_folder_that_is_used_is_the_folder_that_was_judged(
     with pytest.raises(ConfigurationError, match="Folder"):
         configure(row, {"path": outside}, by=eve)
     configure(row, {"path": f"{root}/x"}, by=eve)
+
+
+def test_no_place_is_two_destinations(db: None, tmp_path: Path) -> None:
+    """Each would write over the other's objects, and count as a second copy."""
+    ada = User.objects.create_superuser("ada", "ada@example.org", "a long passphrase")
+    first = Destination(owner=ada, kind="local", name="Attic")
+    configure(first, {"path": f"{tmp_path}/a/b"}, by=ada)
+    first.save()
+    configure(first, {"path": f"{tmp_path}/a/b"}, by=ada)
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    second = Destination(owner=ada, kind="local", name="Cellar")
+    for values in ({"path": f"{tmp_path}/a", "prefix": "b/"}, {"path": f"{tmp_path}/link/b"}):
+        with pytest.raises(ConfigurationError, match="at this very place already"):
+            configure(second, values, by=ada)
+    configure(second, {"path": f"{tmp_path}/a/b", "prefix": "c"}, by=ada)
+
+
+def test_two_people_who_link_one_account_do_not_write_to_one_folder(
+    db: None, tmp_path: Path
+) -> None:
+    sources = []
+    for name in ("ada", "bob"):
+        user = User.objects.create_user(name, f"{name}@example.org", "a long passphrase")
+        account = GoogleAccount.objects.create(user=user, uid="1", email="both@example.org")
+        sources.append(add_source(account))
+    assert sources[0].slug != sources[1].slug
