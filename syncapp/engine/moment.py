@@ -275,6 +275,11 @@ def _times(folders: Sequence[int], moment: datetime) -> dict[int, datetime | Non
     return dict(rows.values_list("pk", "remote_modified_at"))
 
 
+def contents(files: Sequence[int], moment: datetime) -> list[int]:
+    """The versions that these files had at the moment, of those that are stored."""
+    return [pk for pk, *_ in _versions(files, moment).values()]
+
+
 def _versions(
     files: Sequence[int], moment: datetime
 ) -> dict[int, tuple[int, int | None, str, datetime | None]]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from syncapp.engine import restoring
-from syncapp.engine.restore_plan import Estimate
+from syncapp.engine.restore_estimate import Estimate
 from syncapp.management.base import Exit
 from syncapp.management.outcome import run_document
 from syncapp.management.output import duration, moment, plural, size

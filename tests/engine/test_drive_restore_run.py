@@ -17,7 +17,7 @@ from emulator.formats import DOCX
 from emulator.items import GOOGLE, SHORTCUT
 from syncapp.engine import restore_report, restoring, runs
 from syncapp.engine.limits import WritingPace
-from syncapp.engine.restore_plan import estimate
+from syncapp.engine.restore_estimate import estimate
 from syncapp.errors import ConfigurationError
 from syncapp.models import DriveId, File, Lane, RestoreItem, Run
 from syncapp.sources.google_client import EDIT_UNITS, READ_UNITS, GoogleClient

@@ -16,7 +16,8 @@ from syncapp.destinations.local import LocalDestination
 from syncapp.destinations.local_files import mtime
 from syncapp.engine import restore_folders, restore_report, restoring, runs
 from syncapp.engine.adapters import destination_for
-from syncapp.engine.restore_plan import Names, estimate
+from syncapp.engine.restore_estimate import estimate
+from syncapp.engine.restore_plan import Names
 from syncapp.errors import ConfigurationError
 from syncapp.models import Copy, Destination, RestoreFolder, RestoreItem, Run, Version
 from tests.engine.restores import one_lane, out, request, tree, vault, work

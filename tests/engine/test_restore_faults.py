@@ -16,8 +16,8 @@ from django.utils import timezone
 from syncapp.destinations.local import LocalDestination
 from syncapp.engine import dispatch, restore_lane, restoring, runs
 from syncapp.engine.beat import Beat
+from syncapp.engine.restore_estimate import estimate
 from syncapp.engine.restore_lane import Content
-from syncapp.engine.restore_plan import estimate
 from syncapp.errors import ConfigurationError, PermanentError, Unavailable
 from syncapp.models import Copy, Destination, Event, Finding, Lane, RestoreItem
 from syncapp.restore_targets.base import Item

@@ -20,8 +20,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from syncapp.engine import restore_report, restoring, runs, targets
+from syncapp.engine.restore_estimate import Estimate, estimate
 from syncapp.engine.restore_paths import find
-from syncapp.engine.restore_plan import Estimate, estimate
 from syncapp.management import lookup, restores
 from syncapp.management.base import START_WORKERS, Exit, ReportCommand, add_json, usage
 from syncapp.management.output import plural, printable, table

@@ -17,7 +17,7 @@ from accounts.models import GoogleAccount
 from accounts.scopes import may_write
 from syncapp.engine import drive_restore, restore_report, restoring, runs, targets
 from syncapp.engine.moment import descend
-from syncapp.engine.restore_plan import estimate
+from syncapp.engine.restore_estimate import estimate
 from syncapp.errors import BackupError
 from syncapp.models import Destination, File, Restore, Source
 from syncapp.types import Content

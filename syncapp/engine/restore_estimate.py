@@ -1,0 +1,256 @@
+"""The dry run of a restore: files, bytes, cost and time, added up without writing anything down.
+
+The latest state of an account, or of whole folders, is added up by the database (`restore_sums`);
+any other wish is walked through, for as long as there is time.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import random
+import time
+from collections.abc import Collection, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.conf import settings
+from django.utils import timezone
+
+from syncapp.engine.fetch import Stored, locate
+from syncapp.engine.moment import Chosen, contents, descend
+from syncapp.engine.origins import Origins, Place
+from syncapp.engine.restore_sums import Scope, Sum
+from syncapp.engine.sets import chunks
+from syncapp.errors import BackupError
+from syncapp.models import Destination, Restore, Source
+from syncapp.types import Content
+
+log = logging.getLogger(__name__)
+SAMPLE = 100  # objects that an estimate asks about being archived
+_ASKERS = 8
+_AT_ONCE = 1000
+_ARCHIVED = "archived"  # where a store names no class
+# Amazon's "Standard" retrieval takes up to 5 hours, of Deep Archive up to 12.
+THAW_S = {"DEEP_ARCHIVE": 12 * 3600.0}
+_THAW_S = 5 * 3600.0
+
+
+@dataclass
+class Estimate:
+    """What a restore would mean. `costs`: list prices by currency, before free allowances.
+
+    `frozen` files must be retrieved from cold storage first; of more than SAMPLE files it is told
+    from a sample. `unpriced_bytes` come from services whose prices are not known.
+    """
+
+    files: int = 0
+    folders: int = 0  # empty ones
+    bytes: int = 0
+    missing: int = 0  # files of which no content was stored
+    costs: dict[str, float] = field(default_factory=dict)
+    unpriced_bytes: int = 0
+    about: bool = False  # a price that nobody could confirm is among them
+    seconds: float = 0.0
+    frozen: int = 0
+    thaw_seconds: float = 0.0
+    origins: dict[str, int] = field(default_factory=dict)  # files by the destination's name
+    partial: bool = False  # there was no time to add up everything: all of it is "at least"
+
+    @property
+    def cost(self) -> str:
+        """For people: `0.45 USD + 0.10 EUR`, `about 0.10 EUR`, `nothing`."""
+        parts = [f"{amount:,.2f} {name}" for name, amount in sorted(self.costs.items()) if amount]
+        if parts:
+            return "about " * self.about + " + ".join(parts)
+        return "not known" if self.unpriced_bytes else "nothing"
+
+
+def estimate(
+    source: Source,
+    *,
+    files: Collection[int] = (),
+    at: datetime | None = None,
+    prefer: str = Restore.Prefer.FASTEST,
+    origin_id: int | None = None,
+    target: str = Restore.Target.FOLDER,
+    within_s: float = math.inf,
+) -> Estimate:
+    """Add up what a restore would bring back, from where, at what cost and in what time.
+
+    Reads the catalog, and asks destinations about SAMPLE objects at most; changes nothing.
+    After `within_s` it tells what it has come to (`partial`).
+    """
+    adding, began = _Adding(Origins(prefer, origin_id)), time.monotonic()
+    partial = False
+    scope = Scope(source.pk, list(files))
+    if at is None and scope.fits:
+        partial = not _add_up(adding, source, scope, began + within_s)
+    else:
+        for chosen in descend(source.pk, list(files), at):
+            if partial := time.monotonic() - began > within_s:
+                break
+            adding.add(chosen)
+    found = adding.finish()
+    found.partial = partial
+    if target == Restore.Target.DRIVE and settings.GOOGLE_WRITES_PER_SECOND:
+        created_s = (found.files + found.folders) / settings.GOOGLE_WRITES_PER_SECOND
+        found.seconds = max(found.seconds, created_s)
+    return found
+
+
+def _add_up(adding: _Adding, source: Source, scope: Scope, until: float) -> bool:
+    """By the database; False if there was no time for what it can't add up."""
+    rows = Destination.objects.filter(owner=source.owner_id).order_by("pk")
+    folders, files = scope.folders_and_files()
+    adding.add_folders(folders)
+    sums = scope.sums(list(rows.values_list("pk", flat=True)))
+    adding.add_sums(sums)
+    counted = sum(one.files for one in sums)
+    adding.ask_about(scope.sample(SAMPLE, counted))
+    if counted == files:
+        return True
+    for some in chunks(scope.others(), _AT_ONCE):
+        if time.monotonic() > until:
+            return False
+        adding.add_files(contents(some, timezone.now()), len(some))
+    return True
+
+
+class _Adding:
+    """Adds up by the destination that each file would be read from; prices come at the end."""
+
+    def __init__(self, origins: Origins) -> None:
+        self._origins = origins
+        self._found = Estimate()
+        self._read: dict[int, tuple[int, int]] = {}  # destination → files, bytes
+        self._best: dict[tuple[tuple[int, ...], int], list[int]] = {}
+        self._sample: list[tuple[list[Place], int]] = []
+        self._chance = random.Random(1)
+
+    def add(self, chosen: Sequence[Chosen]) -> None:
+        found = self._found
+        stored = locate([one.version_id for one in chosen if one.version_id is not None])
+        self._origins.load({p.destination_id for s in stored.values() for p in s.places})
+        for one in chosen:
+            if one.content == Content.FOLDER:
+                found.folders += 1
+            elif one.version_id not in stored or not self._add_file(stored[one.version_id]):
+                found.missing += 1
+
+    def add_folders(self, number: int) -> None:
+        """Empty ones."""
+        self._found.folders += number
+
+    def add_sums(self, sums: Sequence[Sum]) -> None:
+        """Files that the same destinations have, at once."""
+        self._origins.load({pk for one in sums for pk in one.destinations})
+        for one in sums:
+            places = [Place(0, destination_id, "", "") for destination_id in one.destinations]
+            ordered = self._origins.order(places, one.bytes // one.files)
+            if not ordered:
+                self._found.missing += one.files
+                continue
+            files, size = self._read.get(ordered[0].destination_id, (0, 0))
+            self._read[ordered[0].destination_id] = files + one.files, size + one.bytes
+            self._found.files += one.files
+
+    def ask_about(self, versions: Sequence[int]) -> None:
+        """The sample of what the database adds up: SAMPLE of these."""
+        chosen = self._chance.sample(versions, min(SAMPLE, len(versions)))
+        for stored in locate(chosen).values():
+            if places := self._ordered(stored):
+                self._sample.append((places, stored.size))
+
+    def add_files(self, versions: Iterable[int], files: int) -> None:
+        """So many files, of which these versions are what can be restored."""
+        stored = locate(list(versions))
+        self._origins.load({p.destination_id for s in stored.values() for p in s.places})
+        self._found.missing += files - sum(self._add_file(one) for one in stored.values())
+
+    def _add_file(self, stored: Stored) -> bool:
+        """False if none of its places may be read."""
+        places = self._ordered(stored)
+        if not places:
+            return False
+        files, size = self._read.get(places[0].destination_id, (0, 0))
+        self._read[places[0].destination_id] = files + 1, size + stored.size
+        self._found.files += 1
+        self._keep(places, stored.size)
+        return True
+
+    def _ordered(self, stored: Stored) -> list[Place]:
+        """As `Origins` has it; asked once for files of about one size at the same destinations."""
+        where = {place.destination_id: place for place in stored.places}
+        alike = tuple(where), stored.size.bit_length()
+        if alike not in self._best:
+            ordered = self._origins.order(stored.places, stored.size)
+            self._best[alike] = [place.destination_id for place in ordered]
+        return [where[destination_id] for destination_id in self._best[alike]]
+
+    def _keep(self, places: list[Place], size: int) -> None:
+        """Reservoir sampling: each file is as likely to be asked about as any other."""
+        if len(self._sample) < SAMPLE:
+            self._sample.append((places, size))
+            return
+        at = self._chance.randrange(self._found.files)
+        if at < SAMPLE:
+            self._sample[at] = (places, size)
+
+    def finish(self) -> Estimate:
+        found = self._found
+        for destination_id, (files, size) in self._read.items():
+            self._add_destination(destination_id, files, size)
+        with ThreadPoolExecutor(_ASKERS, "ask") as pool:
+            classes = list(pool.map(self._class_if_frozen, self._sample))
+        frozen = [(name, one) for name, one in zip(classes, self._sample, strict=True) if name]
+        if not frozen:
+            return found
+        scale = found.files / len(self._sample)
+        found.frozen = round(len(frozen) * scale)
+        for name, (places, size) in frozen:
+            found.thaw_seconds = max(found.thaw_seconds, THAW_S.get(name, _THAW_S))
+            if prices := self._origins.prices(places[0].destination_id):
+                self._add_cost(prices.currency, prices.retrieval.get(name, 0.0) * size * scale)
+        found.seconds += found.thaw_seconds
+        return found
+
+    def _add_destination(self, destination_id: int, files: int, size: int) -> None:
+        found, origins = self._found, self._origins
+        name = origins.name(destination_id)
+        speed, prices = origins.speed(destination_id), origins.prices(destination_id)
+        found.bytes += size
+        found.origins[name] = found.origins.get(name, 0) + files
+        # Requests wait side by side, their bytes share the line.
+        waiting = speed.latency_s * files / settings.FILES_IN_FLIGHT
+        found.seconds += waiting + size / speed.bytes_per_s
+        if prices is None:
+            found.unpriced_bytes += size
+        else:
+            found.about = found.about or not prices.is_confirmed
+            self._add_cost(
+                prices.currency, prices.per_gb(origins.storage_class(destination_id)) * size
+            )
+
+    def _add_cost(self, currency: str, price_bytes: float) -> None:
+        costs = self._found.costs
+        costs[currency] = costs.get(currency, 0.0) + price_bytes / 1e9
+
+    def _class_if_frozen(self, one: tuple[list[Place], int]) -> str:
+        """The class of what must be thawed whichever copy is read, "" if one need not be."""
+        name = ""
+        for place in one[0]:
+            if self._origins.is_out(place.destination_id):
+                continue
+            try:
+                store = self._origins.store(place.destination_id)
+                about = store.head(place.key, version_id=place.store_version)
+            except BackupError as error:
+                log.info("estimate.unasked destination=%d %s", place.destination_id, error.code)
+                self._origins.failed(place.destination_id)
+                continue
+            if about and not about.frozen:
+                return ""
+            name = name or (about.storage_class or _ARCHIVED if about else "")
+        return name
