@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.db.models import Count, Max, OuterRef, Prefetch, Q, QuerySet, Subquery
+from django.db.models import Count, Max, Min, OuterRef, Prefetch, Q, QuerySet, Subquery
 from django.db.models.expressions import RawSQL
 from django.db.models.fields import BooleanField
 
@@ -172,20 +172,21 @@ def refusals(user: User) -> list[Reason]:
     listed = (
         File.objects.filter(~Q(problem=""), source__owner=user, vanished_at=None)
         .values_list("problem")
-        .annotate(message=Max("problem_message"), files=Count("pk"))
+        .annotate(Max("problem_message"), Min("problem_message"), files=Count("pk"))
         .order_by()
     )
     read = (
         in_trouble(user)
         .filter(state=Version.State.REFUSED, file__problem="", file__vanished_at=None)
         .values_list("error_code")
-        .annotate(message=Max("error_message"), files=Count("pk"))
+        .annotate(Max("error_message"), Min("error_message"), files=Count("pk"))
         .order_by()
     )
     files, messages = Counter[str](), dict[str, str]()
-    for code, message, count in [*listed, *read]:
+    for code, message, other, count in [*listed, *read]:
         files[code] += count
-        messages[code] = message or messages.get(code, "")
+        told = f"{message} And others like it." if other != message else message
+        messages[code] = told or messages.get(code, "")
     return [Reason(code, messages[code], count) for code, count in files.most_common()]
 
 

@@ -62,6 +62,15 @@ def test_one_reason_can_be_looked_at_alone(owner: Owned, log_in: LogIn) -> None:
     assert reverse("refused") + "?code=cannot_download" in client.get("/").content.decode()
 
 
+def test_the_dashboard_says_that_a_reason_has_several_wordings(owner: Owned, log_in: LogIn) -> None:
+    at_listing(owner, "A site")
+    assert "And others like it." not in log_in(owner.user).get("/").content.decode()
+    at_listing(owner, "A map")
+    assert (
+        "No export of A site. And others like it." in log_in(owner.user).get("/").content.decode()
+    )
+
+
 def test_nobody_else_sees_them(owner: Owned, teammate: Owned, log_in: LogIn) -> None:
     at_listing(owner, "A site")
     page = log_in(teammate.user).get(reverse("refused")).content.decode()
