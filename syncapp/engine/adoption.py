@@ -80,14 +80,16 @@ class Adoption:
             )
             return waited
         newest = info.latest and f"/{keys.FILES}/" in info.key and file.vanished_at is None
-        now = timezone.now()
-        if newest:
-            Version.objects.filter(file=file, current=True).update(current=False, replaced_at=now)
+        began = _stored_at(info)
+        current = Version.objects.filter(file=file, current=True).first()
+        turn = max(began, current.since) if current else timezone.now()
+        if newest and current:
+            Version.objects.filter(pk=current.pk).update(current=False, replaced_at=turn)
         return Version.objects.create(
             source=self.source, file=file, revision=f"recovered {sha256}", current=newest,
             size=info.size, declared_size=info.size, sha256=sha256, md5=md5, modified_at=mtime,
             content_type=head.metadata.get("content-type", ""), state=Version.State.STORED,
-            first_seen_at=_stored_at(info), replaced_at=None if newest else now,
+            first_seen_at=began, replaced_at=None if newest else turn,
         )  # fmt: skip
 
     def _copy(self, version: Version, info: ObjectInfo, head: ObjectInfo) -> None:
