@@ -163,9 +163,9 @@ def test_rate_answers_of_google_fail_no_file_and_burn_no_attempt(
     few: Setting, settings: Any
 ) -> None:
     settings.GOOGLE_UNITS_PER_MINUTE = 10**6
-    few.control.add_fault("alt=media", status=429, reason="rateLimitExceeded", count=60)
+    few.control.add_fault("alt=media", status=429, reason="rateLimitExceeded", count=30)
     few.control.add_fault(
-        "alt=media", status=403, reason="userRateLimitExceeded", domain="usageLimits", count=60
+        "alt=media", status=403, reason="userRateLimitExceeded", domain="usageLimits", count=30
     )
     run = few.back_up()
     assert (run.outcome, run.files_done) == ("ok", 40), run.error_message
