@@ -165,7 +165,8 @@ def _lead(wanted: Wanted) -> tuple[str, Iterable[Leg]]:
     if wanted.deleted is Deleted.ONLY and search_leads.few_are_gone(sources):
         return "gone", search_leads.gone(sources)
     if long_words(wanted.text):
-        return "name", search_leads.by_name(sources, wanted.text)
+        only = wanted.kind is Kind.FOLDER
+        return "name", search_leads.by_name(sources, wanted.text, only_folders=only)
     if long_words(wanted.path.rpartition("/")[2]):
         return "path", search_leads.below(sources, wanted.path)
     if wanted.larger is not None or wanted.smaller is not None:

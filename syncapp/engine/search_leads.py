@@ -44,13 +44,14 @@ class Leg:
     former: bool = False
 
 
-def by_name(sources: Sequence[int], text: str) -> Iterator[Leg]:
+def by_name(sources: Sequence[int], text: str, *, only_folders: bool) -> Iterator[Leg]:
     """Folders, then files, whose names have all words of three characters and more in them, the
     newest first; then those that had such a name."""
     words = long_words(text)
     for pk in sorted(sources):
         yield Leg(f"0/{_key(pk)}/0", Named(File, pk, words, folders=True))
-        yield Leg(f"0/{_key(pk)}/1", Named(File, pk, words, folders=False))
+        if not only_folders:
+            yield Leg(f"0/{_key(pk)}/1", Named(File, pk, words, folders=False))
     for pk in sorted(sources):
         yield Leg(f"1/{_key(pk)}", Named(Place, pk, words, folders=False), former=True)
 

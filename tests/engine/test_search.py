@@ -93,6 +93,7 @@ def test_folders_come_first_and_a_thing_may_become_one(source: Source) -> None:
     other = file(source, "plan two")
     file(source, "plan three")
     assert names(source, text="plan") == ["plan one", "plan three", "plan two"]
+    assert names(source, text="plan", kind=Kind.FOLDER) == ["plan one"]
     File.objects.filter(pk=other.pk).update(content=Content.FOLDER)
     assert names(source, text="plan", limit=1) == ["plan two", "plan one", "plan three"]
     other.delete()
