@@ -298,11 +298,12 @@ def free_stranded(source: Source) -> int:
     )
     if not waits.exists():
         return 0
-    lacking = Copy.objects.filter(
-        destination__in=reachable(source), state=Copy.State.PENDING, version__in=waits
-    )
-    stranded = waits.filter(pk__in=lacking.values("version_id"))
-    return stranded.update(due_at=timezone.now(), error_code="", error_message="")
+    if any(key.startswith("destination:") for key in open_rows(source)):
+        lacking = Copy.objects.filter(
+            destination__in=reachable(source), state=Copy.State.PENDING, version__in=waits
+        )
+        waits = waits.filter(pk__in=lacking.values("version_id"))
+    return waits.update(due_at=timezone.now(), error_code="", error_message="")
 
 
 def reachable(source: Source) -> list[int]:
