@@ -71,6 +71,7 @@ class RestoreUploadAdmin(ReadOnlyAdmin):
     """Big files whose upload a restore began and did not complete yet."""
 
     list_display = ("__str__", "part_bytes", "started_at")
+    list_filter = ("started_at",)
     search_fields = ("=object_key",)
     raw_id_fields = ("item",)
 
@@ -80,6 +81,7 @@ class RestorePartAdmin(ReadOnlyAdmin):
     """Parts of them that the destination has confirmed."""
 
     list_display = ("__str__", "size", "md5", "etag")
+    list_filter = ("upload__started_at",)
     search_fields = ("=md5", "=etag")
     raw_id_fields = ("upload",)
 
