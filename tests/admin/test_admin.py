@@ -118,6 +118,7 @@ def test_the_number_of_queries_of_a_list_is_fixed(name: str, client: Client, own
 def test_files_of_all_sources_are_found_by_the_index_of_names(
     client: Client, owner: Owned, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(catalog, "_MOST_SECONDS", 60)
     other = baked.owned("bob")
     made = [
         baker.make(File, source=who.source, name=f"Cafe\u0301 report {n}", remote_id=f"id-{n}")
