@@ -111,8 +111,8 @@ def _add_up(adding: _Adding, source: Source, scope: Scope, until: float) -> bool
     adding.ask_about(scope.sample(SAMPLE, counted))
     if counted == files:
         return True
-    for some in chunks(scope.others(), _AT_ONCE):
-        if time.monotonic() > until:
+    for number, some in enumerate(chunks(scope.others(), _AT_ONCE)):
+        if number and time.monotonic() > until:
             return False
         adding.add_files(contents(some, timezone.now()), len(some))
     return True

@@ -66,9 +66,12 @@ def test_what_had_gone_or_an_earlier_moment_is_walked_through(vault: Vault) -> N
     assert estimate(vault.source, at=SEEN + timedelta(hours=1)).files == 1
 
 
-def test_without_time_for_the_rest_it_says_at_least(vault: Vault) -> None:
-    version = vault.file("a.txt", b"alpha")
-    vault.version(version.file, b"newer", at=[])
+def test_without_time_for_the_rest_it_says_at_least(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restore_estimate, "_AT_ONCE", 1)
+    for name in ("a.txt", "b.txt"):
+        vault.version(vault.file(name, b"alpha").file, b"newer", at=[])
     found = estimate(vault.source, within_s=-1)
-    assert (found.partial, found.files) == (True, 0)
-    assert restore_estimate.estimate(vault.source).files == 1
+    assert (found.partial, found.files) == (True, 1)
+    assert estimate(vault.source).files == 2
