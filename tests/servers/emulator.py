@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from emulator.control import Control
+from tests.servers.guard import die_with
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 30
@@ -50,9 +51,15 @@ def running_emulator(account: str = "sample", **options: object) -> Iterator[Run
         command += ["--ready-file", str(ready)]
         for flag, value in options.items():
             command += [f"--{flag.replace('_', '-')}", str(value)]
+        own = os.getpid()
         with log_path.open("wb") as log:
             process = subprocess.Popen(
-                command, cwd=ROOT, stdout=log, stderr=log, env=_environment()
+                command,
+                cwd=ROOT,
+                stdout=log,
+                stderr=log,
+                env=_environment(),
+                preexec_fn=lambda: die_with(own),  # a killed test run must not leave it behind
             )
         try:
             url = _wait_until_ready(process, ready, log_path)
