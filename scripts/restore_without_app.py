@@ -95,9 +95,8 @@ def check(store: Folder, keys: list[str], parts: int) -> File:
     if len(keys) < parts:
         raise ValueError(f"{parts - len(keys)} of its parts are missing")
     header: File = {}
-    for key in keys:
-        for number, line in enumerate(lines(store, key)):
-            header = header if number else line
+    for number, line in ((n, line) for key in keys for n, line in enumerate(lines(store, key))):
+        header = header if number else line
     if header.get("version", 99) > FORMAT_VERSION:
         raise ValueError("its version of the format is not known here")
     return header
@@ -148,7 +147,6 @@ def load(store: Folder, chosen: Chain, database: sqlite3.Connection) -> None:
                     version["copies"] = [c for c in version.get("copies", ()) if c["to"] == where]
                 row = [line["file"], line.get("content") == "folder", json.dumps(line)]
                 database.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", row)
-    database.commit()
 
 
 def moment(text: str) -> str:
