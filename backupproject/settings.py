@@ -120,9 +120,8 @@ def _database(configured: dict[str, Any] | None) -> dict[str, Any]:
     chosen["OPTIONS"] = {**_POSTGRESQL_OPTIONS, **chosen.get("OPTIONS", {})}
     if not IS_WORKER:
         chosen["OPTIONS"]["pool"] = {"max_size": 12, "timeout": 10}
-        chosen["CONN_HEALTH_CHECKS"] = (
-            True  # after the server's restart the pool is full of dead ones
-        )
+        # After the server's restart the pool is full of dead connections.
+        chosen["CONN_HEALTH_CHECKS"] = True
     return chosen
 
 
