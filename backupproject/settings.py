@@ -226,19 +226,20 @@ RESTORE_ROOTS: list[str] = ENV["RESTORE_ROOTS"]
 REDIS_URL: str = ENV["REDIS_URL"]
 # Hands of each queue on a host (syncapp/engine/queues.py).
 QUEUES = {"transfer": WORKERS, "scan": 2, "verify": 2, "restore": 1}
-# Such a lane ends with its last file, and one file may take days.
-_LONG = {"timeout": 14 * 86_400, "retry": 15 * 86_400}
+# A lane ends with its last file, and one file may take days on a slow line; ended in its middle it
+# would begin to read anew each time. A scan's lane ends after LANE_SECONDS wherever it is.
+_SCANS = {"timeout": 3600, "retry": 7200}
 Q_CLUSTER: dict[str, Any] = {
     "name": "backup",
     "cluster_name": "transfer",
     "workers": WORKERS,
     "ALT_CLUSTERS": {
-        name: {"workers": hands, **(_LONG if name in ("restore", "verify") else {})}
+        name: {"workers": hands, **(_SCANS if name == "scan" else {})}
         for name, hands in QUEUES.items()
         if name != "transfer"
     },
-    "timeout": 3600,
-    "retry": 7200,
+    "timeout": 14 * 86_400,
+    "retry": 15 * 86_400,
     "queue_limit": 1,
     "bulk": 1,
     "save_limit": -1,

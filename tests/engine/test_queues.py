@@ -52,6 +52,13 @@ def test_every_stage_with_lanes_has_a_queue(settings: Any) -> None:
     assert set(queues.OF_STAGE.values()) == set(settings.QUEUES)
 
 
+def test_a_lane_that_is_at_a_file_for_days_is_not_ended(settings: Any) -> None:
+    chosen = settings.Q_CLUSTER
+    for name in set(settings.QUEUES) - {queues.SCAN}:
+        timeout = chosen["ALT_CLUSTERS"].get(name, {}).get("timeout", chosen["timeout"])
+        assert timeout >= 14 * 86_400
+
+
 def test_a_scan_and_a_verification_do_not_wait_for_transfers(
     setting: Setting, tmp_path: Path
 ) -> None:
