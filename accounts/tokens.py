@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
@@ -130,7 +130,12 @@ class _AccountCredentials(Credentials):  # type: ignore[misc]
     def refresh(self, request: Any) -> None:
         """Take a newer token: another worker's, or one made now."""
         rejected = getattr(self._sent, "token", None) or self.token or ""
-        self._take(fresh_access_token(self._account_id, rejected=rejected))
+        borrowed = connection.connection is None
+        try:
+            self._take(fresh_access_token(self._account_id, rejected=rejected))
+        finally:
+            if borrowed:  # a thread that only reads from Google would keep it to its end
+                connection.close()
 
     def _take(self, token: AccessToken) -> None:
         self._renew_at = token.renew_at

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 import pytest
 import requests
+from django.db import connection
 from django.utils import timezone
 from google.auth.transport.requests import AuthorizedSession
 
@@ -81,6 +83,22 @@ def test_shared_credentials_do_not_refresh_for_a_token_that_is_already_replaced(
     # Another thread meanwhile replaced what this one has sent and had rejected.
     shared._take(fresh_access_token(linked.pk, rejected=linked.access_token))
     shared.refresh(None)
+    assert _refreshes(idp) == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_thread_that_took_a_newer_token_keeps_no_connection_to_the_database(linked, idp):
+    shared, kept = credentials(linked.pk), []
+
+    def reading() -> None:
+        shared.apply({})
+        shared.refresh(None)
+        kept.append(connection.connection)
+
+    thread = threading.Thread(target=reading)
+    thread.start()
+    thread.join()
+    assert kept == [None]
     assert _refreshes(idp) == 1
 
 
