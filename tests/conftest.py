@@ -2,7 +2,8 @@
 
 `@pytest.mark.needs("ceph")`: on a machine without the tool the test is left out, and the
 summary names it with the command that brings the tool. With CI=true nothing may be left out: a
-missing tool fails the test, and so does any other skip.
+missing tool fails the test, and so does any other skip. `@pytest.mark.database("postgresql")`: the
+test belongs to the runs on that database (`make test-postgres`) and to no other.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from django.db import connection
 
 from tests.servers import programs
 from tests.servers.database import django_db_setup  # noqa: F401 - a fixture
@@ -19,6 +21,16 @@ from tests.servers.redis import redis_server, redis_url  # noqa: F401 - fixtures
 
 LEFT_OUT = "left out, no "
 IN_CI = os.environ.get("CI", "").lower() == "true"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    of_another = [item for item in items if not _is_about(item, connection.vendor)]
+    config.hook.pytest_deselected(items=of_another)
+    items[:] = [item for item in items if item not in of_another]
+
+
+def _is_about(item: pytest.Item, vendor: str) -> bool:
+    return all(vendor in marker.args for marker in item.iter_markers("database"))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

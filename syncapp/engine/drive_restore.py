@@ -16,6 +16,7 @@ from django.utils import timezone
 from accounts.models import GoogleAccount
 from accounts.tokens import may_write, not_allowed, withdraw_writing, writing_credentials
 from syncapp.engine.limits import Stopped, WritingPace, never, own_connection, wait
+from syncapp.engine.restore_plan import google_names
 from syncapp.errors import ConfigurationError, Unavailable
 from syncapp.models import DriveId, Restore, RestoreFolder, RestoreItem, Source
 from syncapp.restore_targets.base import Path
@@ -65,13 +66,9 @@ class KeptIds:
             self._row(_hash(path)).update(made=True)
 
     def of_original(self, remote_id: str) -> str:
-        """What this restore made of a file or folder of Google's, "" for nothing."""
+        """What this restore made of a file of Google's, "" for nothing."""
         with own_connection():
             mine = {"restore_id": self._restore_id, "file__remote_id": remote_id}
-            folder = RestoreFolder.objects.filter(**mine).order_by("pk").first()
-            if folder is not None:
-                kept = self._row(_hash(tuple(folder.path.split("/")))).first()
-                return kept.remote_id if kept and kept.made else ""
             # Nothing may point to a shortcut; two that did would wait for ever.
             items = RestoreItem.objects.filter(**mine).exclude(file__mime_type=SHORTCUT)
             item = items.order_by("pk").first()
@@ -80,6 +77,16 @@ class KeptIds:
         if item.state != RestoreItem.State.DONE:
             raise Unavailable("What the shortcut points to is still to be restored.")
         return item.placed
+
+    def folder_of_original(self, remote_id: str) -> tuple[Path, Path] | None:
+        """Where this restore puts a folder of Google's, made or not yet."""
+        with own_connection():
+            mine = {"restore_id": self._restore_id, "file__remote_id": remote_id}
+            folder = RestoreFolder.objects.filter(**mine).order_by("pk").first()
+        if folder is None:
+            return None
+        path = tuple(folder.path.split("/"))
+        return path, google_names(path)
 
     def _row(self, key: str) -> QuerySet[DriveId]:
         return DriveId.objects.filter(restore_id=self._restore_id, key=key)

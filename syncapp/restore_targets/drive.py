@@ -49,8 +49,11 @@ class Ids(Protocol):
         """A folder is there."""
 
     def of_original(self, remote_id: str) -> str:
-        """The id of what this restore made of a file or folder of that id, "" for nothing;
-        Unavailable while it is still to be made."""
+        """The id of what this restore made of a file of that id, "" for nothing; Unavailable while
+        it is still to be made."""
+
+    def folder_of_original(self, remote_id: str) -> tuple[Path, Path] | None:
+        """Path and names of the folder that this restore makes of one of that id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +158,8 @@ class DriveTarget(Target):
         original = str(told.get("target_id") or "")
         if not original:
             return "", "It was left as JSON: where the shortcut pointed to is not known."
-        target = self._ids.of_original(original) or original
+        folder = self._ids.folder_of_original(original)
+        target = self._folder(*folder) if folder else self._ids.of_original(original) or original
         kept = self._ids.of_item(item.id) or self._ids.keep(item.id, "", self._writer.new_id())
         try:
             self._writer.make_shortcut(kept, self._new(item, item.names[-1], parent), target)

@@ -45,8 +45,6 @@ class Lock:
 
 @pytest.fixture
 def lock() -> Iterator[Lock]:
-    if connection.vendor != "sqlite":
-        pytest.skip("PostgreSQL locks rows, not the database")
     held = Lock()
     yield held
     if held._thread.is_alive():
@@ -78,6 +76,7 @@ def is_well(few: Setting, run: Run) -> None:
     assert "took no writes for" in told[0].message
 
 
+@pytest.mark.database("sqlite")  # PostgreSQL locks rows, not the database
 @pytest.mark.parametrize("stage", ["scan", "transfer"])
 def test_a_lock_that_outlasts_the_time_out_is_waited_for(
     few: Setting, impatient: None, lock: Lock, stage: str
@@ -85,6 +84,7 @@ def test_a_lock_that_outlasts_the_time_out_is_waited_for(
     lasts(few, lock, stage, 1.5)
 
 
+@pytest.mark.database("sqlite")  # PostgreSQL locks rows, not the database
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", ["scan", "transfer"])
 def test_a_lock_of_half_a_minute_is_waited_for(few: Setting, lock: Lock, stage: str) -> None:

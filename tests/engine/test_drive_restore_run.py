@@ -140,6 +140,19 @@ def test_shortcuts_come_back_and_point_to_what_was_restored(
     assert "not as a shortcut" in "".join(restore_report.text(run.restore))
 
 
+def test_a_shortcut_to_a_folder_that_is_not_made_yet_makes_it(
+    allowed: Vault, drive: RunningEmulator
+) -> None:
+    folder = allowed.folder("folder")
+    shortcut(allowed, "a to the folder", folder.remote_id)
+    shortcut(allowed, "inside", "id-of-nothing", folder.remote_id)
+
+    run = work(ask(allowed))
+
+    found = {e["name"]: e for e in made(drive, run).values()}
+    assert found["a to the folder"]["target"] == found["folder"]["id"]
+
+
 def steps() -> list[tuple[type, str]]:
     return [
         (GoogleClient, "send"),

@@ -24,7 +24,7 @@ def source(db: None) -> Source:
     return a_source()
 
 
-@pytest.mark.skipif(connection.vendor != "sqlite", reason="PostgreSQL asks the index at once")
+@pytest.mark.database("sqlite")
 def test_a_walk_by_name_goes_stretch_by_stretch(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,7 +40,7 @@ def test_a_walk_by_name_goes_stretch_by_stretch(
     assert names(source, text="wanted", limit=1) == [wanted[1].name, wanted[0].name]
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite walks stretch by stretch")
+@pytest.mark.database("postgresql")
 def test_an_index_that_takes_too_long_is_given_up_for_the_rows(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -56,7 +56,7 @@ def test_an_index_that_takes_too_long_is_given_up_for_the_rows(
     assert names(source, path="wanted") == [two.name]
 
 
-@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite knows no such limit")
+@pytest.mark.database("postgresql")
 def test_a_question_to_postgresql_is_cut_off_in_time(
     db: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,7 +108,8 @@ def test_a_dry_run_of_very_much_says_that_it_was_cut_short(
 ) -> None:
     vault.file("a.txt")
     monkeypatch.setattr("syncapp.web.views.restores.ADD_UP_S", -1.0)
-    page = visitor.get(reverse("restore_check"), wish(vault))
+    at = timezone.localtime(SEEN + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M")
+    page = visitor.get(reverse("restore_check"), wish(vault, at=at))
     assert "all figures mean “at least”" in page.content.decode()
 
 
