@@ -41,6 +41,11 @@ from tests.servers.emulator import running_emulator
 from tests.servers.shared import Info, run_folder, shared
 
 
+@pytest.fixture(autouse=True)
+def _the_next_try_comes_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("syncapp.pacing.attempt_delay_s", lambda *_: 0.01)
+
+
 @pytest.fixture
 def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Info]:
     """A bucket of the test's own, on a server that can keep versions."""
