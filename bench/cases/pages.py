@@ -17,7 +17,7 @@ import requests
 from bench import product
 from bench.stand import running_stand
 from tests.servers.postgres import running_postgres
-from tests.servers.web import prepare, running_web
+from tests.servers.web import collect_static, running_web
 
 FILES = 1_000_000
 TIMES = 60
@@ -42,7 +42,7 @@ def case(*, on_postgres: bool = False) -> Callable[..., Any]:
             source = product.link(stand)
             shape = Shape(VERSIONS, 10_007, 1_009, renamed_every=37, wide=min(WIDE, files // 2))
             seed(source, files, shape)
-            prepare(os.environ)
+            collect_static(os.environ)
             web = stack.enter_context(running_web(dict(os.environ), folder / "web.log"))
             cookie = _log_in(source.owner)
             shown = {
