@@ -90,6 +90,7 @@ class FolderTarget(Target):
 
     def finish_folder(self, item: Item) -> str:
         """Its time; nobody else's permissions are known on this server."""
+        item = self._past_our_own(item)
         if item.modified_at is None:
             return ""
         with (

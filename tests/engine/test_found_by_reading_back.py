@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ from syncapp.restore_targets.base import SKIP
 from syncapp.restore_targets.folder import FolderTarget
 from syncapp.types import ObjectMeta
 from syncapp.visible import visible
-from tests.engine.vault import SEEN, Vault, part_of
+from tests.engine.vault import MODIFIED, SEEN, Vault, part_of
 from tests.restore_targets.test_targets import Content, item
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "restore_without_app.py"
@@ -151,6 +152,15 @@ def test_a_folder_named_like_the_unfinished_one_is_not_taken_away_at_the_end(
     target.end()
     assert Path(placed.where).read_bytes() == b"kept"
     assert sorted(p.name for p in (tmp_path / "out").rglob("*")).count("empty") == 1
+
+
+def test_a_folder_named_like_the_unfinished_one_gets_its_time(tmp_path: Path) -> None:
+    target = FolderTarget(str(tmp_path / "out"), 7)
+    target.begin()
+    placed = target.folder(item(".restoring-7"))
+    target.finish_folder(replace(item(".restoring-7"), modified_at=MODIFIED))
+    target.end()
+    assert Path(placed.where).stat().st_mtime == MODIFIED.timestamp()
 
 
 # --- Healing and comparing --------------------------------------------------------------------
