@@ -24,14 +24,23 @@ def worked(run: Run) -> threading.Thread:
     """Lanes of the run until it ends, in a thread of their own and in real time."""
 
     def work() -> None:
+        while run.ended_at is None:
+            step(run)
+            threading.Event().wait(0.1)
+
+    return in_a_thread(work)
+
+
+def in_a_thread(work: Callable[[], object]) -> threading.Thread:
+    """Begun, with a connection of its own that ends with it."""
+
+    def act() -> None:
         try:
-            while run.ended_at is None:
-                step(run)
-                threading.Event().wait(0.1)
+            work()
         finally:
             connection.close()
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=act, daemon=True)
     thread.start()
     return thread
 

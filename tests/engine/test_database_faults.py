@@ -15,7 +15,7 @@ from django.db import OperationalError, ProgrammingError, connection, connection
 from syncapp.engine import database, runs
 from syncapp.models import Event, Run, Version
 from tests.engine.conftest import Setting
-from tests.engine.in_time import step, stored, wait_for, worked
+from tests.engine.in_time import in_a_thread, step, stored, wait_for, worked
 
 SHORT_MS = 300
 
@@ -121,6 +121,7 @@ def test_errors_of_the_program_are_no_outage() -> None:
     assert not database.is_away(OperationalError("made by Django"))
 
 
+@pytest.mark.database("sqlite")  # PostgreSQL locks rows, not the database
 def test_waiting_ends_when_the_worker_is_asked_to_stop(
     few: Setting, impatient: None, lock: Lock
 ) -> None:
@@ -135,11 +136,8 @@ def test_waiting_ends_when_the_worker_is_asked_to_stop(
             patience(lambda: Run.objects.filter(pk=run.pk).update(faults=0))
         except OperationalError as error:
             ended.append(error)
-        finally:
-            connection.close()
 
-    thread = Thread(target=write)
-    thread.start()
+    thread = in_a_thread(write)
     asked.set()
     thread.join(10)
     assert len(ended) == 1

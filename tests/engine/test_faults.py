@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.utils import timezone
 
 from accounts.models import GoogleAccount
 from syncapp.destinations.local import LocalDestination
@@ -19,6 +18,7 @@ from syncapp.errors import IntegrityError, Unavailable
 from syncapp.models import Attempt, Copy, Destination, Event, File, Lane, Run, Source, Version
 from syncapp.types import ObjectInfo, ObjectMeta, Part
 from tests.engine.conftest import Setting, make_setting
+from tests.engine.in_time import in_a_thread, wait_for
 from tests.servers.emulator import running_emulator
 from tests.servers.shared import Info
 
@@ -180,8 +180,7 @@ def test_one_destination_down_is_served_later_from_the_spool(
     dispatch.work(Lane.objects.get(run=run).pk)
     dispatch.tick()
     lane = Lane.objects.filter(run=run, owner="", ended_at__isnull=True)[0]
-    worker = threading.Thread(target=dispatch.work, args=(lane.pk,))
-    worker.start()
+    worker = in_a_thread(lambda: dispatch.work(lane.pk))
     wait_for(lambda: Copy.objects.filter(destination=few.folder, state="stored").count() == 40)
     assert not Copy.objects.filter(destination=few.bucket, state="stored").exists()
     down.clear()
@@ -190,13 +189,6 @@ def test_one_destination_down_is_served_later_from_the_spool(
     assert run.outcome == Run.Outcome.OK, run.error_message
     assert set(few.control.counters()["downloads"].values()) == {1}
     assert Copy.objects.filter(destination=few.bucket, state="stored").count() == 40
-
-
-def wait_for(condition: Any, seconds: float = 30) -> None:
-    deadline = timezone.now().timestamp() + seconds
-    while not condition():
-        assert timezone.now().timestamp() < deadline
-        threading.Event().wait(0.05)
 
 
 def test_a_destination_whose_key_is_refused_is_stopped_and_the_other_finishes(

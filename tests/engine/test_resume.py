@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.utils import timezone
 
 from syncapp.destinations.local_upload import LocalUpload
@@ -21,6 +20,7 @@ from syncapp.engine.adapters import destination_for
 from syncapp.models import Copy, Lane, PartialUpload, Run, UploadedPart, Version
 from syncapp.types import Part
 from tests.engine.conftest import Setting, make_setting
+from tests.engine.in_time import in_a_thread
 from tests.servers.emulator import running_emulator
 from tests.servers.shared import Info
 from tests.servers.workers import running_workers, wait_until
@@ -70,18 +70,6 @@ def begin(setting: Setting) -> tuple[Run, Lane]:
     return run, lanes[0]
 
 
-def in_a_thread(lane: Lane) -> threading.Thread:
-    def work() -> None:
-        try:
-            dispatch.work(lane.pk)
-        finally:
-            connection.close()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    return thread
-
-
 def pause_midway(
     setting: Setting, monkeypatch: pytest.MonkeyPatch, parts: int
 ) -> tuple[Run, Sends]:
@@ -89,7 +77,7 @@ def pause_midway(
     run, lane = begin(setting)
     sends = Sends(monkeypatch)
     sends.before = lambda _: threading.Event().wait(0.2) and None
-    worker = in_a_thread(lane)
+    worker = in_a_thread(lambda: dispatch.work(lane.pk))
     wait_until(lambda: UploadedPart.objects.count() >= parts, 60, "parts")
     runs.pause(setting.source)
     worker.join(30)
@@ -137,7 +125,7 @@ def test_a_pause_stops_a_big_upload_within_two_seconds_and_keeps_its_parts(
     run, lane = begin(one_big)
     sends = Sends(monkeypatch)
     sends.before = lambda _: threading.Event().wait(0.4) and None
-    worker = in_a_thread(lane)
+    worker = in_a_thread(lambda: dispatch.work(lane.pk))
     wait_until(lambda: UploadedPart.objects.count() >= 8, 60, "parts")
     runs.pause(one_big.source)
     began = time.monotonic()
