@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
@@ -27,6 +27,7 @@ from accounts import google
 from accounts.causes import Lapse, likely_cause
 from accounts.models import GoogleAccount
 from accounts.scopes import DRIVE_FILE, granted, may_write, missing_scopes
+from syncapp.connections import own_connection
 from syncapp.errors import BackupError, ConfigurationError, ReconnectRequired, Unavailable
 
 __all__ = [
@@ -130,12 +131,8 @@ class _AccountCredentials(Credentials):  # type: ignore[misc]
     def refresh(self, request: Any) -> None:
         """Take a newer token: another worker's, or one made now."""
         rejected = getattr(self._sent, "token", None) or self.token or ""
-        borrowed = connection.connection is None
-        try:
+        with own_connection():  # a thread that only reads from Google has none
             self._take(fresh_access_token(self._account_id, rejected=rejected))
-        finally:
-            if borrowed:  # a thread that only reads from Google would keep it to its end
-                connection.close()
 
     def _take(self, token: AccessToken) -> None:
         self._renew_at = token.renew_at

@@ -11,9 +11,11 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import ClassVar
 
+from syncapp.errors import BackupError, ConfigurationError, TransientError
 from syncapp.types import (
     CheckResult,
     Digest,
@@ -26,6 +28,7 @@ from syncapp.types import (
 )
 
 FOR_EVER = datetime(9999, 1, 1, tzinfo=UTC)  # of a lock without an end
+UPLOAD_LOST = "upload_lost"  # error code: the store has forgotten an upload under way
 
 
 class Upload(ABC):
@@ -40,6 +43,11 @@ class Upload(ABC):
     @abstractmethod
     def sent(self) -> Mapping[int, SentPart]:
         """The parts that the store has confirmed, by number; after a resume those it still has."""
+
+    def has(self, part: Part) -> bool:
+        """Whether the store has confirmed these very bytes."""
+        there = self.sent.get(part.number)
+        return there is not None and (there.size, there.md5) == (part.size, part.md5)
 
     @abstractmethod
     def send(self, part: Part) -> str:
@@ -181,3 +189,29 @@ class Destination(ABC):
     def check(self) -> Sequence[CheckResult]:
         """Try it for real: reach, write, read back, compare, list, overwrite, delete, checksum
         behaviour, versioning. Leaves nothing behind. Never raises: each failure is a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """An upload that was begun and written down, with its parts that were confirmed."""
+
+    key: str
+    upload_id: str
+    part_bytes: int
+    parts: tuple[SentPart, ...] = ()
+
+    def resume(self, store: Destination, meta: ObjectMeta) -> Upload | None:
+        """As the store's `resume_upload`."""
+        return store.resume_upload(
+            self.key,
+            meta,
+            upload_id=self.upload_id,
+            part_size=self.part_bytes,
+            parts=self.parts,
+        )
+
+
+def may_go_on(error: BackupError) -> bool:
+    """Whether an upload that this error stopped may be gone on with: nothing is known to be wrong
+    with what was sent."""
+    return isinstance(error, TransientError | ConfigurationError) and error.code != UPLOAD_LOST

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from syncapp.destinations.base import Upload
+from syncapp.destinations.base import UPLOAD_LOST, Upload
 from syncapp.destinations.s3_objects import (
     base64_of,
     etag_of,
@@ -123,7 +123,7 @@ class S3Upload(Upload):
             raise TransientError(
                 f"The bucket “{self._store.bucket}” has lost the unfinished upload of "
                 f"“{self._key}”; it has to be sent again from its start.",
-                code="upload_lost",
+                code=UPLOAD_LOST,
             ) from error
 
     def _complete(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from syncapp.engine import record
@@ -293,17 +293,26 @@ def free_stranded(source: Source) -> int:
 
     Only while no lane is at work; how many.
     """
-    waits = Version.objects.filter(
-        source=source, state=Version.State.PENDING, error_code=DESTINATION_DOWN, lease_owner=""
-    )
+    waits = stranded(source).filter(lease_owner="")
     if not waits.exists():
         return 0
     if any(key.startswith("destination:") for key in open_rows(source)):
-        lacking = Copy.objects.filter(
-            destination__in=reachable(source), state=Copy.State.PENDING, version__in=waits
-        )
-        waits = waits.filter(pk__in=lacking.values("version_id"))
+        waits = waits.filter(pk__in=takeable(source, waits).values("version_id"))
     return waits.update(due_at=timezone.now(), error_code="", error_message="")
+
+
+def stranded(source: Source) -> QuerySet[Version]:
+    """Versions that wait for a destination that could not be reached."""
+    return Version.objects.filter(
+        source=source, state=Version.State.PENDING, error_code=DESTINATION_DOWN
+    )
+
+
+def takeable(source: Source, waits: QuerySet[Version]) -> QuerySet[Copy]:
+    """Copies of these versions that a destination would take now, as far as is known."""
+    return Copy.objects.filter(
+        destination__in=reachable(source), state=Copy.State.PENDING, version__in=waits
+    )
 
 
 def reachable(source: Source) -> list[int]:

@@ -46,6 +46,20 @@ def is_away(error: BaseException | None) -> bool:
     return str(state).startswith(_POSTGRESQL_AWAY)
 
 
+def insist(act: Callable[[], Answer], wait: Callable[[datetime], bool]) -> Answer:
+    """Do it, again and again while the database is away; a whole transaction, or a query.
+
+    `wait` is told when it was begun and returns once it is worth trying again; False gives up.
+    """
+    while True:
+        began = timezone.now()
+        try:
+            return act()
+        except DatabaseError as error:
+            if connection.in_atomic_block or not is_away(error) or not wait(began):
+                raise
+
+
 class Patience:
     """Waits for the database on behalf of one run, and tells of it afterwards."""
 
@@ -54,16 +68,8 @@ class Patience:
         self._run, self._stopped = run, stopped
 
     def __call__(self, act: Callable[[], Answer]) -> Answer:
-        """Do it, again and again while the database is away; a whole transaction, or a query."""
-        while True:
-            began = timezone.now()
-            try:
-                return act()
-            except DatabaseError as error:
-                if connection.in_atomic_block or not is_away(error):
-                    raise
-                if not self.wait(began):
-                    raise
+        """As `insist`."""
+        return insist(act, self.wait)
 
     def wait(self, since: datetime) -> bool:
         """Until the database takes writes again; False if the work is to stop before that.

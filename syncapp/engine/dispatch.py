@@ -151,7 +151,8 @@ def _wanted(run: Run, open_lanes: int) -> int:
     if run.stage == Run.Stage.RESTORE:
         return int(open_lanes > 0 or restoring.wants_lane(run))
     if run.stage == Run.Stage.REMAKE and not open_lanes:
-        return int(_may_remake())
+        # Large copies leave a hand for all else that their queue does.
+        return int(_leaves_a_hand(run.stage))
     if run.stage != Run.Stage.TRANSFER:
         return 1
     transferring = Run.objects.filter(ACTIVE, stage=Run.Stage.TRANSFER).count()
@@ -170,14 +171,13 @@ def _may_scan(run: Run) -> bool:
     """Whole listings leave one hand of each host free for change logs."""
     if run.scan == Run.Scan.CHANGES or (run.source.cursor and run.scan != Run.Scan.FULL):
         return True
-    scanning = Lane.objects.filter(stage=Run.Stage.SCAN, ended_at__isnull=True).count()
-    return scanning < _hosts() * (settings.QUEUES[queues.SCAN] - 1)
+    return _leaves_a_hand(Run.Stage.SCAN)
 
 
-def _may_remake() -> bool:
-    """Large copies leave one hand of each host free for all else that its queue does."""
-    at_work = Lane.objects.filter(stage=Run.Stage.REMAKE, ended_at__isnull=True).count()
-    return at_work < _hosts() * (settings.QUEUES[queues.VERIFY] - 1)
+def _leaves_a_hand(stage: str) -> bool:
+    """Whether with one more lane of the stage its queue still has a hand of each host free."""
+    at_work = Lane.objects.filter(stage=stage, ended_at__isnull=True).count()
+    return at_work < _hosts() * (settings.QUEUES[queues.of(stage)] - 1)
 
 
 def work(lane_id: int) -> None:

@@ -15,7 +15,8 @@ from django.utils import timezone
 
 from accounts.models import GoogleAccount
 from accounts.tokens import may_write, not_allowed, withdraw_writing, writing_credentials
-from syncapp.engine.limits import Stopped, WritingPace, never, own_connection, wait
+from syncapp.connections import own_connection
+from syncapp.engine.limits import Stopped, WritingPace, never, wait
 from syncapp.engine.restore_plan import google_names
 from syncapp.errors import ConfigurationError, Unavailable
 from syncapp.models import DriveId, Restore, RestoreFolder, RestoreItem, Source

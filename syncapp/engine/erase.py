@@ -22,7 +22,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from syncapp.destinations.base import FOR_EVER
+from syncapp.destinations.base import FOR_EVER, Unfinished
 from syncapp.destinations.base import Destination as Store
 from syncapp.engine import (
     erasure_account,
@@ -358,9 +358,8 @@ def request_erasure(source: Source, erasure: Erasure) -> Run:
 
 def _abort(store: Store, upload: PartialUpload) -> None:
     meta = ObjectMeta(mtime=upload.started_at, remote_id="")
-    found = store.resume_upload(
-        upload.object_key, meta, upload_id=upload.upload_id, part_size=upload.part_bytes, parts=()
-    )
+    kept = Unfinished(upload.object_key, upload.upload_id, upload.part_bytes)
+    found = kept.resume(store, meta)
     if found is not None:
         found.abort()
 

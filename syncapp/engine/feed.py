@@ -17,12 +17,11 @@ from typing import TypeVar
 
 from syncapp import pacing
 from syncapp.destinations.base import Destination as Store
-from syncapp.destinations.base import Upload
+from syncapp.destinations.base import Unfinished, Upload, may_go_on
 from syncapp.engine.crew import Crew, Task
 from syncapp.engine.spool import Dropped, Held, Spool
 from syncapp.errors import (
     BackupError,
-    ConfigurationError,
     IntegrityError,
     Interrupted,
     LetAlone,
@@ -45,13 +44,9 @@ def _nothing() -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """An upload that an earlier worker began, and the parts that it wrote down."""
+class Recorded(Unfinished):
+    """One of a copy, begun by an earlier worker."""
 
-    key: str
-    upload_id: str
-    part_bytes: int
-    parts: tuple[SentPart, ...]
     whole_from: str = ""  # where every byte was read and found right, once all of it was sent
 
 
@@ -191,8 +186,7 @@ class Feed:
             return False
         if self.error is None or self.error is self.spool.error:
             return not isinstance(self.spool.error, PermanentError)
-        lost = self.error.code == "upload_lost"
-        return isinstance(self.error, TransientError | ConfigurationError) and not lost
+        return may_go_on(self.error)
 
     def _is_big(self) -> bool:
         return self.file is not None and (self.file.size or 0) >= RECORDED
@@ -269,21 +263,14 @@ class Feed:
 
     def _resumed(self, file: Opened) -> Upload | None:
         """The upload that an earlier worker began, if it still fits and the store still has it."""
-        target, store, old = self.target, self.target.store, self.target.recorded
+        target, old = self.target, self.target.recorded
         if old is None or (old.key, old.part_bytes) != (target.key, file.part_bytes):
             return None
-        return retrying(
-            lambda: store.resume_upload(
-                target.key, file.meta, upload_id=old.upload_id, part_size=old.part_bytes,
-                parts=old.parts,
-            ),
-            self._halt,
-        )  # fmt: skip
+        return retrying(lambda: old.resume(target.store, file.meta), self._halt)
 
     def _send(self, held: Held) -> None:
         upload, part = self._known_upload(), held.part
-        there = upload.sent.get(part.number)
-        if there is None or (there.size, there.md5) != (part.size, part.md5):
+        if not upload.has(part):
             etag = retrying(lambda: upload.send(part), self._halt)
             if self._is_big():
                 sent = SentPart(part.number, part.size, part.md5, etag, part.known_sha256)

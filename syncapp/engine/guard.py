@@ -15,7 +15,7 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.models import User
-from syncapp.engine import policies, record, runs
+from syncapp.engine import policies, record, runs, spans
 from syncapp.engine.folders import Folders
 from syncapp.errors import MassChange
 from syncapp.models import Event, File, Run, Source, Version
@@ -111,7 +111,7 @@ def _replacing(source: Source) -> QuerySet[Any]:
     older = (
         Version.objects.filter(file=OuterRef("file"), state=Version.State.STORED)
         .exclude(pk=OuterRef("pk"))
-        .order_by(Coalesce("returned_at", "first_seen_at").desc(), "-pk")
+        .order_by(spans.SINCE.desc(), "-pk")
     )
     waiting = Version.objects.filter(source=source, state=Version.State.PENDING, current=True)
     return waiting.annotate(size_before=Subquery(older.values("size")[:1])).exclude(

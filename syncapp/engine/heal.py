@@ -150,13 +150,7 @@ class _Healing:
         store, recorded = self.sites.stores[plan.copy.destination_id], plan.recorded
         if recorded is None:
             return None
-        upload = store.resume_upload(
-            recorded.key,
-            plan.wanted.meta,
-            upload_id=recorded.upload_id,
-            part_size=recorded.part_bytes,
-            parts=recorded.parts,
-        )
+        upload = recorded.resume(store, plan.wanted.meta)
         if upload is None:
             return None
         if sum(part.size for part in upload.sent.values()) != plan.wanted.digest.size:

@@ -11,15 +11,13 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from django.conf import settings
-from django.db import Error as DatabaseError
-from django.db import connection
 from django.utils import timezone
 
+from syncapp.connections import own_connection
 from syncapp.engine import bandwidth, database
 from syncapp.errors import ConfigurationError, Interrupted
 from syncapp.models import Destination, Pace, Source
@@ -120,18 +118,13 @@ class Limit:
         return granted, wait_s + random.uniform(0.0, LOOK_S)
 
     def _change(self, ceiling: float, change: Callable[[Bucket, float], Bucket | None]) -> None:
-        while True:
-            try:
-                _change(self.key, ceiling, change)
-            except DatabaseError as error:
-                if connection.in_atomic_block or not database.is_away(error):
-                    raise
-            else:
-                return
-            with own_connection():
-                there = database.wait_for_it(self._stopped)
-            if not there:
+        database.insist(lambda: _change(self.key, ceiling, change), self._outlast)
+
+    def _outlast(self, _: datetime) -> bool:
+        with own_connection():
+            if not database.wait_for_it(self._stopped):
                 raise Interrupted("The worker was asked to stop.")
+        return True
 
     def _wait(self, seconds: float) -> None:
         # Not much longer than a lump: a limit may have been raised or lifted meanwhile.
@@ -275,17 +268,6 @@ def _change(key: str, ceiling: float, change: Callable[[Bucket, float], Bucket |
             )
             if after is None or unchanged.update(**_columns(after)):
                 return
-
-
-@contextmanager
-def own_connection() -> Iterator[None]:
-    """The database, for threads of files too: a connection that was opened here is closed here."""
-    opened = connection.connection is None
-    try:
-        yield
-    finally:
-        if opened:
-            connection.close()
 
 
 def _bucket(row: Pace) -> Bucket:

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
+from syncapp.destinations.base import UPLOAD_LOST, Upload
 from syncapp.destinations.base import Destination as Store
-from syncapp.destinations.base import Upload
 from syncapp.engine import copying, damage, mending, runs, uploads
 from syncapp.engine.beat import Beat
 from syncapp.engine.copying import Wanted
@@ -134,7 +134,7 @@ class _Remaking:
         try:
             self._fill(job, upload)
         except BackupError as error:
-            if isinstance(error, IntegrityError | PermanentError) or error.code == "upload_lost":
+            if isinstance(error, IntegrityError | PermanentError) or error.code == UPLOAD_LOST:
                 self._notes.append(Gone(job.copy_id, upload.id))
                 upload.abort()
             raise
@@ -146,13 +146,7 @@ class _Remaking:
         store: Store = self.sites.stores[job.destination_id]
         old, wanted = job.recorded, job.wanted
         if old is not None and (old.key, old.part_bytes) == (wanted.key, job.part_bytes):
-            resumed = retrying(
-                lambda: store.resume_upload(
-                    wanted.key, wanted.meta, upload_id=old.upload_id, part_size=old.part_bytes,
-                    parts=old.parts,
-                ),
-                self.beat.halt,
-            )  # fmt: skip
+            resumed = retrying(lambda: old.resume(store, wanted.meta), self.beat.halt)
             if resumed is not None:
                 return resumed
         upload = retrying(
@@ -182,8 +176,7 @@ class _Remaking:
         under_way: deque[Future[None]] = deque()
         with ThreadPoolExecutor(SENDERS, "remake-part") as pool:
             for part in copying.parts_of(copying.counted(self.sites, job.reading), job.part_bytes):
-                there = upload.sent.get(part.number)
-                if there is not None and (there.size, there.md5) == (part.size, part.md5):
+                if upload.has(part):
                     continue
                 if len(under_way) == SENDERS:
                     under_way.popleft().result()

@@ -131,8 +131,7 @@ class _Adding:
 
     def add(self, chosen: Sequence[Chosen]) -> None:
         found = self._found
-        stored = locate([one.version_id for one in chosen if one.version_id is not None])
-        self._origins.load({p.destination_id for s in stored.values() for p in s.places})
+        stored = self._located([one.version_id for one in chosen if one.version_id is not None])
         for one in chosen:
             if one.content == Content.FOLDER:
                 found.folders += 1
@@ -152,9 +151,7 @@ class _Adding:
             if not ordered:
                 self._found.missing += one.files
                 continue
-            files, size = self._read.get(ordered[0].destination_id, (0, 0))
-            self._read[ordered[0].destination_id] = files + one.files, size + one.bytes
-            self._found.files += one.files
+            self._count(ordered[0].destination_id, one.files, one.bytes)
 
     def ask_about(self, versions: Sequence[int]) -> None:
         """The sample of what the database adds up: SAMPLE of these."""
@@ -165,18 +162,26 @@ class _Adding:
 
     def add_files(self, versions: Iterable[int], files: int) -> None:
         """So many files, of which these versions are what can be restored."""
-        stored = locate(list(versions))
-        self._origins.load({p.destination_id for s in stored.values() for p in s.places})
+        stored = self._located(list(versions))
         self._found.missing += files - sum(self._add_file(one) for one in stored.values())
+
+    def _located(self, versions: Sequence[int]) -> dict[int, Stored]:
+        """Where they are, destinations at hand."""
+        stored = locate(versions)
+        self._origins.load({p.destination_id for s in stored.values() for p in s.places})
+        return stored
+
+    def _count(self, destination_id: int, files: int, size: int) -> None:
+        before = self._read.get(destination_id, (0, 0))
+        self._read[destination_id] = before[0] + files, before[1] + size
+        self._found.files += files
 
     def _add_file(self, stored: Stored) -> bool:
         """False if none of its places may be read."""
         places = self._ordered(stored)
         if not places:
             return False
-        files, size = self._read.get(places[0].destination_id, (0, 0))
-        self._read[places[0].destination_id] = files + 1, size + stored.size
-        self._found.files += 1
+        self._count(places[0].destination_id, 1, stored.size)
         self._keep(places, stored.size)
         return True
 

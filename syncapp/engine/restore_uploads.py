@@ -11,9 +11,9 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from syncapp.engine.limits import own_connection
+from syncapp.connections import own_connection
+from syncapp.destinations.base import Unfinished
 from syncapp.models import Destination, Restore, RestorePart, RestoreUpload
-from syncapp.restore_targets.base import Unfinished
 from syncapp.types import SentPart
 
 KEPT_FOR = timedelta(days=7)
@@ -29,7 +29,7 @@ class KeptUploads:
         """What an earlier try began."""
         with own_connection():
             row = self._rows().filter(item_id=item_id).prefetch_related("parts").first()
-            return _unfinished(row, tuple(map(_sent, row.parts.all()))) if row else None
+            return _unfinished(row, tuple(part.sent for part in row.parts.all())) if row else None
 
     def begun(self, item_id: int, upload: Unfinished) -> None:
         """Keep a new one, instead of what was kept before."""
@@ -88,9 +88,3 @@ def worth_keeping(destination: Destination) -> set[str]:
 
 def _unfinished(row: RestoreUpload, parts: tuple[SentPart, ...] = ()) -> Unfinished:
     return Unfinished(row.object_key, row.upload_id, row.part_bytes, parts)
-
-
-def _sent(row: RestorePart) -> SentPart:
-    return SentPart(
-        row.number, row.size, bytes.fromhex(row.md5), row.etag, bytes.fromhex(row.sha256)
-    )

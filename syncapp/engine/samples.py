@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Max, Min, Q
-from django.db.models.functions import Coalesce
 
+from syncapp.engine import spans
 from syncapp.engine.findings import STORED
 from syncapp.engine.readback import ARCHIVED
 from syncapp.models import Copy, Run, Version
@@ -51,8 +51,7 @@ def _pinned(run: Run, destinations: Sequence[int]) -> Iterator[Sample]:
     """The newest stored version of each, at every destination that has it outside cold storage."""
     for file_id in run.source.canaries.order_by("pk").values_list("file_id", flat=True):
         versions = Version.objects.filter(file_id=file_id, copies__state__in=STORED)
-        since = Coalesce("returned_at", "first_seen_at")
-        newest = versions.order_by("-current", since.desc()).first()
+        newest = versions.order_by("-current", spans.SINCE.desc()).first()
         if newest is not None:
             copies = Copy.objects.filter(
                 version=newest, destination_id__in=destinations, state__in=STORED

@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
@@ -201,14 +202,18 @@ def _free(now: datetime) -> None:
         runs.unblock(source)
 
 
+def _able_and_last() -> QuerySet[Any]:
+    """Those that may be backed up, with the newest backup's `deferred` files and `outcome`."""
+    newest = Run.objects.filter(source=OuterRef("pk"), kind=Run.Kind.BACKUP).order_by("-pk")
+    return _able().annotate(
+        deferred=newest.values("files_deferred")[:1], outcome=newest.values("outcome")[:1]
+    )
+
+
 def _begin_deferred(now: datetime) -> None:
     """Begin a backup for files that Google had asked to come back for later, and for what came to
     wait after a backup had ended well: a file that came back while its copies were removed."""
-    newest = Run.objects.filter(source=OuterRef("pk"), kind=Run.Kind.BACKUP).order_by("-pk")
-    told = _able().annotate(
-        deferred=newest.values("files_deferred")[:1], outcome=newest.values("outcome")[:1]
-    )
-    for source in told.filter(Q(deferred__gt=0) | Q(outcome__in=runs.GOOD)):
+    for source in _able_and_last().filter(Q(deferred__gt=0) | Q(outcome__in=runs.GOOD)):
         due = Version.objects.filter(
             source=source, state=Version.State.PENDING, due_at__lte=now
         ).exclude(error_code__in=[DESTINATION_BLOCKED, DESTINATION_DOWN])
@@ -218,9 +223,7 @@ def _begin_deferred(now: datetime) -> None:
 
 def _take_up(now: datetime) -> None:
     """Begin a backup for what an outage had left, in whatever mode."""
-    newest = Run.objects.filter(source=OuterRef("pk"), kind=Run.Kind.BACKUP).order_by("-pk")
-    ended = _able().annotate(last=newest.values("outcome")[:1])
-    for source in ended.filter(last=Run.Outcome.FAILED):
+    for source in _able_and_last().filter(outcome=Run.Outcome.FAILED):
         at = takeup.taken_up_at(source)
         if at is not None and at <= now:
             runs.request_backup(source, trigger=Run.Trigger.DEFERRED)

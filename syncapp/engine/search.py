@@ -20,7 +20,6 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Coalesce
 
 from syncapp.engine import search_leads, spans
 from syncapp.engine.folders import Folders
@@ -296,8 +295,7 @@ def versions_of(wanted: Wanted) -> QuerySet[Version]:
 def _hits(wanted: Wanted, found: Sequence[_Seen]) -> list[Hit]:
     ids = [one.file_id for one in found]
     files = File.objects.select_related("source").defer("extra", "metadata").in_bulk(ids)
-    since = Coalesce("returned_at", "first_seen_at")
-    rows = versions_of(wanted).filter(file__in=ids).order_by(since, "pk")
+    rows = versions_of(wanted).filter(file__in=ids).order_by(spans.SINCE, "pk")
     versions = {version.file_id: version for version in rows}
     folders = {source_id: Folders(source_id) for source_id in wanted.sources}
     for source_id, tree in folders.items():

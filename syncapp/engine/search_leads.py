@@ -17,7 +17,16 @@ from typing import Any
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from syncapp.engine.search_walks import Candidate, Named, Spot, Step, everything, newest
+from syncapp.engine.search_walks import (
+    Candidate,
+    Named,
+    Spot,
+    Step,
+    everything,
+    newest,
+    step_of,
+    steps,
+)
 from syncapp.engine.search_words import long_words
 from syncapp.engine.sets import chunks
 from syncapp.models import File, Place, Version
@@ -69,15 +78,10 @@ def found_by_name(
         return [], False
     ways = (True, False) if model is File else (False,)
     for walk in (Named(model, pk, words, folders=way) for pk in sorted(sources) for way in ways):
-        after: Spot | None = None
-        while True:
-            step = walk(after, _NAMED_AT_ONCE)
+        for step in steps(walk, _NAMED_AT_ONCE):
             found += [candidate.row for candidate in step.candidates]
-            after = step.after
             if len(found) >= most or monotonic() > ends:
                 return found[:most], False
-            if after is None:
-                break
     return found, True
 
 
@@ -96,8 +100,7 @@ def by_version(sources: Sequence[int], field: str, least: Any, most: Any) -> lis
             rows = rows.filter(**{f"{field}__lte": value})  # said again: this is what indexes see
         ordered = rows.order_by(f"-{field}", "-pk").values_list(field, "pk", "file_id")
         found = [Candidate(*row) for row in ordered[:limit]]
-        behind = (found[-1].value, found[-1].row) if len(found) == limit else None
-        return Step(found, behind)
+        return step_of(found, limit)
 
     return [Leg(_key(pk), partial(walk, pk), field=field) for pk in sorted(sources)]
 
@@ -167,14 +170,10 @@ def _folders(source_id: int, path: str) -> list[str] | None:
     words = long_words(path.rpartition("/")[2])
     walk = Named(File, source_id, words, folders=True)
     named: list[int] = []
-    after, ends = None, monotonic() + _FOLDERS_SECONDS
-    while True:
-        step = walk(after, _NAMED_AT_ONCE)
+    ends = monotonic() + _FOLDERS_SECONDS
+    for step in steps(walk, _NAMED_AT_ONCE):
         named += [candidate.file_id for candidate in step.candidates]
-        after = step.after
-        if after is None:
-            break
-        if len(named) > MOST_FOLDERS or monotonic() > ends:
+        if step.after is not None and (len(named) > MOST_FOLDERS or monotonic() > ends):
             return None
     folders = _of_source(source_id).filter(content=Content.FOLDER).order_by()
     level = folders.filter(pk__in=named)

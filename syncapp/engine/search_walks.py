@@ -8,7 +8,7 @@ walk reads the source's rows themselves, so many a step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -50,8 +50,24 @@ def newest(rows: QuerySet[File], after: Spot | None, limit: int) -> Step:
     return _step(list(rows.order_by("-pk").values_list("pk", flat=True)[:limit]), limit)
 
 
+def step_of(found: Sequence[Candidate], limit: int) -> Step:
+    """What was asked for with a limit: with fewer there is nothing behind them."""
+    return Step(found, (found[-1].value, found[-1].row) if len(found) == limit else None)
+
+
 def _step(pks: Sequence[int], limit: int) -> Step:
-    return Step([Candidate(0, pk, pk) for pk in pks], (0, pks[-1]) if len(pks) == limit else None)
+    return step_of([Candidate(0, pk, pk) for pk in pks], limit)
+
+
+def steps(walk: Callable[[Spot | None, int], Step], limit: int) -> Iterator[Step]:
+    """One after the other, to the end."""
+    after: Spot | None = None
+    while True:
+        step = walk(after, limit)
+        yield step
+        after = step.after
+        if after is None:
+            return
 
 
 def everything(source_id: int, after: Spot | None, limit: int) -> Step:

@@ -13,8 +13,11 @@ from typing import Any
 
 from django.db import connection
 from django.db.models import Exists, Max, OuterRef, Q
+from django.db.models.functions import Coalesce
 
 from syncapp.models import Span, Version
+
+SINCE = Coalesce("returned_at", "first_seen_at")  # `Version.since`, for the database
 
 
 def begin_again(revisions: Mapping[int, str], now: datetime) -> None:

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from syncapp.engine import breakers
-from syncapp.engine.planning import DESTINATION_DOWN
 from syncapp.errors import QuotaExhausted
-from syncapp.models import Copy, Run, Source, Version
+from syncapp.models import Run, Source
 
 RETRY_FIRST = timedelta(minutes=1)
 RETRY_MOST, RETRY_FILES_MOST = timedelta(hours=1), timedelta(hours=24)
@@ -49,12 +48,9 @@ def taken_up_at(source: Source) -> datetime | None:
         return last[0].ended_at + QUOTA_REST
     rested = last[0].ended_at + rest(last)
     down = breakers.open_rows(source)
-    waits = Version.objects.filter(
-        source=source, state=Version.State.PENDING, error_code=DESTINATION_DOWN
-    )
+    waits = breakers.stranded(source)
     if waits.exists():
-        lacking = Copy.objects.filter(version__in=waits, state=Copy.State.PENDING)
-        if lacking.filter(destination__in=breakers.reachable(source)).exists():
+        if breakers.takeable(source, waits).exists():
             return rested
     elif breakers.account_key(source.account_id) not in down:
         return None

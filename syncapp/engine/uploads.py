@@ -16,7 +16,6 @@ from django.utils import timezone
 from syncapp.engine.feed import Begun, Gone, Note, Recorded, Sent, Whole
 from syncapp.engine.sets import upsert_many
 from syncapp.models import Copy, Destination, PartialUpload, UploadedPart, Version
-from syncapp.types import SentPart
 
 KEPT_FOR = timedelta(days=7)
 _PART = ["upload_id", "number", "size", "md5", "sha256", "etag"]
@@ -89,13 +88,7 @@ def recorded(copies: Collection[int]) -> dict[int, Recorded]:
             upload.object_key,
             upload.upload_id,
             upload.part_bytes,
-            tuple(
-                SentPart(
-                    part.number, part.size, bytes.fromhex(part.md5), part.etag,
-                    bytes.fromhex(part.sha256),
-                )
-                for part in upload.parts.all()
-            ),
+            tuple(part.sent for part in upload.parts.all()),
             upload.whole_from,
         )
         for upload in uploads

@@ -10,7 +10,7 @@ import io
 import json
 import sys
 from abc import ABC, abstractmethod
-from argparse import RawDescriptionHelpFormatter
+from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from typing import Any
@@ -113,6 +113,13 @@ class ReportCommand(BaseCommand, ABC):
             level = styles.get(line.level, str)(f"{line.level:8}")
             message = f": {printable(line.message)}" if line.message else ""
             self.say(f"{level}{printable(line.name)}{message}")
+
+
+def read_number(text: str, what: str, most: int) -> int:
+    """An option's value from 0 to `most`; the error names `what` it is no such thing of."""
+    if not (text.isdecimal() and len(text) <= len(str(most)) and int(text) <= most):
+        raise ArgumentTypeError(f"“{printable(text)}” is no {what} from 0 to {most:,}.")
+    return int(text)
 
 
 def add_json(parser: CommandParser) -> None:

@@ -9,7 +9,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from syncapp.models.setup import Destination, Source
-from syncapp.types import Content
+from syncapp.types import Content, SentPart
 from syncapp.visible import visible
 
 # Of a File: no longer there at the source. As the index `file_gone` has it.
@@ -304,16 +304,30 @@ class PartialUpload(models.Model):
         return visible(self.object_key)
 
 
-class UploadedPart(models.Model):
-    """A part that the destination has confirmed. `md5` and `sha256` are hex, of its bytes; the
-    latter only where it is needed again."""
+class ConfirmedPart(models.Model):
+    """A part that a destination has confirmed. `md5` and `sha256` are hex, of its bytes; the latter
+    only where it is needed again."""
 
-    upload = models.ForeignKey(PartialUpload, on_delete=models.CASCADE, related_name="parts")
     number = models.PositiveIntegerField()
     size = models.BigIntegerField()
     md5 = models.CharField(max_length=32)
     sha256 = models.CharField(max_length=64, blank=True)
     etag = models.CharField(max_length=255)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def sent(self) -> SentPart:
+        """As the destination's upload takes it."""
+        md5, sha256 = bytes.fromhex(self.md5), bytes.fromhex(self.sha256)
+        return SentPart(self.number, self.size, md5, self.etag, sha256)
+
+
+class UploadedPart(ConfirmedPart):
+    """One of a copy's upload."""
+
+    upload = models.ForeignKey(PartialUpload, on_delete=models.CASCADE, related_name="parts")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["upload", "number"], name="part_once")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.utils import timezone
 
-from syncapp.models.catalog import File, Version
+from syncapp.models.catalog import ConfirmedPart, File, Version
 from syncapp.models.history import Run
 from syncapp.models.setup import Destination
 from syncapp.visible import visible
@@ -115,15 +115,10 @@ class RestoreUpload(models.Model):
         return visible(self.object_key)
 
 
-class RestorePart(models.Model):
-    """A part of it that the destination has confirmed; as `UploadedPart`."""
+class RestorePart(ConfirmedPart):
+    """One of such an upload."""
 
     upload = models.ForeignKey(RestoreUpload, on_delete=models.CASCADE, related_name="parts")
-    number = models.PositiveIntegerField()
-    size = models.BigIntegerField()
-    md5 = models.CharField(max_length=32)
-    sha256 = models.CharField(max_length=64, blank=True)
-    etag = models.CharField(max_length=255)
 
     class Meta:
         constraints = [

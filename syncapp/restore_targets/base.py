@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from syncapp.destinations.base import Unfinished
 from syncapp.types import SentPart
 
 SKIP, RENAME, OVERWRITE = "skip", "rename", "overwrite"  # collision rules: models.Restore.Collision
@@ -70,16 +71,6 @@ class Placed:
     where: str
     kept: bool = False
     note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Unfinished:
-    """A big file's upload that an earlier try began, and its parts that were confirmed."""
-
-    key: str
-    upload_id: str
-    part_bytes: int
-    parts: tuple[SentPart, ...] = ()
 
 
 class Uploads(Protocol):

@@ -21,14 +21,8 @@ from pathlib import Path as DiskPath
 from typing import IO, Any, BinaryIO, cast
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.destinations.base import Upload
-from syncapp.errors import (
-    BackupError,
-    ConfigurationError,
-    IntegrityError,
-    PermanentError,
-    TransientError,
-)
+from syncapp.destinations.base import Unfinished, Upload, may_go_on
+from syncapp.errors import BackupError, IntegrityError, PermanentError
 from syncapp.restore_targets.base import (
     OVERWRITE,
     SKIP,
@@ -37,7 +31,6 @@ from syncapp.restore_targets.base import (
     Path,
     Placed,
     Target,
-    Unfinished,
     Uploads,
     numbered,
 )
@@ -92,7 +85,7 @@ class DestinationTarget(Target):
     def end(self) -> None:
         """Uploads that are kept are aborted."""
         for item_id, unfinished in self._uploads.left():
-            if (upload := self._resumed(unfinished, ObjectMeta(_EPOCH, ""))) is not None:
+            if (upload := unfinished.resume(self._store, ObjectMeta(_EPOCH, ""))) is not None:
                 upload.abort()
             self._uploads.gone(item_id)
 
@@ -151,7 +144,7 @@ class DestinationTarget(Target):
             self._fill(item_id, upload, filling, kept=kept)
             upload.finish(filling.check(key))
         except BaseException as error:
-            if not (kept and _may_go_on(error)):
+            if not kept or (isinstance(error, BackupError) and not may_go_on(error)):
                 upload.abort()
                 self._uploads.gone(item_id)
             raise
@@ -163,8 +156,7 @@ class DestinationTarget(Target):
     def _fill(self, item_id: int, upload: Upload, filling: _Filling, *, kept: bool) -> None:
         """Send what the store does not have."""
         for part in filling:
-            there = upload.sent.get(part.number)
-            if there is not None and (there.size, there.md5) == (part.size, part.md5):
+            if upload.has(part):
                 continue
             upload.send(part)
             if kept:
@@ -177,7 +169,7 @@ class DestinationTarget(Target):
         big = size >= RESUMED_BYTES
         old = self._uploads.of_item(item_id) if big else None
         if old is not None:
-            upload = self._resumed(old, meta)
+            upload = old.resume(self._store, meta)
             if upload is not None and (old.key, old.part_bytes) == (key, part_bytes):
                 return upload, True
             if upload is not None:
@@ -186,11 +178,6 @@ class DestinationTarget(Target):
         if big and upload.id:
             self._uploads.begun(item_id, Unfinished(key, upload.id, part_bytes))
         return upload, big and bool(upload.id)
-
-    def _resumed(self, old: Unfinished, meta: ObjectMeta) -> Upload | None:
-        return self._store.resume_upload(
-            old.key, meta, upload_id=old.upload_id, part_size=old.part_bytes, parts=old.parts
-        )
 
 
 class _Filling:
@@ -235,13 +222,6 @@ class _Filling:
                 piece, rest = rest[:room], rest[room:]
                 self._size += len(piece)
                 yield piece
-
-
-def _may_go_on(error: BaseException) -> bool:
-    """Whether the next try may send the rest: nothing is known to be wrong with what was sent."""
-    if not isinstance(error, BackupError):
-        return True
-    return isinstance(error, TransientError | ConfigurationError) and error.code != "upload_lost"
 
 
 def _part(number: int, file: IO[bytes]) -> Part:

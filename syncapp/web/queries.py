@@ -100,8 +100,7 @@ def latest_runs(user: User) -> LatestRuns:
     return LatestRuns(active, ended)
 
 
-def in_trouble(user: User) -> QuerySet[Version]:
-    """Current versions that failed or were refused."""
+def _in_trouble(user: User) -> QuerySet[Version]:
     # Spelled out, because SQLite doesn't see through parameters that an index covers this.
     covered = RawSQL(
         "\"syncapp_version\".\"state\" IN ('failed', 'refused')", [], output_field=BooleanField()
@@ -112,7 +111,7 @@ def in_trouble(user: User) -> QuerySet[Version]:
 def failed_versions(user: User) -> QuerySet[Version]:
     """Versions that were given up after their last attempt."""
     return (
-        in_trouble(user)
+        _in_trouble(user)
         .filter(state=Version.State.FAILED)
         .select_related("file", "source")
         .prefetch_related("copies__destination")
@@ -121,7 +120,7 @@ def failed_versions(user: User) -> QuerySet[Version]:
 
 def count_failed(user: User) -> int:
     """How many were given up, at most COUNT_LIMIT."""
-    failed = in_trouble(user).filter(state=Version.State.FAILED)
+    failed = _in_trouble(user).filter(state=Version.State.FAILED)
     return failed.order_by()[:COUNT_LIMIT].count()
 
 
@@ -167,17 +166,28 @@ class Reason:
     files: int
 
 
+def refused_at_listing(user: User) -> QuerySet[File]:
+    """Files that the listing says will not be handed out."""
+    return File.objects.filter(~Q(problem=""), source__owner=user, vanished_at=None)
+
+
+def refused_at_reading(user: User) -> QuerySet[Version]:
+    """Current versions that Google refused when they were read; of other files."""
+    return _in_trouble(user).filter(
+        state=Version.State.REFUSED, file__problem="", file__vanished_at=None
+    )
+
+
 def refusals(user: User) -> list[Reason]:
     """Refused files by reason, most frequent first: at the listing, or when they were read."""
     listed = (
-        File.objects.filter(~Q(problem=""), source__owner=user, vanished_at=None)
+        refused_at_listing(user)
         .values_list("problem")
         .annotate(Max("problem_message"), Min("problem_message"), files=Count("pk"))
         .order_by()
     )
     read = (
-        in_trouble(user)
-        .filter(state=Version.State.REFUSED, file__problem="", file__vanished_at=None)
+        refused_at_reading(user)
         .values_list("error_code")
         .annotate(Max("error_message"), Min("error_message"), files=Count("pk"))
         .order_by()

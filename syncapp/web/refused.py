@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from django.db.models import Q
-
 from accounts.models import User
-from syncapp.models import File, Version
+from syncapp.models import File
 from syncapp.web import paths, queries
 from syncapp.web.paging import PAGE_ROWS, oldest_first
 
@@ -44,7 +42,7 @@ def page(user: User, after: str = "", code: str = "") -> tuple[list[Refusal], st
 
 
 def _listed(user: User, after: str, code: str) -> list[tuple[str, int, File, str, str]]:
-    files = File.objects.filter(~Q(problem=""), source__owner=user, vanished_at=None)
+    files = queries.refused_at_listing(user)
     if code:
         files = files.filter(problem=code)
     rows = oldest_first(files.select_related("source"), after, PAGE_ROWS + 1).rows
@@ -52,9 +50,7 @@ def _listed(user: User, after: str, code: str) -> list[tuple[str, int, File, str
 
 
 def _read(user: User, after: str, code: str, most: int) -> list[tuple[str, int, File, str, str]]:
-    versions = queries.in_trouble(user).filter(
-        state=Version.State.REFUSED, file__problem="", file__vanished_at=None
-    )
+    versions = queries.refused_at_reading(user)
     if code:
         versions = versions.filter(error_code=code)
     rows = oldest_first(versions.select_related("file__source"), after, most).rows

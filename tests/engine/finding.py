@@ -43,17 +43,22 @@ def version(of: File, size: int | None, modified: datetime = NOON, **fields: Any
     return made
 
 
-def renamed(of: File, name: str, at: datetime) -> None:
+def left(file: File, at: datetime, **now: object) -> None:
+    """Of a file, that it was elsewhere until then, and what is so now."""
     baker.make(
         Place,
-        source=of.source,
-        file=of,
-        parent_id=of.parent_id,
-        name=of.name,
-        from_at=of.placed_at,
+        source=file.source,
+        file=file,
+        parent_id=file.parent_id,
+        name=file.name,
+        from_at=file.placed_at,
         until_at=at,
     )
-    File.objects.filter(pk=of.pk).update(name=name, placed_at=at)
+    File.objects.filter(pk=file.pk).update(placed_at=at, **now)
+
+
+def renamed(of: File, name: str, at: datetime) -> None:
+    left(of, at, name=name)
     of.refresh_from_db()
 
 

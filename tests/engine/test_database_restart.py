@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +14,10 @@ import requests
 
 from emulator.tokens import DEFAULT_CLIENT_ID, DEFAULT_CLIENT_SECRET
 from scripts import product
-from tests.servers.emulator import ROOT, running_emulator
+from tests.servers.emulator import running_emulator
 from tests.servers.postgres import Postgres, running_postgres
 from tests.servers.web import collect_static, product_environment, running_web
-from tests.servers.workers import Workers, wait_until
+from tests.servers.workers import Workers, wait_until, workers_in
 
 FILES, AWAY_S = 600, 12
 SET_UP = """
@@ -51,26 +48,6 @@ def ask(url: str, query: str) -> tuple[Any, ...]:
         return connection.execute(query).fetchone() or ()
 
 
-@contextmanager
-def at_work(env: dict[str, str], log_path: Path) -> Iterator[Workers]:
-    with log_path.open("ab") as log:
-        process = subprocess.Popen(
-            [sys.executable, "manage.py", "runworkers", "--grace", "5"],
-            cwd=ROOT, env=env, stdout=log, stderr=log,
-        )  # fmt: skip
-    workers = Workers(process, log_path)
-    try:
-        yield workers
-    finally:
-        below = workers.processes()
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(30)
-        for left in [*below, process]:
-            with suppress(Exception):
-                left.kill()
-
-
 def test_a_stopped_and_started_postgresql_is_waited_for(tmp_path: Path) -> None:
     with (
         running_postgres() as server,
@@ -98,7 +75,7 @@ def test_a_stopped_and_started_postgresql_is_waited_for(tmp_path: Path) -> None:
         made = json.loads(product.manage(env, "shell", "-v", "0", "-c", snippet).splitlines()[-1])
         with (
             running_web(env, tmp_path / "web.log") as web,
-            at_work(env, tmp_path / "workers.log") as workers,
+            workers_in(env, tmp_path / "workers.log", grace_s=5) as workers,
         ):
             outage(server, url, web.url, made, workers)
 

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,13 +101,19 @@ def _database_url() -> str:
 
 @contextmanager
 def running_workers(folder: Path, **changes: str) -> Iterator[Workers]:
+    """Start the workers on the test's own database."""
+    with workers_in(environment(folder, **changes), folder / "workers.log") as workers:
+        yield workers
+
+
+@contextmanager
+def workers_in(env: Mapping[str, str], log_path: Path, grace_s: int = 20) -> Iterator[Workers]:
     """Start the workers; at the end ask them to drain, then make sure."""
-    log_path = folder / "workers.log"
     with log_path.open("ab") as log:
         supervisor = subprocess.Popen(
-            [sys.executable, "manage.py", "runworkers", "--grace", "20"],
+            [sys.executable, "manage.py", "runworkers", "--grace", str(grace_s)],
             cwd=ROOT,
-            env=environment(folder, **changes),
+            env=env,
             stdout=log,
             stderr=log,
         )

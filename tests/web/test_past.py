@@ -10,13 +10,13 @@ from html import unescape
 import pytest
 from django.test import Client
 from django.urls import reverse
-from model_bakery import baker
 
 from accounts.models import User
 from syncapp.engine import search as searching
-from syncapp.models import File, Place, Span, Version
+from syncapp.models import File, Span, Version
 from syncapp.types import Content
 from syncapp.web import queries
+from tests.engine.finding import left
 from tests.web import baked
 from tests.web.baked import Owned
 
@@ -36,19 +36,6 @@ def since(file: File, at: datetime) -> File:
     Version.objects.filter(file=file).update(first_seen_at=at)
     file.refresh_from_db()
     return file
-
-
-def left(file: File, at: datetime, **now: object) -> None:
-    baker.make(
-        Place,
-        source=file.source,
-        file=file,
-        parent_id=file.parent_id,
-        name=file.name,
-        from_at=file.placed_at,
-        until_at=at,
-    )
-    File.objects.filter(pk=file.pk).update(placed_at=at, **now)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from accounts.models import User
 from syncapp.engine import record
 from syncapp.engine.policies import BUILT_IN, RULES, Effective, effective, effective_default
 from syncapp.management import lookup
-from syncapp.management.base import Exit, ReportCommand, add_json, usage
+from syncapp.management.base import Exit, ReportCommand, add_json, read_number, usage
 from syncapp.management.output import printable, table
 from syncapp.management.policies import told_rules
 from syncapp.management.searching import read_size
@@ -169,9 +169,7 @@ def _option(name: str) -> str:
 
 
 def _count(text: str) -> int:
-    if not (text.isdecimal() and len(text) < 8 and int(text) <= MOST):
-        raise ArgumentTypeError(f"“{printable(text)}” is no whole number from 0 to {MOST:,}.")
-    return int(text)
+    return read_number(text, "whole number", MOST)
 
 
 def _value(text: str) -> int | str:

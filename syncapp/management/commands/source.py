@@ -9,7 +9,6 @@ words), polled_at, scanned_at, push (in words), destinations (names).
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -29,6 +28,7 @@ from syncapp.management.base import (
     ReportCommand,
     add_json,
     check_document,
+    read_number,
     usage,
     worst,
 )
@@ -266,9 +266,7 @@ def _add_plan(parser: CommandParser) -> None:
 
 
 def _days(text: str) -> int:
-    if not (text.isdecimal() and len(text) < 4 and int(text) <= MOST_DAYS):
-        raise ArgumentTypeError(f"“{printable(text)}” is no number of days from 0 to {MOST_DAYS}.")
-    return int(text)
+    return read_number(text, "number of days", MOST_DAYS)
 
 
 def _daily() -> str:
