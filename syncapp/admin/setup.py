@@ -106,6 +106,11 @@ class SourceAdmin(_SourceAdmin):
         done = "changed" if change else "made"
         self._event(request, obj, f"source_{done}", f"{obj.name} was {done}")
 
+    def save_related(self, request: HttpRequest, form: Any, formsets: Any, change: bool) -> None:
+        """Destinations that were away catch up."""
+        source_setup.keep_in(form.instance, form.cleaned_data["destinations"])
+        super().save_related(request, form, formsets, change)
+
     @admin.action(description="Sync now", permissions=["change"])
     def sync_now(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
         """Ask for a backup of each."""

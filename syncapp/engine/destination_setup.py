@@ -13,12 +13,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from accounts.models import User
 from syncapp.destinations import destination_class
 from syncapp.destinations.local import LocalDestination
-from syncapp.engine import moved, record
+from syncapp.engine import planning, record
 from syncapp.engine.adapters import destination_for
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination
@@ -61,19 +62,17 @@ def configure(destination: Destination, values: Mapping[str, str], *, by: User) 
 
 def switch(destination: Destination, *, on: bool) -> None:
     """Switch a destination off (what it holds stays) or on: then it catches up with moves."""
-    Destination.objects.filter(pk=destination.pk).update(enabled=on)
-    if on and not destination.enabled:
-        catch_up(destination)
+    with transaction.atomic():
+        Destination.objects.filter(pk=destination.pk).update(enabled=on)
+        if on and not destination.enabled:
+            catch_up(destination)
     destination.enabled = on
 
 
 def catch_up(destination: Destination) -> None:
-    """What it holds is to follow its files: nobody noted what they did while it was off.
-
-    The next backup compares each key with the file's path, once, and moves what differs.
-    """
-    for source_id in destination.sources.values_list("pk", flat=True):
-        moved.note_all(source_id)
+    """It was off: the next backup compares each key with the file's path, once, moves what differs
+    and sends what is lacking."""
+    planning.plan_anew(destination.pk, destination.sources.values_list("pk", flat=True))
 
 
 def probe(destination: Destination) -> Sequence[CheckResult]:

@@ -1,7 +1,8 @@
 """The plan, carried out on the catalog: Copies that are wanted and not there, and what is waiting.
 
 In sets and idempotent. A scan plans each page as it is written; the whole catalog is planned only
-for a destination that it was not planned for before (`Source.planned_for`).
+for a destination that it was not planned for before (`Source.planned_for`). What such a one holds
+from an earlier time is to follow its files: nobody noted what they did while it was away.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
 from django.utils import timezone
 
+from syncapp.engine import moved
 from syncapp.engine.sets import among, by_pk, chunks, gather_statistics
 from syncapp.errors import ConfigurationError
 from syncapp.models import Copy, Destination, Run, Source, Version
@@ -47,7 +49,10 @@ def plan_copies(run: Run, wanted: list[int]) -> None:
     source = run.source
     if source.planned_for != wanted:
         _forget_unwanted(source)
-        plan_lacking(source, set(wanted) - set(source.planned_for))
+        joined = set(wanted) - set(source.planned_for)
+        if Copy.objects.filter(destination__in=joined, version__source=source).exists():
+            moved.note_all(source.pk)
+        plan_lacking(source, joined)
         Source.objects.filter(pk=source.pk).update(planned_for=list(wanted))
     elif run.scan == Run.Scan.FULL and run.files_new < MANY:
         plan_lacking(source, wanted)  # a comparison finds what was left out for whatever reason
@@ -64,6 +69,15 @@ def plan_copies(run: Run, wanted: list[int]) -> None:
         files_total=waiting["count"] + F("files_done") + F("files_failed") + F("files_refused"),
         bytes_total=(waiting["bytes"] or 0) + F("bytes_done"),
     )
+
+
+def plan_anew(destination_id: int, source_ids: Iterable[int]) -> None:
+    """The next backup of these sources takes the destination as one that has just joined: what is
+    there follows its files, what it lacks is sent."""
+    with transaction.atomic():
+        for source in Source.objects.select_for_update().filter(pk__in=list(source_ids)):
+            known = [pk for pk in source.planned_for if pk != destination_id]
+            Source.objects.filter(pk=source.pk).update(planned_for=known)
 
 
 def _make_again(source: Source, destination_id: int, state: str, wanted: Sequence[int]) -> None:

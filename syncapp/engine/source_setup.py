@@ -16,9 +16,9 @@ from django.db import transaction
 from django.utils.text import slugify
 
 from accounts.models import GoogleAccount
-from syncapp.engine import cron, moved, schedule
+from syncapp.engine import cron, planning, schedule
 from syncapp.errors import ConfigurationError
-from syncapp.models import Copy, Destination, Source
+from syncapp.models import Destination, Source
 from syncapp.sources import KINDS
 
 logger = logging.getLogger(__name__)
@@ -101,10 +101,19 @@ def attach(source: Source, destination: Destination) -> bool:
     _check_owner(source.owner_id, destination)
     if source.destinations.filter(pk=destination.pk).exists():
         return False
-    source.destinations.add(destination)
-    if Copy.objects.filter(destination=destination, version__source=source).exists():
-        moved.note_all(source.pk)  # it was attached before
+    with transaction.atomic():
+        source.destinations.add(destination)
+        planning.plan_anew(destination.pk, [source.pk])
     return True
+
+
+def keep_in(source: Source, destinations: Collection[Destination]) -> None:
+    """Keep the source in exactly these: attach and detach what differs."""
+    with transaction.atomic():
+        for gone in source.destinations.exclude(pk__in=[one.pk for one in destinations]):
+            detach(source, gone)
+        for destination in destinations:
+            attach(source, destination)
 
 
 def detach(source: Source, destination: Destination) -> bool:

@@ -8,8 +8,11 @@ from datetime import UTC
 from pathlib import Path
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
+from accounts.models import User
 from syncapp.engine import destination_setup, keys, moved, runs, source_setup
 from syncapp.engine.adapters import destination_for
 from syncapp.models import Copy, Destination, Event, File, Run, Version
@@ -205,20 +208,46 @@ def test_rclone_sees_the_new_tree(few: Setting) -> None:
     assert found == wanted
 
 
-@pytest.mark.parametrize("how", ["switched off", "detached"])
+@pytest.mark.parametrize("how", ["switched off", "detached", "form", "administration"])
 def test_a_destination_that_was_away_catches_up_with_moves(few: Setting, how: str) -> None:
     few.back_up()
-    if how == "detached":
-        source_setup.detach(few.source, few.bucket)
-    else:
-        destination_setup.switch(few.bucket, on=False)
+    _keep_in(few, how, [few.folder])
     few.control.rename(blobs(few)[0].parent_id, "another folder")
     lay = shown(few.bucket)
     few.back_up()
     assert shown(few.bucket) == lay
     assert shown(few.folder) == {path_key(file) for file in blobs(few)}
-    if how == "detached":
-        source_setup.attach(few.source, few.bucket)
-    else:
-        destination_setup.switch(few.bucket, on=True)
+    _keep_in(few, how, [few.folder, few.bucket])
     move_and_check(few, 40)
+
+
+def test_one_that_was_away_within_a_single_backup_is_planned_for_anew(few: Setting) -> None:
+    few.back_up()
+    _keep_in(few, "form", [few.folder])
+    _keep_in(few, "form", [few.folder, few.bucket])
+    few.source.refresh_from_db()
+    assert few.source.planned_for == [few.folder.pk]
+
+
+def _keep_in(few: Setting, how: str, kept: list[Destination]) -> None:
+    """Attach or switch on what is to be kept in, take away the rest."""
+    if how in ("form", "administration"):
+        _send_form(few, how, kept)
+    elif how == "detached":
+        act = source_setup.attach if few.bucket in kept else source_setup.detach
+        act(few.source, few.bucket)
+    else:
+        destination_setup.switch(few.bucket, on=few.bucket in kept)
+
+
+def _send_form(few: Setting, how: str, kept: list[Destination]) -> None:
+    owner = few.source.owner
+    User.objects.filter(pk=owner.pk).update(is_staff=True, is_superuser=True)
+    client = Client()
+    client.force_login(owner, backend="django.contrib.auth.backends.ModelBackend")
+    name = "source_edit" if how == "form" else "admin:syncapp_source_change"
+    given = {"name": few.source.name, "destinations": [one.pk for one in kept]}
+    plan = {"mode": "manual", "cron": "0 3 * * *", "reconcile_days": 7}
+    answer = client.post(reverse(name, args=[few.source.pk]), given | plan)
+    assert answer.status_code == 302, answer.content.decode()
+    assert set(few.source.destinations.all()) == set(kept)

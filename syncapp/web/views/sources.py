@@ -68,7 +68,8 @@ def edit(request: HttpRequest, source_id: int) -> HttpResponse:
     form = SourceForm(request.POST or None, user=person(request), instance=source)
     if request.method == "POST" and form.is_valid():
         plan = form.plan
-        form.save()
+        form.save(commit=False).save()
+        source_setup.keep_in(source, form.cleaned_data["destinations"])
         if plan != before:
             source_setup.replan(source, plan)
         when = next_look(source, timezone.now())
