@@ -1,11 +1,8 @@
-"""The stand-in for Google as a process of its own, as the demo and the benchmarks start it."""
+"""The stand-in for Google as a process of its own, which answers as the demo's and the bench's."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from emulator.control import Control
-from tests.servers.guard import die_with
+from tests.servers import stand_ins
 
 ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 30
@@ -29,7 +26,6 @@ class RunningEmulator:
 
     url: str
     control: Control
-    process: subprocess.Popen[bytes]
     log_path: Path
 
     @property
@@ -43,51 +39,28 @@ class RunningEmulator:
 
 @contextmanager
 def running_emulator(account: str = "sample", **options: object) -> Iterator[RunningEmulator]:
-    """Start `python -m emulator`; `options` are its flags (`files=1000`, `big_file=2**30`)."""
+    """What `python -m emulator` does; `options` are its flags (`files=1000`, `big_file=2**30`)."""
     with tempfile.TemporaryDirectory(prefix="emulator-") as name:
         folder = Path(name)
         ready, log_path = folder / "ready.json", folder / "log"
-        command = [sys.executable, "-m", "emulator", "--account", account]
-        command += ["--ready-file", str(ready)]
+        words = ["--account", account, "--ready-file", str(ready)]
         for flag, value in options.items():
-            command += [f"--{flag.replace('_', '-')}", str(value)]
-        own = os.getpid()
-        with log_path.open("wb") as log:
-            process = subprocess.Popen(
-                command,
-                cwd=ROOT,
-                stdout=log,
-                stderr=log,
-                env=_environment(),
-                preexec_fn=lambda: die_with(own),  # a killed test run must not leave it behind
-            )
+            words += [f"--{flag.replace('_', '-')}", str(value)]
+        log_path.touch()
+        started = stand_ins.start(words, log_path)
         try:
-            url = _wait_until_ready(process, ready, log_path)
-            yield RunningEmulator(url, Control(url), process, log_path)
+            url = _wait_until_ready(started, ready, log_path)
+            yield RunningEmulator(url, Control(url), log_path)
         finally:
-            _stop(process)
+            started.kill()
 
 
-def _environment() -> dict[str, str]:
-    return {k: v for k, v in os.environ.items() if not k.startswith("DJANGO")}
-
-
-def _wait_until_ready(process: subprocess.Popen[bytes], ready: Path, log_path: Path) -> str:
+def _wait_until_ready(started: stand_ins.StandIn, ready: Path, log_path: Path) -> str:
     deadline = time.monotonic() + START_TIMEOUT_S
     while not ready.exists():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if started.ended(POLL_S) or time.monotonic() > deadline:
             raise RuntimeError(f"the emulator did not start:\n{log_path.read_text()}")
-        time.sleep(POLL_S)
     return str(json.loads(ready.read_text())["url"])
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(10)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 @pytest.fixture(scope="session")
