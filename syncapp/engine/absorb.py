@@ -82,14 +82,12 @@ class Absorber:
     def absorb(self, page: ItemPage, then: Callable[[], None] | None = None) -> None:
         """Write one page. `then` is called in the same transaction, if there is one."""
         place = {remote_id: i for i, remote_id in enumerate(page.ids)}  # the last one counts
-        unchanged, known, folders = [], [], 0
-        for remote_id, pk, mark, alive, content in _marks(self.source.pk, place):
-            if page.trusted and alive and mark == page.marks[place[remote_id]]:
-                del place[remote_id]
-                unchanged.append(pk)
-                folders += content == Content.FOLDER
-            else:
-                known.append(remote_id)
+        known: list[str] = []
+        unchanged, folders = self._same(page, place)
+        if len(unchanged) == len(place):
+            place = {}
+        else:
+            unchanged, known, folders = self._sorted_out(page, place)
         self.seen.add(unchanged)
         self.counts.seen += len(unchanged) - folders
         if not place and then is None:
@@ -101,6 +99,26 @@ class Absorber:
                 self._compare(files, marks, known)
             if then is not None:
                 then()
+
+    def _same(self, page: ItemPage, place: Mapping[str, int]) -> tuple[list[int], int]:
+        """Keys of what bears its mark and has not vanished, and how many of them are folders."""
+        if not page.trusted:
+            return [], 0
+        return _bearing(self.source.pk, {i: page.marks[n] for i, n in place.items()})
+
+    def _sorted_out(
+        self, page: ItemPage, place: dict[str, int]
+    ) -> tuple[list[int], list[str], int]:
+        """The same, and of the others the ids that are known; `place` keeps the others."""
+        unchanged, known, folders = [], [], 0
+        for remote_id, pk, mark, alive, content in _marks(self.source.pk, place):
+            if page.trusted and alive and mark == page.marks[place[remote_id]]:
+                del place[remote_id]
+                unchanged.append(pk)
+                folders += content == Content.FOLDER
+            else:
+                known.append(remote_id)
+        return unchanged, known, folders
 
     def _compare(
         self, files: Sequence[RemoteFile], marks: dict[str, int], there: Collection[str]
@@ -213,6 +231,33 @@ def _row(
         file.extra, file.metadata, file.created_at, file.modified_at,
         places.since(file, known, now), trashed_at, None,
     )  # fmt: skip
+
+
+def _bearing(source_id: int, marks: Mapping[str, int]) -> tuple[list[int], int]:
+    """Keys of the files that bear these marks and have not vanished; how many are folders.
+
+    One row, from one index: with a thread that reads the next page, each row that SQLite gives
+    is a wait for the interpreter's lock.
+    """
+    table = File._meta.db_table
+    if connection.vendor == "postgresql":
+        keys, pairs = (
+            "string_agg(f.id::text, ',')",
+            "unnest(%s::text[], %s::bigint[]) j(key, value)",
+        )
+        given: list[Any] = [list(marks), list(marks.values())]
+    else:
+        keys, pairs = "group_concat(f.id)", "json_each(%s) j"
+        given = [orjson.dumps(marks).decode()]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {keys}, COUNT(CASE WHEN f.content = %s THEN 1 END) FROM {pairs}"  # noqa: S608
+            f" CROSS JOIN {table} f WHERE f.source_id = %s AND f.remote_id = j.key"
+            " AND f.mark = j.value AND f.vanished_at IS NULL",
+            [Content.FOLDER.value, *given, source_id],
+        )
+        found, folders = cursor.fetchone()
+    return (orjson.loads(f"[{found}]") if found else []), folders
 
 
 def _marks(source_id: int, ids: Collection[str]) -> list[tuple[str, int, int, bool, str]]:

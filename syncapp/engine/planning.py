@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, OuterRef, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from syncapp.engine import moved
@@ -132,20 +132,18 @@ def forget_waiting(versions: QuerySet[Version, Any] | Collection[int]) -> None:
 
 
 def plan_lacking(source: Source, wanted: Iterable[int]) -> None:
-    """A Copy for every current version that a wanted destination lacks."""
+    """A Copy for every current version that a wanted destination lacks: one pass for all."""
+    wanted, lacks = list(wanted), Q(pk=None)
     for destination_id in wanted:
-        _plan_destination(source, destination_id)
-
-
-def _plan_destination(source: Source, destination_id: int) -> None:
-    there = Copy.objects.filter(version=OuterRef("pk"), destination_id=destination_id)
+        there = Copy.objects.filter(version=OuterRef("pk"), destination_id=destination_id)
+        lacks |= Q(~Exists(there))
     lacking = (
         Version.objects.filter(source=source, current=True, file__vanished_at__isnull=True)
         .exclude(state__in=[Version.State.REFUSED, Version.State.SUPERSEDED])
-        .filter(~Exists(there))
+        .filter(lacks)
     )
     for batch in by_pk(lacking):
-        plan_versions([pk for (pk,) in batch], [destination_id])
+        plan_versions([pk for (pk,) in batch], wanted)
 
 
 def plan_versions(ids: Sequence[int], destinations: Sequence[int]) -> None:

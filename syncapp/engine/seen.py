@@ -49,6 +49,11 @@ class Seen:
         ]
         return b"".join([*parts, squeeze.flush()])
 
+    def lacks(self, pks: Iterable[int]) -> list[int]:
+        """Those of these that were not named."""
+        blocks, none = self._blocks, bytes(_BLOCK)
+        return [pk for pk in pks if not blocks.get(pk >> _BITS, none)[pk & (_BLOCK - 1)]]
+
     def __contains__(self, pk: int) -> bool:
         block = self._blocks.get(pk >> _BITS)
         return block is not None and block[pk & (_BLOCK - 1)] == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import orjson
 from django.db import connection
 from django.utils import timezone
 
@@ -29,26 +30,28 @@ def unseen(source: Source, seen: Seen) -> Iterator[tuple[str, int, str]]:
     """
     last = ""
     while batch := _listed(source.pk, last):
-        last = batch[-1][0]
-        missing = [row for row in batch if row[1] not in seen]
-        for some in chunks(missing, 500):
-            never = File.objects.filter(
-                pk__in=[pk for _, pk, _ in some], fingerprint="", content=Content.FOLDER
-            )
-            left_out = set(never.values_list("pk", flat=True))
-            yield from (row for row in some if row[1] not in left_out)
+        last, pks = batch
+        for some in chunks(seen.lacks(pks), 500):
+            missing = File.objects.filter(pk__in=some)
+            never = missing.filter(fingerprint="", content=Content.FOLDER)
+            gone = missing.exclude(pk__in=never.values("pk"))
+            yield from gone.order_by("pk").values_list("remote_id", "pk", "content")
 
 
-def _listed(source_id: int, after: str) -> list[tuple[str, int, str]]:
-    """The next rows by remote id: read from an index alone, safe while the table is written."""
+def _listed(source_id: int, after: str) -> tuple[str, list[int]] | None:
+    """The next keys by remote id, and the last id: from an index alone, safe while the table is
+    written. One row (`absorb`)."""
+    keys = "string_agg(id::text, ',')" if connection.vendor == "postgresql" else "group_concat(id)"
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT remote_id, id, content FROM {File._meta.db_table}"  # noqa: S608
+            f"SELECT MAX(remote_id), {keys} FROM ("  # noqa: S608
+            f"SELECT remote_id, id FROM {File._meta.db_table}"
             " WHERE source_id = %s AND remote_id > %s AND vanished_at IS NULL"
-            " ORDER BY remote_id LIMIT %s",
+            " ORDER BY remote_id LIMIT %s) listed",
             [source_id, after, _STEP],
         )
-        return list(cursor.fetchall())
+        last, found = cursor.fetchone()
+    return (last, orjson.loads(f"[{found}]")) if found else None
 
 
 def mark(rows: Sequence[tuple[int, str]]) -> int:

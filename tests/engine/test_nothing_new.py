@@ -13,8 +13,11 @@ from model_bakery import baker
 
 from accounts.models import User
 from bench.seed import Shape, seed
-from syncapp.engine import dispatch, planning, runs, scanning
+from syncapp.engine import dispatch, planning, runs, scanning, vanish
+from syncapp.engine.absorb import Absorber
+from syncapp.engine.seen import Seen
 from syncapp.models import Copy, Destination, File, Lane, Run, Source, Version
+from syncapp.types import ItemPage
 from tests.engine.paged_reader import PagedReader
 
 FILES = 3000
@@ -115,3 +118,42 @@ def test_what_is_to_be_made_again_is_found_without_a_plan_of_everything(
     assert set(waiting) == {failed.pk, damaged.pk}
     run.refresh_from_db()
     assert run.files_total == 2
+
+
+def test_a_comparison_plans_what_any_destination_lacks_but_nothing_of_what_is_gone(
+    source: Source,
+) -> None:
+    one, two = source.destinations.order_by("pk")
+    only_one, neither, gone = Version.objects.order_by("pk")[:3]
+    Copy.objects.filter(version=only_one, destination=two).delete()
+    Copy.objects.filter(version__in=[neither, gone]).delete()
+    File.objects.filter(pk=gone.file_id).update(vanished_at=timezone.now())
+    run = baker.make(Run, source=source, scan="full", ended_at=timezone.now())
+    planning.plan_copies(run, planning.wanted_destinations(source))
+    planned = Copy.objects.filter(state="pending").values_list("version", "destination")
+    assert set(planned) == {
+        (only_one.pk, two.pk), (neither.pk, one.pk), (neither.pk, two.pk),
+    }  # fmt: skip
+    waiting = Version.objects.filter(state="pending").values_list("pk", flat=True)
+    assert set(waiting) == {only_one.pk, neither.pk}
+
+
+def test_a_page_of_unchanged_files_costs_one_row_of_one_index(source: Source) -> None:
+    ids = list(File.objects.filter(content="blob").values_list("remote_id", flat=True)[:500])
+    page = ItemPage("user", ids, [0] * len(ids), lambda _: pytest.fail("translated"), trusted=True)
+    absorber = Absorber(source)
+    with CaptureQueriesContext(connection) as queries:
+        absorber.absorb(page)
+    assert len(queries) == 1
+    assert (absorber.counts.seen, len(absorber.seen)) == (500, 500)
+    if connection.vendor == "sqlite":
+        *_, step = steps(queries[0]["sql"])
+        assert "COVERING INDEX file_by_mark" in step
+
+
+def test_every_file_that_no_page_named_is_found_and_no_other(source: Source) -> None:
+    named = Seen()
+    rows = File.objects.order_by("pk").values_list("remote_id", "pk", "content")
+    left_out = set(rows[1000:1600])
+    named.add(pk for remote_id, pk, content in rows if (remote_id, pk, content) not in left_out)
+    assert set(vanish.unseen(source, named)) == left_out
