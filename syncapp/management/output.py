@@ -76,8 +76,8 @@ def duration(seconds: float) -> str:
 
 
 def moment(when: datetime | None) -> str:
-    """Local time to the minute, a dash for never."""
-    return timezone.localtime(when).strftime("%Y-%m-%d %H:%M") if when else "–"
+    """Local time to the minute with its zone (`2026-03-29 03:00 CEST`), a dash for never."""
+    return timezone.localtime(when).strftime("%Y-%m-%d %H:%M %Z") if when else "–"
 
 
 def plural(number: int, noun: str) -> str:

@@ -125,6 +125,21 @@ class SearchForm(MomentForm):
         self.fields["kind"].choices = [("", "Any type"), *_KINDS.items()]  # type: ignore[attr-defined]
 
     @property
+    def further(self) -> list[forms.BoundField]:
+        """What narrows besides the words."""
+        return [field for field in self.visible_fields() if field.name != "q"]
+
+    @property
+    def narrowed_by(self) -> int:
+        """How many of the further fields are filled in, rightly or not."""
+        return sum(field.value() not in (None, "", Deleted.ALSO) for field in self.further)
+
+    @property
+    def amiss(self) -> bool:
+        """Whether a further field has an error, which must not be hidden."""
+        return any(field.errors for field in self.further)
+
+    @property
     def asks(self) -> bool:
         """Whether anything is wanted at all."""
         given = self.cleaned_data

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import UTC, datetime
 
-from syncapp.management.output import display_width, duration, fit, plural, printable, size, table
+import pytest
+from django.utils import timezone
+
+from syncapp.management.output import (
+    display_width,
+    duration,
+    fit,
+    moment,
+    plural,
+    printable,
+    size,
+    table,
+)
 
 
 @pytest.mark.parametrize(
@@ -64,3 +76,10 @@ def test_durations_have_at_most_two_units(seconds: float, text: str) -> None:
 def test_sizes_are_decimal_and_nouns_agree() -> None:
     assert (size(1_500_000), size(999)) == ("1.5 MB", "999 Bytes")
     assert (plural(1, "file"), plural(1200, "file")) == ("1 file", "1,200 files")
+
+
+def test_a_time_says_its_zone_on_either_side_of_a_clock_change() -> None:
+    with timezone.override("Europe/Paris"):
+        assert moment(datetime(2026, 3, 29, 0, 59, tzinfo=UTC)) == "2026-03-29 01:59 CET"
+        assert moment(datetime(2026, 3, 29, 1, 0, tzinfo=UTC)) == "2026-03-29 03:00 CEST"
+    assert moment(None) == "–"

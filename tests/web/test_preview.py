@@ -70,6 +70,17 @@ def test_a_content_shown_may_do_nothing(visitor: Client, film: Version) -> None:
     assert answer["X-Frame-Options"] == "SAMEORIGIN"
 
 
+def test_a_pdf_has_an_origin_that_is_nobodys(vault: Vault, visitor: Client) -> None:
+    answer = visitor.get(
+        address(typed(vault.file("a.pdf", b"%PDF-"), "application/pdf"), "version_raw")
+    )
+    sandbox, *rest = answer["Content-Security-Policy"].split("; ")
+    assert sandbox == "sandbox allow-scripts"
+    assert "default-src 'none'" in rest
+    assert not any("script" in rule for rule in rest)
+    assert answer["X-Content-Type-Options"] == "nosniff"
+
+
 @pytest.mark.parametrize(
     "content_type",
     ["text/html", "image/svg+xml", "application/xhtml+xml", "text/javascript", "application/zip"],

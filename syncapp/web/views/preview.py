@@ -21,12 +21,13 @@ from syncapp.web.pump import PREVIEWS
 from syncapp.web.serving import BadRange, asked_range, named, streamed
 from syncapp.web.views.archive import owned_version
 
-# Chromium's viewer is a part of the browser that a sandbox keeps out; PDF's scripts stay in it.
-_POLICIES = {
-    Shown.PDF: "default-src 'none'; object-src 'self'; style-src 'unsafe-inline'; "
-    "frame-ancestors 'self'",
-}
 _POLICY = "sandbox; default-src 'none'; img-src 'self'; media-src 'self'; frame-ancestors 'self'"
+# Safari's viewer runs a script of its own in the document; its origin stays opaque, no script may
+# be loaded. A sandbox of the frame instead of the answer keeps Chromium's viewer out altogether.
+_POLICIES = {
+    Shown.PDF: "sandbox allow-scripts; default-src 'none'; object-src 'self'; "
+    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'",
+}
 
 
 @login_required
