@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +15,12 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
 from syncapp.engine import record
+from syncapp.models import Source, Version
+from tests.engine.vault import Vault
 from tests.servers.browser import browser  # noqa: F401 - a fixture
 from tests.servers.web import RunningWeb, collect_static, running_web
 from tests.servers.workers import environment
-from tests.web import baked
+from tests.web import baked, taking
 from tests.web.baked import Owned
 
 PATIENCE_S = 30
@@ -30,6 +33,15 @@ CHECK = "?source={}&file={}&account={}&target=drive&collision=skip&origin=fastes
 LOCKS = """
 const done = arguments[arguments.length - 1];
 navigator.locks.query().then((found) => done([found.held.length, found.pending.length]));
+"""
+MIDDLE = """
+const done = arguments[arguments.length - 1];
+const bytes = Uint8Array.from(atob(arguments[0]), (char) => char.charCodeAt(0));
+createImageBitmap(new Blob([bytes])).then((shown) => {
+  const area = new OffscreenCanvas(1, 1).getContext("2d");
+  area.drawImage(shown, -Math.floor(shown.width / 2), -Math.floor(shown.height / 2));
+  done([...area.getImageData(0, 0, 1, 1).data.slice(0, 3)]);
+});
 """
 
 pytestmark = [pytest.mark.needs("chromium"), pytest.mark.django_db(transaction=True)]
@@ -105,6 +117,43 @@ def test_pages_fit_a_narrow_screen_and_break_no_rule(
         assert page.execute_script(TOO_WIDE) == [], address
     severe = [line for line in page.get_log("browser") if line["level"] == "SEVERE"]
     assert severe == []
+
+
+def test_a_pdf_is_shown_in_its_sandbox(
+    page: Chrome, web: RunningWeb, ana: Owned, tmp_path: Path
+) -> None:
+    vault = Vault.make(tmp_path, owner="reader")
+    version = vault.file("red.pdf", red_pdf())
+    Version.objects.filter(pk=version.pk).update(content_type="application/pdf")
+    Source.objects.filter(pk=vault.source.pk).update(owner=ana.user, slug="vault")
+    page.get(web.url + taking.address(version, "preview"))
+    wait_for(page, lambda: middle_of(page, "iframe") == [255, 0, 0])
+    assert [line for line in page.get_log("browser") if line["level"] == "SEVERE"] == []
+
+
+def middle_of(page: Chrome, selector: str) -> list[int]:
+    """Red, green and blue of a box's middle, as it is on the screen."""
+    shown = page.find_element("css selector", selector).screenshot_as_base64
+    found: list[int] = page.execute_async_script(MIDDLE, shown)
+    return found
+
+
+def red_pdf() -> bytes:
+    """A page that is all red."""
+    ink = b"1 0 0 rg 0 0 300 300 re f"
+    objects = (
+        b"<</Type/Catalog/Pages 2 0 R>>",
+        b"<</Type/Pages/Kids[3 0 R]/Count 1>>",
+        b"<</Type/Page/Parent 2 0 R/MediaBox[0 0 300 300]/Contents 4 0 R>>",
+        b"<</Length %d>>stream\n%s\nendstream" % (len(ink), ink),
+    )
+    made, starts = b"%PDF-1.4\n", []
+    for number, body in enumerate(objects, 1):
+        starts.append(len(made))
+        made += b"%d 0 obj\n%s\nendobj\n" % (number, body)
+    table = b"".join(b"%010d 00000 n \n" % start for start in starts)
+    end = b"trailer<</Size 5/Root 1 0 R>>\nstartxref\n%d\n%%%%EOF" % len(made)
+    return made + b"xref\n0 5\n0000000000 65535 f \n" + table + end
 
 
 def test_the_theme_stays_and_times_are_those_of_the_reader(

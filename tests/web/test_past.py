@@ -221,3 +221,16 @@ def test_pages_of_hits_are_linked(owner: Owned, log_in: LogIn) -> None:
     assert first.count("file-earmark") == 50
     assert last.count("file-earmark") == 10
     assert 'rel="next"' not in last
+
+
+def test_filters_are_folded_away_and_counted_and_shown_when_one_is_wrong(
+    owner: Owned, log_in: LogIn
+) -> None:
+    client = log_in(owner.user)
+    plain = client.get(reverse("search"), {"q": "name", "deleted": "also"}).content.decode()
+    assert "in use" not in plain
+    narrowed = client.get(reverse("search"), {"q": "x", "larger": "0", "deleted": "no"})
+    assert "2 in use" in narrowed.content.decode()
+    assert '<details class="mt-2">' in narrowed.content.decode()
+    wrong = client.get(reverse("search"), {"larger": "-1"}).content.decode()
+    assert '<details class="mt-2" open>' in wrong
