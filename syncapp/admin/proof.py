@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib import admin
 
 from syncapp.admin.base import ReadOnlyAdmin
-from syncapp.models import Canary, Finding
+from syncapp.models import Canary, Finding, Leftover
 from syncapp.visible import visible
 
 
@@ -30,6 +30,24 @@ class FindingAdmin(ReadOnlyAdmin):
     def shown_message(self, finding: Finding) -> str:
         """What was found, with what steers text shown."""
         return visible(finding.message)
+
+
+@admin.register(Leftover)
+class LeftoverAdmin(ReadOnlyAdmin):
+    """Keys under which interrupted work may have left something."""
+
+    list_display = ("__str__", "source", "destination", "size", "noted_at", "looked_at")
+    list_filter = ("source", "destination")
+    list_select_related = ("source", "destination")
+    search_fields = ("=object_key",)
+    search_help_text = "A whole object key."
+    exclude = ("object_key",)
+    readonly_fields = ("shown_key",)
+
+    @admin.display(description="object key")
+    def shown_key(self, leftover: Leftover) -> str:
+        """The key, with what steers text shown."""
+        return visible(leftover.object_key)
 
 
 @admin.register(Canary)

@@ -68,7 +68,7 @@ class Adoption:
         known = Version.objects.filter(file=file, sha256=sha256).order_by("-current", "-pk").first()
         if known is not None:
             return known
-        md5, mtime = _md5(head), _mtime(head)
+        md5, mtime = _md5(head), mtime_of(head)
         declared = Q(declared_sha256=sha256) | Q(declared_md5=md5 or "-")
         by_time = Q(declared_md5="", declared_sha256="", modified_at=mtime)
         waited = Version.objects.filter(
@@ -152,7 +152,8 @@ def _stored_at(info: ObjectInfo) -> datetime:
     return info.modified_at if info.etag and info.modified_at else now
 
 
-def _mtime(head: ObjectInfo) -> datetime | None:
+def mtime_of(head: ObjectInfo) -> datetime | None:
+    """The time of its content that it bears, else the store's word."""
     seconds = head.metadata.get("mtime", "")
     try:
         return _EPOCH + timedelta(seconds=float(seconds)) if seconds else head.modified_at

@@ -18,6 +18,7 @@ from syncapp.models import (
     Event,
     File,
     Finding,
+    Leftover,
     Place,
     Recovery,
     RestoreItem,
@@ -68,6 +69,8 @@ def forget(erasure: Erasure, source: Source, file_ids: Sequence[int]) -> int:
     _forget_messages(source, versions, _names(ids) if few else [])
     RestoreItem.objects.filter(Q(file__in=ids) | Q(version__in=versions)).delete()
     Version.objects.filter(pk__in=versions).delete()
+    remote_ids = File.objects.filter(pk__in=ids).values("remote_id")
+    Leftover.objects.filter(source=source, remote_id__in=remote_ids).delete()
     File.objects.filter(pk__in=ids).delete()
     Erased.objects.filter(erasure=erasure, file_pk__in=ids).update(file_pk=None)
     Erasure.objects.filter(pk=erasure.pk).update(files_erased=F("files_erased") + len(ids))

@@ -17,12 +17,13 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 from django.db import transaction
 from django.utils import timezone
 
-from syncapp.engine import copying, damage, findings, keys, mending, uploads
+from syncapp.engine import copying, damage, findings, keys, leftovers, mending, uploads
 from syncapp.engine.beat import SHARE_S, Beat
 from syncapp.engine.copying import Wanted
 from syncapp.engine.feed import Gone, Recorded, retrying
@@ -31,6 +32,7 @@ from syncapp.engine.occupied import holders
 from syncapp.engine.origins import Origins
 from syncapp.engine.readback import Sites
 from syncapp.engine.sets import update_many
+from syncapp.engine.sites import Site
 from syncapp.errors import BackupError
 from syncapp.models import Copy, Finding, Lane, Run
 from syncapp.types import ObjectInfo
@@ -91,7 +93,7 @@ class _Healing:
                 last = batch[-1].copy.pk
                 self._intend(batch)
                 self._settle(batch, list(pool.map(self._make, batch)))
-        return self._uncover() and not self.beat.halted()
+        return self._uncover() and self._clear() and not self.beat.halted()
 
     def _may_go_on(self) -> bool:
         self.beat.raise_if_lost()
@@ -129,6 +131,8 @@ class _Healing:
         ]
         with transaction.atomic():
             self.beat.fence()
+            left = Copy.objects.filter(pk__in=[pk for _, pk, *_ in rows])
+            leftovers.note(left, ["object_key"])
             update_many(Copy, ["object_key"], ["id", "state", "object_key"], rows)
 
     def _make(self, plan: _Plan) -> ObjectInfo | BackupError | None:
@@ -230,6 +234,15 @@ class _Healing:
             last = found[-1].pk
             for finding in found:
                 self._lift(finding)
+        return True
+
+    def _clear(self) -> bool:
+        """Remove what interrupted work left behind."""
+        for pk in self.sites.up:
+            if not self._may_go_on():
+                return False
+            with closing(Site(pk, self.sites.stores[pk], self.beat, HANDS)) as site:
+                leftovers.clear(self.of_run, site, self.beat)
         return True
 
     def _lift(self, finding: Finding) -> None:

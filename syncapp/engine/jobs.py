@@ -14,10 +14,10 @@ from datetime import datetime
 from functools import partial
 from typing import NamedTuple
 
-from django.db import connection
+from django.db import connection, transaction
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import keys, uploads
+from syncapp.engine import keys, leftovers, uploads
 from syncapp.engine.feed import RECORDED, Recorded, Target
 from syncapp.engine.folders import Folders
 from syncapp.engine.occupied import STORED, holders
@@ -108,7 +108,7 @@ def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Sto
     keys_of = _keys(wanted, slug, folders)
     occupied = holders(set(keys_of.values()), set(stores))
     begun = _recorded(wanted, copies)
-    jobs, intents = [], []
+    jobs, intents, left = [], [], []
     for row in wanted:
         targets = []
         for copy in copies[row.pk]:
@@ -120,9 +120,12 @@ def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Sto
                 target = replace(target, recorded=begun[copy.pk])
             if target.key != copy.object_key:
                 intents.append((target.key, copy.pk))
+                left += [copy.pk] if copy.object_key else []
             targets.append(target)
         if targets:
             jobs.append(_job(row, targets, copies[row.pk], stores))
+    if left:
+        leftovers.note(Copy.objects.filter(pk__in=left), ["object_key"])
     update_many(Copy, ["object_key"], ["id"], intents)
     return jobs
 
@@ -223,9 +226,12 @@ def make_room(store: Store, there: Copy, key: str) -> Callable[[], None]:
         try:
             if (version_id and store.keeps_versions) or not row.exists():
                 return
+            leftovers.note_made(there, previous)
             kept = store.copy(key, previous, version_id=version_id)
             place = {"store_version": kept.version_id, "etag": kept.etag[:128]}
-            row.update(object_key=previous, **place, **_damage(kept, there.version))
+            with transaction.atomic():
+                row.update(object_key=previous, **place, **_damage(kept, there.version))
+                leftovers.forget(there, previous)
         except NotFound as error:
             if store.head(key, version_id=version_id) is not None:
                 raise Unavailable(f"“{key}” could not be copied before it is replaced.") from error

@@ -13,6 +13,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from syncapp.engine import leftovers
 from syncapp.engine.beat import LaneLost
 from syncapp.engine.move_order import Step
 from syncapp.engine.occupied import STORED
@@ -96,6 +97,8 @@ class Ledger:
             for pk, key, code, lies in rows
         ]
         with self._fenced():
+            left = Copy.objects.filter(pk__in=[pk for pk, *_ in rows])
+            leftovers.note(left, ["old_key"])  # perhaps copied there, and not as it should be
             update_many(Copy, columns, ["id", "object_key"], written)
             # Those that wait already are counted already.
             settled = Version.objects.filter(pk__in=current.values()).exclude(

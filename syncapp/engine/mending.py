@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Q, QuerySet
 
-from syncapp.engine import findings, record, runs
+from syncapp.engine import findings, leftovers, record, runs
 from syncapp.engine.feed import RECORDED
 from syncapp.engine.kinds import ACTIVE
 from syncapp.errors import BackupError, Unavailable
@@ -39,8 +39,10 @@ def covered(source_id: int) -> QuerySet[Finding]:
 
 
 def is_needed(run: Run) -> bool:
-    """Whether there is anything to heal."""
-    return damaged(run.source_id).exists() or covered(run.source_id).exists()
+    """Whether there is anything to heal, or to clear away."""
+    if damaged(run.source_id).exists() or covered(run.source_id).exists():
+        return True
+    return leftovers.found(run.source_id).exists()
 
 
 def others_write(source_id: int) -> bool:

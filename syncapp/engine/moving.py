@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from syncapp.engine import breakers, record, runs, wishes
+from syncapp.engine import breakers, leftovers, record, runs, wishes
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.folders import Folders
@@ -40,6 +40,7 @@ def next_stage(run: Run) -> str:
     wanted = run.source.destinations.filter(enabled=True).values_list("pk", flat=True)
     begun = wishes.unfinished(run.source_id, list(wanted))
     moves = wishes.due(run.source_id).exists() or begun.exists()
+    moves = moves or leftovers.due(run.source_id, list(wanted)).exists()
     return Run.Stage.MOVE if moves else Run.Stage.TRANSFER
 
 
@@ -69,6 +70,7 @@ class MoveLane:
         with ExitStack() as stack:
             self._open(stack)
             self._each(lambda site: self._at(site).free(self.of_run.source_id))
+            self._each(lambda site: leftovers.clear(self.of_run, site, self.beat))
             for _ in range(PASSES):
                 if not self._pass():
                     break

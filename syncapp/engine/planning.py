@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
-from syncapp.engine import moved
+from syncapp.engine import leftovers, moved
 from syncapp.engine.sets import among, by_pk, chunks, gather_statistics
 from syncapp.errors import ConfigurationError
 from syncapp.models import Copy, Destination, Run, Source, Version
@@ -114,9 +114,12 @@ def _unblock(source: Source, wanted: Sequence[int]) -> None:
 def _forget_unwanted(source: Source) -> None:
     """Copies that were never made, for destinations that are no longer the source's."""
     unmade = [Copy.State.PENDING, Copy.State.FAILED, Copy.State.DAMAGED]
-    Copy.objects.filter(version__source=source, state__in=unmade).exclude(
+    unwanted = Copy.objects.filter(version__source=source, state__in=unmade).exclude(
         destination__in=source.destinations.all()
-    ).delete()
+    )
+    for batch in by_pk(unwanted.exclude(object_key="").exclude(error_code="missing"), size=500):
+        leftovers.note(Copy.objects.filter(pk__in=[pk for (pk,) in batch]))
+    unwanted.delete()
 
 
 def withdraw(versions: QuerySet[Version], state: str, code: str = "") -> None:
@@ -128,7 +131,9 @@ def withdraw(versions: QuerySet[Version], state: str, code: str = "") -> None:
 
 def forget_waiting(versions: QuerySet[Version, Any] | Collection[int]) -> None:
     """Copies that were never made, of versions that will not be read."""
-    Copy.objects.filter(version__in=versions, state=Copy.State.PENDING).delete()
+    waiting = Copy.objects.filter(version__in=versions, state=Copy.State.PENDING)
+    leftovers.note(waiting)  # a worker that died may have sent them
+    waiting.delete()
 
 
 def plan_lacking(source: Source, wanted: Iterable[int]) -> None:

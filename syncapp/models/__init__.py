@@ -7,7 +7,7 @@ from syncapp.models.erasure import Erased, ErasedObject, Erasure
 from syncapp.models.history import Attempt, Event, Lane, Run, ScanProgress, Worker
 from syncapp.models.limits import Breaker, Channel, Pace
 from syncapp.models.policy import Policy, Upkeep
-from syncapp.models.proof import Canary, Finding
+from syncapp.models.proof import Canary, Finding, Leftover
 from syncapp.models.recovery import (
     Change,
     DatabaseBackup,
@@ -43,6 +43,7 @@ __all__ = [
     "File",
     "Finding",
     "Lane",
+    "Leftover",
     "Pace",
     "PartialUpload",
     "Place",

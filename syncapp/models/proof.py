@@ -1,4 +1,4 @@
-"""What checks have found, and what drills must always try."""
+"""What checks have found, what interrupted work may have left, and what drills always try."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from syncapp.visible import visible
 class Finding(models.Model):
     """Something at a destination that is not as the catalog has it; open until `healed_at`.
 
-    A FOREIGN object is one that no copy claims: reported, never touched.
+    A FOREIGN object is one that no copy claims: reported, never touched. `known_at`: a person has
+    said that it may lie there.
     """
 
     class Kind(models.TextChoices):
@@ -34,6 +35,7 @@ class Finding(models.Model):
     found_at = models.DateTimeField(default=timezone.now)
     healed_at = models.DateTimeField(null=True)
     healed_from = models.CharField(max_length=100, blank=True)  # a destination's name, or Google
+    known_at = models.DateTimeField(null=True)
 
     class Meta:
         indexes = [
@@ -44,6 +46,37 @@ class Finding(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind}: {visible(self.object_key)}"
+
+
+class Leftover(models.Model):
+    """A key under which bytes of ours may lie although no copy names it any more.
+
+    Written before the copy's row lets go of the key (or before an object is made that no row names
+    yet), with what the object must be to be known as ours. Removed with the object, or once a copy
+    that is stored has the key.
+    """
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="leftovers")
+    destination = models.ForeignKey(Destination, on_delete=models.CASCADE, related_name="leftovers")
+    object_key = models.TextField()
+    remote_id = models.CharField(max_length=255)
+    revision = models.CharField(max_length=255)
+    size = models.BigIntegerField(null=True)
+    md5 = models.CharField(max_length=32, blank=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    modified_at = models.DateTimeField(null=True)
+    noted_at = models.DateTimeField(default=timezone.now)
+    looked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["destination", "object_key", "remote_id", "revision"], name="leftover_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return visible(self.object_key)
 
 
 class Canary(models.Model):
