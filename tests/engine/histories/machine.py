@@ -244,6 +244,7 @@ class History(RuleBasedStateMachine):
             self.world.recover(destination)
             (row,) = Destination.objects.filter(kind=destination.kind)
             self.check_one(row)
+        self.promises.recovered()
         self.check()
         self.check_moments()
 

@@ -3,6 +3,7 @@
 - Every content that a backup found at the source stays until retention lets it go.
 - Retention keeps the newest, the last N, and all that the file was during the last days; all of
   it is judged as of the last good backup. A content that came back counts each time that it came.
+- After a recovery nothing goes before a backup has ended well.
 - A file that is gone at the source stays for the days of the trash, then goes with all it was.
 - What a person erases is gone at once.
 
@@ -77,6 +78,10 @@ class Promises:
             known = self.files[file_id]
             known.gone_at = known.gone_at or at
         self.as_of = at
+
+    def recovered(self) -> None:
+        """The database was lost, and with it what is known of backups."""
+        self.as_of = None
 
     def prune(self, rules: Rules) -> None:
         """What may go goes. What only goes if a content was seen that perhaps was not, perhaps."""
