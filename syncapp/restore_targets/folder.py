@@ -2,7 +2,8 @@
 
 A file is written under a temporary name in `.restoring-<run>` below the target, fsynced, given its
 time, and only then its name, which never replaces what it is not to replace (link(2) fails where a
-name is taken). No symbolic link below the target is followed.
+name is taken). Where a folder ignores case, only a file of exactly the same name is replaced. No
+symbolic link below the target is followed.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from syncapp.restore_targets.base import (
     Target,
     numbered,
 )
+from syncapp.restore_targets.one_name import is_alias
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 RESUMED_BYTES = 16 * 1024**2  # of a smaller piece nothing is kept
@@ -113,10 +115,9 @@ class FolderTarget(Target):
             self._at_work(root_fd) as unfinished,
             folder(root_fd, list(item.path[:-1]), create=True) as parent,
         ):
-            if collision != OVERWRITE or self._is_there(parent, item.path[-1], content):
-                placed = self._found(parent, item, content, collision)
-                if placed is not None:
-                    return placed
+            placed = self._found(parent, item, content, collision)
+            if placed is not None:
+                return placed
             self._write(unfinished, item, content)
             try:
                 return self._name(unfinished, parent, item, content, collision)
@@ -170,7 +171,7 @@ class FolderTarget(Target):
         for candidate in _names(name):
             if self._is_there(parent, candidate, content):
                 return self._placed((*above, candidate))
-            if not _exists(parent, candidate):
+            if not _exists(parent, candidate) or _replaces(parent, name, candidate, collision):
                 return None
             if collision == SKIP:
                 return self._placed(item.path, kept=True)
@@ -237,14 +238,18 @@ class FolderTarget(Target):
     def _name(
         self, unfinished: int, parent: int, item: Item, content: Bytes, collision: str
     ) -> Placed:
-        """Give the finished file its name, or the next free one."""
+        """Give the finished file its name, or the next free one.
+
+        Also what replaces is first linked: of two files whose names are one to this folder the
+        second one then finds the first, even if both are placed at once.
+        """
         temporary, (*above, name) = str(item.id), item.path
-        if collision == OVERWRITE:
-            os.rename(temporary, name, src_dir_fd=unfinished, dst_dir_fd=parent)
-            os.fsync(parent)
-            return self._placed(item.path)
         for candidate in _names(name):
-            if self._link(unfinished, temporary, parent, candidate):
+            named = self._link(unfinished, temporary, parent, candidate)
+            if not named and _replaces(parent, name, candidate, collision):
+                os.rename(temporary, name, src_dir_fd=unfinished, dst_dir_fd=parent)
+                named = True
+            if named:
                 os.fsync(parent)
                 return self._placed((*above, candidate))
             if collision == SKIP:
@@ -271,6 +276,11 @@ def _names(name: str) -> Iterator[str]:
     yield name
     for number in range(2, _MOST_NAMES):
         yield numbered(name, number)
+
+
+def _replaces(parent: int, name: str, candidate: str, collision: str) -> bool:
+    """Whether what has the name is to go: not if it is called otherwise, it may be our own."""
+    return collision == OVERWRITE and candidate == name and not is_alias(parent, name)
 
 
 def _exists(parent: int, name: str) -> bool:
