@@ -182,6 +182,22 @@ def foreign(run: Run, destination_id: int, found: Sequence[tuple[str, str, int |
     )  # fmt: skip
 
 
+def unknown(source: Source) -> QuerySet[Finding]:
+    """Open findings of foreign objects, but for those that a person has said may lie there."""
+    return Finding.objects.filter(
+        source=source,
+        kind=Finding.Kind.FOREIGN,
+        copy=None,
+        healed_at__isnull=True,
+        known_at__isnull=True,
+    )
+
+
+def leave(source: Source, finding_id: int) -> bool:
+    """A person knows this foreign object: it stays and is a warning no more. Whether it was one."""
+    return bool(unknown(source).filter(pk=finding_id).update(known_at=timezone.now()))
+
+
 def gone(run: Run, destination_id: int, still_there: Collection[str]) -> None:
     """Foreign objects that this listing has not met any more."""
     rows = Finding.objects.filter(

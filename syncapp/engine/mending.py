@@ -88,9 +88,7 @@ def end(run: Run) -> None:
     parts = [f"{run.files_seen} objects listed, {run.files_done} copies read back"]
     parts += [f"{found.count()} found missing or different"] if found.exists() else []
     parts += [f"{healed} healed"] if healed else []
-    foreign = Finding.objects.filter(
-        source=source, kind=Finding.Kind.FOREIGN, copy=None, healed_at__isnull=True
-    ).count()
+    foreign = findings.unknown(source).count()
     parts += [f"{foreign} objects there are not ours"] if foreign else []
     told = f"{', '.join(parts)}."
     if left:

@@ -221,7 +221,12 @@ def _of_damage(facts: Facts) -> Iterator[Reason]:
         yield Reason("covered", 8, message, "The next verification puts the copies on top again.")
     if facts.foreign:
         message = f"Not ours, at the destinations: {_files(facts.foreign, 'object')}."
-        yield Reason("foreign", 1, message, "See who else writes there.")
+        yield Reason(
+            "foreign",
+            1,
+            message,
+            "See who else writes there, or say on the proof page that you know it.",
+        )
 
 
 def _of_reading(facts: Facts, now: datetime) -> Iterator[Reason]:

@@ -236,7 +236,7 @@ def _findings(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
         .annotate(
             damaged=Count("pk", filter=~foreign),
             covered=Count("pk", filter=foreign & Q(copy__isnull=False)),
-            foreign=Count("pk", filter=foreign & Q(copy__isnull=True)),
+            foreign=Count("pk", filter=foreign & Q(copy__isnull=True, known_at__isnull=True)),
         )
         .order_by()
     )

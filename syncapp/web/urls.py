@@ -70,6 +70,7 @@ urlpatterns = [
     path("sources/<int:source_id>/proof/", proof.proof, name="source_proof"),
     path("sources/<int:source_id>/proof/drill/", proof.drill, name="source_drill"),
     path("sources/<int:source_id>/proof/pin/", proof.pin, name="source_pin"),
+    path("sources/<int:source_id>/proof/leave/", proof.leave, name="source_leave"),
     path("sources/<int:source_id>/proof/unpin/", proof.unpin, name="source_unpin"),
     path("policy/", policies.default, name="policy"),
     path("sources/<int:source_id>/policy/", policies.of_source, name="source_policy"),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from syncapp.engine import jobs, leftovers, runs
+from syncapp.engine import findings, jobs, leftovers, runs
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.planning import withdraw
 from syncapp.engine.settle import Settlement
@@ -137,6 +137,11 @@ def test_what_somebody_else_put_there_stays_and_is_reported(few: Setting) -> Non
     run = few.verify()
     assert (run.outcome, Finding.objects.get(healed_at=None).object_key) == ("warnings", key)
     assert store.head(key) is not None
+    assert findings.leave(few.source, Finding.objects.get(healed_at=None).pk)
+    assert few.verify().outcome == Run.Outcome.OK, "a person has said that it may lie there"
+    store.delete(key)
+    few.verify()
+    assert Finding.objects.get().healed_from == findings.GONE
 
 
 def test_a_key_that_a_copy_has_is_not_touched(few: Setting) -> None:

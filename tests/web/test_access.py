@@ -29,6 +29,7 @@ ACTIONS: dict[str, Callable[[Owned], list[object]]] = {
     "source_verify": lambda o: [o.source.pk],
     "source_drill": lambda o: [o.source.pk],
     "source_pin": lambda o: [o.source.pk],
+    "source_leave": lambda o: [o.source.pk],
     "source_unpin": lambda o: [o.source.pk],
     "source_pause": lambda o: [o.source.pk],
     "source_resume": lambda o: [o.source.pk],

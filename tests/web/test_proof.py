@@ -13,6 +13,7 @@ from django.utils import timezone
 from model_bakery import baker
 
 from accounts.models import User
+from syncapp.engine import findings
 from syncapp.models import Canary, Finding, Restore, RestoreItem, Run
 from tests.web import baked
 from tests.web.baked import Owned
@@ -62,6 +63,27 @@ def test_findings_are_shown_open_and_healed_with_harmless_names(
     assert "healed since" not in page
     assert "from Cellar" in healed
     assert "healed since" in healed
+
+
+def test_a_foreign_object_that_is_known_is_no_warning_any_more(
+    owner: Owned, teammate: Owned, log_in: LogIn
+) -> None:
+    found(owner, copy=None, kind="foreign")
+    found(owner)
+    foreign, missing = Finding.objects.get(kind="foreign"), Finding.objects.get(kind="missing")
+    assert "Not ours, at the destinations: 1 object." in page_of(owner, log_in)
+    theirs = reverse("source_leave", args=[teammate.source.pk])
+    log_in(teammate.user).post(theirs, {"finding": foreign.pk})
+    assert findings.unknown(owner.source).exists()
+    for finding in (foreign, missing):
+        mine = reverse("source_leave", args=[owner.source.pk])
+        log_in(owner.user).post(mine, {"finding": finding.pk})
+    page = page_of(owner, log_in)
+    assert not findings.unknown(owner.source).exists()
+    assert "You know it since" in page
+    foreign.refresh_from_db()
+    missing.refresh_from_db()
+    assert (foreign.known_at is not None, foreign.healed_at, missing.known_at) == (True, None, None)
 
 
 def test_the_last_drill_is_shown_with_each_file(owner: Owned, log_in: LogIn) -> None:

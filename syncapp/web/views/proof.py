@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from syncapp.engine import restore_paths, runs, upkeep
+from syncapp.engine import findings, restore_paths, runs, upkeep
 from syncapp.engine.policies import effective
 from syncapp.models import Canary, File, Finding, RestoreItem, Run, Source, Upkeep
 from syncapp.types import Content
@@ -32,7 +32,7 @@ def proof(request: HttpRequest, source_id: int) -> HttpResponse:
     """How well the source is protected, and what that rests on."""
     source, user, now = _source(request, source_id), person(request), timezone.now()
     healed = request.GET.get("healed") == "1"
-    findings = Finding.objects.filter(source=source, healed_at__isnull=not healed)
+    rows = Finding.objects.filter(source=source, healed_at__isnull=not healed)
     policy = effective(source)
     context = {
         "source": source,
@@ -41,7 +41,7 @@ def proof(request: HttpRequest, source_id: int) -> HttpResponse:
         "next_verify": upkeep.next_at(source, Upkeep.Kind.VERIFY),
         "next_drill": upkeep.next_at(source, Upkeep.Kind.DRILL),
         "page": newest_first(
-            findings.select_related("destination", "copy__version__file"),
+            rows.select_related("destination", "copy__version__file"),
             request.GET.get("before", ""),
         ),
         "healed": healed,
@@ -119,6 +119,17 @@ def unpin(request: HttpRequest, source_id: int) -> HttpResponse:
     removed, _ = Canary.objects.filter(source=source, pk=chosen or 0).delete()
     if removed:
         messages.info(request, "It is no longer among the pinned files.")
+    return back(request)
+
+
+@login_required
+@require_POST
+def leave(request: HttpRequest, source_id: int) -> HttpResponse:
+    """Leave a foreign object (`finding`) where it is, and warn of it no more."""
+    source = _source(request, source_id)
+    chosen = row_number(request.POST.get("finding", ""))
+    if findings.leave(source, chosen or 0):
+        messages.info(request, "It is left where it is, and no warning any more.")
     return back(request)
 
 
