@@ -84,14 +84,14 @@ class Limit:
             return
         collected, self._tokens = self._tokens, 0.0  # a need may be greater than any lump
         while ceiling := self._ceiling():
+            if self._check is not None:
+                self._check()  # first of all: it may have changed while others had the turn
             granted, wait_s = self._draw(units - collected, ceiling)
             collected += granted
             if collected >= units:
                 self._tokens = collected - units
                 return
             self._wait(wait_s)
-            if self._check is not None:
-                self._check()
 
     def _draw(self, units: float, ceiling: float) -> tuple[float, float]:
         """A lump, and the seconds after which it is worth while to come again."""

@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from syncapp.engine.limits import GooglePace, Limit, writing
-from syncapp.errors import Interrupted
+from syncapp.errors import Interrupted, LetAlone
 from syncapp.models import Destination, Pace
 from syncapp.pacing import BURST_S
 from tests.engine.conftest import Setting
@@ -133,7 +133,23 @@ def test_a_wait_ends_soon_after_the_work_is_to_stop() -> None:
     for thread in threads:
         thread.join(5)
     assert len(ended) == 3
-    assert max(ended) - asked < 1.0
+    assert max(ended) - asked < 1.5
+
+
+def test_nobody_waits_for_a_turn_that_is_of_no_use_any_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Readers stand in a line for one pace: each would wait its while after the one before."""
+
+    def refuse() -> None:
+        raise LetAlone("Google asks to be left alone.")
+
+    def wait(*_: object) -> None:
+        raise AssertionError("it waited")
+
+    monkeypatch.setattr("syncapp.engine.limits.wait", wait)
+    with pytest.raises(LetAlone):
+        Limit("k", lambda: 1.0, check=refuse).take(1000)
 
 
 def test_no_limit_touches_no_database() -> None:

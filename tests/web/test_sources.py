@@ -172,7 +172,7 @@ def test_settings_tell_when_changes_were_last_looked_for(owner: Owned, log_in: L
     Source.objects.update(polled_at=timezone.now() - timedelta(seconds=20), mode="realtime")
     address = reverse("source_edit", args=[owner.source.pk])
     page = log_in(owner.user).get(address).content.decode()
-    assert "20 seconds ago" in page
+    assert re.search(r"\b[2-5]\d seconds ago", page), "however long the page took"
     assert "off: Google can only call a public https address" in page
 
 
