@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
+import orjson
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
 
 T = TypeVar("T")
@@ -171,11 +172,22 @@ def _prepared(
 def _adapted(field: models.Field[Any, Any], values: Sequence[Any]) -> tuple[Any, ...]:
     plain = connections[DEFAULT_DB_ALIAS]  # not the proxy: it costs as much as the work
     if isinstance(field, models.JSONField):
-        empty = field.get_db_prep_save({}, plain)
-        return tuple(field.get_db_prep_save(v, plain) if v != {} else empty for v in values)
+        return tuple(v if v is None else _json(v) for v in values)
+    if isinstance(field, models.DateTimeField):
+        as_given = plain.ops.adapt_datetimefield_value
+        times = {value: as_given(value) for value in set(values)}
+        return tuple(times[value] for value in values)
     # Times and the like repeat.
     made = {
         value: None if value is None else field.get_db_prep_save(value, plain)
         for value in set(values)
     }
     return tuple(made[value] for value in values)
+
+
+def _json(value: Any) -> str:
+    """JSON as text, which both databases take: a tenth of the time of the field's own way."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # half a surrogate pair, a number of more than 64 bits
+        return json.dumps(value)
