@@ -8,6 +8,7 @@ long before an answer. All but the last are chances from 0 to 1, for single requ
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter
 from random import Random
 from typing import Any
@@ -23,6 +24,7 @@ class Faults:
         self._delay_s = 0.0
         self._dice = Random(0)
         self.fired: Counter[str] = Counter()
+        self.rotted: list[str] = []  # SHA-256 of what was sent, where `rot` struck
 
     def set(self, wanted: dict[str, Any]) -> None:
         """Put these in force and no others; raises ValueError on an unknown name."""
@@ -39,6 +41,11 @@ class Faults:
         hit = bool(chance) and self._dice.random() < chance
         self.fired[name] += hit
         return hit
+
+    def rot(self, data: bytes) -> bytes:
+        """The bytes with one of them changed; noted."""
+        self.rotted.append(hashlib.sha256(data).hexdigest())
+        return self.flip(data)
 
     def delay_s(self) -> float:
         """How long this answer is held back."""

@@ -134,7 +134,7 @@ class Service:
         if self.faults.fires("corrupt_put"):
             return self.faults.flip(piece), True
         if self.faults.fires("rot"):
-            return self.faults.flip(piece), False
+            return self.faults.rot(piece), False
         return None
 
     def _copy(self, request: SinkRequest) -> Answer:
@@ -307,6 +307,7 @@ class Service:
             "requests": dict(self.requests),
             "bytes_in": self.bytes_in,
             "fired": dict(self.faults.fired),
+            "rotted": self.faults.rotted,
             "uploads": len(self.store.uploads),
         }
         body = json.dumps(said).encode()

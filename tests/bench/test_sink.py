@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import urllib.error
 from collections.abc import Iterator
 
@@ -88,6 +89,7 @@ def test_rot_hides_behind_a_right_etag(sink: SinkStore, client: S3Client) -> Non
     told = client.put_object(Bucket=BUCKET, Key="rotten", Body=b"abc")["ETag"]
     assert told.strip('"') == "900150983cd24fb0d6963f7d28e17f72"
     assert sink.read("rotten") != b"abc"
+    assert hashlib.sha256(b"abc").hexdigest() in sink.rotted()
 
 
 def test_it_goes_away_and_comes_back_with_its_data(sink: SinkStore, client: S3Client) -> None:

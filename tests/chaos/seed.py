@@ -155,10 +155,12 @@ def trouble(source: Source, host: Host, editor: Editor, troubles: Troubles, dice
         time.sleep(dice.uniform(0, 2 * PACE_S))
 
 
-def calm(source: Source, host: Host) -> int:
-    """What the schedule would do until all is well; how many rounds that took."""
+def calm(source: Source, host: Host, servers: Servers) -> tuple[int, int]:
+    """What the schedule would do until all is well, or all that is lost was told: how many rounds
+    that took, and how many copies are lost."""
     from syncapp.engine import runs
     from syncapp.models import Copy, Run
+    from tests.chaos.rotten import told_as_lost
 
     for active in surely(lambda: list(Run.objects.filter(ended_at=None))):
         ended(active, host)
@@ -167,9 +169,10 @@ def calm(source: Source, host: Host) -> int:
     for number in range(1, ROUNDS + 1):
         backup = ended(surely(lambda: runs.request_backup(source))[0], host)
         check = ended(surely(lambda: runs.request_verify(source, everything=True))[0], host)
-        well = backup.outcome in ("ok", "warnings") and check.outcome == "ok"
+        lost = told_as_lost(check, servers)
+        well = backup.outcome in ("ok", "warnings") and (check.outcome == "ok" or lost > 0)
         if well and not bad.exists():
-            return number
+            return number, lost
     raise AssertionError(f"not well: {backup.error_message} {check.error_message}")
 
 
@@ -200,11 +203,11 @@ def run(seed: int, files: int, folder: Path) -> dict[str, Any]:
 
         editor = Editor(servers.google.control, files, dice)
         troubles, host = Troubles(servers, dice), Host(folder)
-        failure, rounds = "", 0
+        failure, rounds, lost = "", 0, 0
         try:
             trouble(source, host, editor, troubles, dice)
             troubles.over()
-            rounds = calm(source, host)
+            rounds, lost = calm(source, host, servers)
         except AssertionError as error:
             failure = str(error)
         finally:
@@ -221,6 +224,7 @@ def run(seed: int, files: int, folder: Path) -> dict[str, Any]:
             "troubles": dict(troubles.made),
             "wrong_bytes": {k: v for k, v in servers.sink.fired().items() if v},
             "rounds": rounds,
+            "told_as_lost": lost,
             "failure": failure,
             "wrong": dict(verdict.wrong),
             "examples": verdict.examples,

@@ -7,6 +7,7 @@ to, and goes away and comes back with its data.
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import json
 import os
@@ -69,6 +70,11 @@ class DiskStore:
             self._process.wait()
             self._process = None
 
+    def digests(self) -> set[str]:
+        """SHA-256 of everything that lies there."""
+        files = (path for path in self.folder.joinpath("data").rglob("*") if path.is_file())
+        return {hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
     def read(self, key: str) -> bytes | None:
         """An object's bytes as they lie there; None if there is none."""
         path = self.folder / "data" / BUCKET / key
@@ -123,8 +129,16 @@ class SinkStore:
 
     def fired(self) -> dict[str, int]:
         """How often each fault has struck."""
+        told: dict[str, int] = self._told()["fired"]
+        return told
+
+    def rotted(self) -> set[str]:
+        """SHA-256 of everything that was stored with other bytes behind an ETag that hides it."""
+        return set(self._told()["rotted"])
+
+    def _told(self) -> dict[str, Any]:
         with urllib.request.urlopen(f"{self.url}/_control", timeout=30) as answer:
-            told: dict[str, int] = json.load(answer)["fired"]
+            told: dict[str, Any] = json.load(answer)
             return told
 
     def all_keys(self) -> list[str]:
