@@ -21,7 +21,7 @@ from syncapp.engine import keys, leftovers, uploads
 from syncapp.engine.feed import RECORDED, Recorded, Target
 from syncapp.engine.folders import Folders
 from syncapp.engine.occupied import STORED, holders
-from syncapp.engine.sets import update_many
+from syncapp.engine.sets import any_of, update_many
 from syncapp.engine.transfer import Job, Origin, OriginUnreadable
 from syncapp.errors import NotFound, Unavailable
 from syncapp.models import Copy, Version
@@ -99,9 +99,10 @@ def _remote_file(row: _Wanted) -> RemoteFile:
 
 def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Store]) -> list[Job]:
     """A job for each version that has a pending copy in one of `stores`; a few queries in all."""
-    wanted = [_Wanted(*row) for row in Version.objects.filter(pk__in=ids).values_list(*_COLUMNS)]
+    versions = Version.objects.filter(pk__in=any_of(ids))
+    wanted = [_Wanted(*row) for row in versions.values_list(*_COLUMNS)]
     copies: dict[int, list[_CopyRow]] = {row.pk: [] for row in wanted}
-    for fields in Copy.objects.filter(version_id__in=ids).values_list(*_CopyRow._fields):
+    for fields in Copy.objects.filter(version_id__in=any_of(ids)).values_list(*_CopyRow._fields):
         copy = _CopyRow(*fields)
         copies[copy.version_id].append(copy)
     folders.load({row.parent_id for row in wanted})
@@ -124,9 +125,11 @@ def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Sto
             targets.append(target)
         if targets:
             jobs.append(_job(row, targets, copies[row.pk], stores))
-    if left:
-        leftovers.note(Copy.objects.filter(pk__in=left), ["object_key"])
-    update_many(Copy, ["object_key"], ["id"], intents)
+    if intents:
+        with transaction.atomic():
+            if left:
+                leftovers.note(Copy.objects.filter(pk__in=left), ["object_key"])
+            update_many(Copy, ["object_key"], ["id"], intents)
     return jobs
 
 

@@ -41,6 +41,8 @@ BATCH = 500  # results per commit
 COMMIT_S = 0.25  # how long results may wait for one
 LOOK_S = 0.1  # between looks at what is parked, when nothing else is in flight
 AHEAD = 8  # leases per file in flight: reads never wait for the database
+AHEAD_S = 1.0  # and where files are quick, as many as are done in this time, to ask seldom
+MOST_AHEAD = 4 * AHEAD
 MOST_ACTIVE = 4000  # versions that wait for a slow destination, at most
 BIG = 32 * 1024**2
 BIG_FILES = 4  # read at once: more would only crowd each other out of memory
@@ -80,6 +82,9 @@ class TransferLane:
         self._ended: list[tuple[Transfer, Result]] = []
         self._lock = threading.Lock()
         self._wake = threading.Event()
+        self._due = False  # enough has ended to be settled now
+        self._settled_at = time.monotonic()
+        self._ahead = AHEAD * self.most
         self._ask_at = 0.0
         self._resting = False  # nobody could be served: what is due waits
         self._source_error: ConfigurationError | None = None
@@ -108,9 +113,10 @@ class TransferLane:
             self._retry_parked()
             self._take()
         self._wait()
-        self._settle(self._collect())
-        self._write_notes()
-        self.rates.tell(self.job_run)
+        if self._due or time.monotonic() - self._settled_at >= COMMIT_S:
+            self._settle(self._collect())
+            self._write_notes()
+            self.rates.tell(self.job_run)
         if self.active:
             return True
         if taking and len(self.parking):
@@ -121,9 +127,9 @@ class TransferLane:
     def _take(self) -> None:
         """Lease ahead of the readers, and give them what there is to read."""
         self._start_big()
-        wanted = AHEAD * self.most - self.readers.waiting()
+        wanted = self._ahead - self.readers.waiting()
         full = len(self.active) >= MOST_ACTIVE or len(self._big) > BIG_FILES
-        if wanted < AHEAD * self.most // 2 or full or time.monotonic() < self._ask_at:
+        if wanted < self._ahead // 2 or full or time.monotonic() < self._ask_at:
             return
         if not self._may_lease():
             return
@@ -217,22 +223,30 @@ class TransferLane:
         with self._lock:
             self._ended.append((transfer, result))
             ended = len(self._ended)
-        short = self.readers.waiting() < self.most and time.monotonic() >= self._ask_at
-        if short or ended >= BATCH or ended >= len(self.active) or self._is_big(transfer.job):
+        least = max(self.most, self._ahead // 8)
+        short = self.readers.waiting() < least and time.monotonic() >= self._ask_at
+        if ended >= BATCH or ended >= len(self.active) or self._is_big(transfer.job):
+            self._due = short = True
+        if short:
             self._wake.set()
 
     def _is_big(self, job: Job) -> bool:
         return (job.file.size or 0) >= BIG
 
     def _wait(self) -> None:
-        """Until there is enough to settle, or it has waited for long enough."""
+        """Until there is enough to settle or little left to read, or results have waited long."""
         if self.active:
-            self._wake.wait(COMMIT_S)
+            self._wake.wait(max(self._settled_at + COMMIT_S - time.monotonic(), 0.0))
             self._wake.clear()
 
     def _collect(self) -> list[tuple[Transfer, Result]]:
+        now = time.monotonic()
         with self._lock:
             got, self._ended = self._ended[:BATCH], self._ended[BATCH:]
+            self._due = len(self._ended) >= BATCH
+        quick = int(len(got) * AHEAD_S / max(now - self._settled_at, COMMIT_S))
+        self._ahead = min(max(quick, AHEAD * self.most), MOST_AHEAD * self.most)
+        self._settled_at = now
         for transfer, _ in got:
             self.active.discard(transfer.job.version_id)
             if self._is_big(transfer.job) and transfer.attempts == 1:

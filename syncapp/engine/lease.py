@@ -16,6 +16,7 @@ from django.db import connection, transaction
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
+from syncapp.engine.sets import any_of
 from syncapp.models import Copy, Version
 
 
@@ -30,7 +31,7 @@ def lease(source_id: int, owner: str, limit: int, ttl_s: float) -> list[int]:
     with transaction.atomic():
         ids = list(free.values_list("pk", flat=True)[:limit])
         if ids:
-            Version.objects.filter(pk__in=ids).update(
+            Version.objects.filter(pk__in=any_of(ids)).update(
                 lease_owner=owner, due_at=now + timedelta(seconds=ttl_s), leases=F("leases") + 1
             )
     return ids
@@ -55,7 +56,9 @@ def lease_for(source_id: int, destination_id: int, owner: str, ttl_s: float) -> 
 
 def held(owner: str, ids: Collection[int]) -> QuerySet[Version]:
     """Those of the versions that are still this owner's."""
-    return Version.objects.filter(pk__in=ids, lease_owner=owner, state=Version.State.PENDING)
+    return Version.objects.filter(
+        pk__in=any_of(ids), lease_owner=owner, state=Version.State.PENDING
+    )
 
 
 def renew(owner: str, ids: Collection[int], ttl_s: float) -> int:

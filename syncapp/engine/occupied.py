@@ -11,7 +11,7 @@ from collections.abc import Collection
 
 from django.db.models import QuerySet
 
-from syncapp.engine.sets import chunks
+from syncapp.engine.sets import any_of, chunks
 from syncapp.models import Copy, Version
 
 STORED = [Copy.State.STORED, Copy.State.VERIFIED]
@@ -22,14 +22,23 @@ def holders(wanted: Collection[str], destinations: Collection[int]) -> dict[tupl
     """The copies that take one of the wanted keys now, by destination and key."""
     found: list[tuple[str, Copy]] = []
     for some in chunks(wanted, _KEYS_A_QUERY):
-        rows = Copy.objects.filter(destination_id__in=destinations).select_related("version__file")
-        lying = rows.filter(object_key__in=some, state__in=[*STORED, Copy.State.RELEASED])
-        found += [(row.object_key, row) for row in lying]
+        rows = Copy.objects.filter(destination_id__in=destinations)
+        lying = rows.filter(object_key__in=any_of(some), state__in=[*STORED, Copy.State.RELEASED])
+        found += [(row.object_key, row) for row in _whole(lying)]
         # As the partial index has it.
-        found += [(row.old_key, row) for row in rows.filter(old_key__in=some).exclude(old_key="")]
+        second = rows.filter(old_key__in=any_of(some)).exclude(old_key="")
+        found += [(row.old_key, row) for row in _whole(second)]
     replaced = _replaced([row for _, row in found])
     found.sort(key=lambda pair: (pair[1].version.current, pair[1].pk))  # the last one counts
     return {(row.destination_id, key): row for key, row in found if row.pk not in replaced}
+
+
+def _whole(rows: QuerySet[Copy]) -> list[Copy]:
+    """With version and file; asked for by id, as mostly there is none."""
+    ids = list(rows.values_list("pk", flat=True))
+    return (
+        list(Copy.objects.filter(pk__in=any_of(ids)).select_related("version__file")) if ids else []
+    )
 
 
 def copies_of(files: Collection[int]) -> QuerySet[Copy]:

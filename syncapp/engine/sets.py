@@ -7,12 +7,13 @@ through the model's own fields, so types are adapted as the ORM would.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
 import orjson
 from django.db import DEFAULT_DB_ALIAS, connection, connections, models
+from django.db.models.expressions import RawSQL
 
 T = TypeVar("T")
 
@@ -113,6 +114,14 @@ def among(column: str, values: Iterable[Any]) -> tuple[str, list[Any]]:
         return f"{column} = ANY(%s)", [list(values)]
     condition = f"{column} IN (SELECT value FROM json_each(%s))"  # noqa: S608
     return condition, [json.dumps(list(values))]
+
+
+def any_of(values: Collection[Any]) -> RawSQL | Collection[Any]:
+    """These values, for a `…__in` of the ORM: of a list of hundreds it looks at each one several
+    times (3 µs a value and query); SQLite takes them as one parameter."""
+    if connection.vendor != "sqlite":
+        return values
+    return RawSQL("SELECT value FROM json_each(%s)", [json.dumps(list(values))])
 
 
 def upsert_many(

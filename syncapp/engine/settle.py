@@ -26,7 +26,7 @@ from syncapp.engine.planning import (
     DESTINATION_DOWN,
     forget_waiting,
 )
-from syncapp.engine.sets import insert_many, update_many
+from syncapp.engine.sets import any_of, insert_many, update_many
 from syncapp.engine.transfer import OriginLost, Result
 from syncapp.errors import BackupError, ConfigurationError, LetAlone
 from syncapp.models import Attempt, Copy, Destination, Event, File, Run, Version
@@ -61,7 +61,8 @@ class Settlement:
             states = self._versions(kept, outcomes, parked, down, outdated)
             # Nothing is to be made of what Google refuses; the plan makes them if it gives way.
             refused = [pk for pk, state in states.items() if state == plan.REFUSED]
-            forget_waiting(refused)
+            if refused:
+                forget_waiting(refused)
             self._attempts(kept, outcomes)
             self._count(kept, states)
         blocked = {d: e for outcome in outcomes.values() for d, e in outcome.blocked.items()}
@@ -188,7 +189,7 @@ class Settlement:
         """Alerts for files that were given up; alerts of files that are stored now are closed."""
         source = self.run.source
         stored = [pk for pk, state in states.items() if state == plan.STORED]
-        record.mended(source.owner, "file_failed", version_id__in=stored)
+        record.mended(source.owner, "file_failed", version_id__in=any_of(stored))
         lost = [r for r in results if states[ids_of(r)] in (plan.FAILED, plan.REFUSED)]
         if not lost:
             return
@@ -246,7 +247,8 @@ def _copies_of(ids: Sequence[int]) -> tuple[dict[int, list[str]], dict[int, set[
     states: dict[int, list[str]] = {pk: [] for pk in ids}
     lacking: dict[int, set[int]] = {pk: set() for pk in ids}
     columns = "version_id", "destination_id", "state"
-    for pk, destination, state in Copy.objects.filter(version_id__in=ids).values_list(*columns):
+    copies = Copy.objects.filter(version_id__in=any_of(ids))
+    for pk, destination, state in copies.values_list(*columns):
         states[pk].append(state)
         if state == Copy.State.PENDING:
             lacking[pk].add(destination)
