@@ -155,6 +155,28 @@ def _recovery(result: Result) -> Iterator[str]:
         )
 
 
+def _restores(result: Result) -> Iterator[str]:
+    files, total = result["files"], result["files"] * result["size"]
+    yield (
+        f"{files:,} × {result['size']:,} bytes, {result['in_flight']} in flight, "
+        f"{result['delay_ms']:g} ms a request.\n"
+    )
+    yield "| | files/s | MB/s | seconds | CPU s / 1,000 files | CPU s / GB | peak MB |"
+    yield "|---|---|---|---|---|---|---|"
+    ours, peer = result["ours"], result["peer"]
+    for name, spent in (("this program", ours), (peer["name"], peer)):
+        wall, cpu = spent["wall_s"], spent["cpu_s"]
+        yield (
+            f"| {name} | {files / wall:.1f} | {total / wall / 1e6:.1f} | {wall:.1f} "
+            f"| {cpu / files * 1000:.2f} | {cpu / total * GB:.2f} | {spent['peak_mb']:.0f} |"
+        )
+    yield (
+        f"\n**{peer['wall_s'] / ours['wall_s']:.2f} × its speed**, "
+        f"{ours['cpu_s'] / peer['cpu_s']:.2f} × its CPU; servers' CPU meanwhile "
+        f"{ours['servers_cpu_s']:.1f} s. SHA-256 of every file compared, every file synced."
+    )
+
+
 def _hosts(result: Result) -> Iterator[str]:
     one, three = result["rates"]["1"], result["rates"]["3"]
     yield (
@@ -192,6 +214,10 @@ SECTIONS: dict[str, tuple[str, Rows]] = {
     "pages-postgres": ("6. Pages on PostgreSQL", _pages),
     "recovery": ("9. Disaster recovery", _recovery),
     "recovery-postgres": ("9. Disaster recovery on PostgreSQL", _recovery),
+    "restore-small-0ms": ("10. Restore of small files, no latency", _restores),
+    "restore-small-30ms": ("10. Restore of small files, 30 ms a request", _restores),
+    "restore-big-0ms": ("10. Restore of big files, no latency", _restores),
+    "restore-big-30ms": ("10. Restore of big files, 30 ms a request", _restores),
     "hosts": ("8. Three hosts against one", _hosts),
     "profile-small": ("Profile of 1", _profile),
     "profile-big": ("Profile of 2", _profile),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.cases import pages, profiles, recovery, scaleout, scans, transfers
+from bench.cases import pages, profiles, recovery, restores, scaleout, scans, transfers
 
 Result = dict[str, Any]
 CASES: dict[str, Callable[[Path, float], Result]] = {
@@ -24,6 +24,10 @@ CASES: dict[str, Callable[[Path, float], Result]] = {
     "pages-postgres": pages.case(on_postgres=True),
     "recovery": recovery.case(),
     "recovery-postgres": recovery.case(on_postgres=True),
+    "restore-small-0ms": restores.case(5000, 10_240, 0, restores.IN_FLIGHT),
+    "restore-small-30ms": restores.case(5000, 10_240, 30, restores.IN_FLIGHT),
+    "restore-big-0ms": restores.case(2, 1024**3, 0, restores.BIG_IN_FLIGHT),
+    "restore-big-30ms": restores.case(2, 1024**3, 30, restores.BIG_IN_FLIGHT),
     "hosts": scaleout.hosts,
     "profile-small": profiles.case(5000, 10_240, transfers.IN_FLIGHT),
     "profile-big": profiles.case(4, 1024**3, transfers.BIG_IN_FLIGHT),

@@ -1,7 +1,7 @@
 """The dry run of a restore: files, bytes, cost and time, added up without writing anything down.
 
-The latest state of an account, or of whole folders, is added up by the database (`restore_sums`);
-any other wish is walked through, for as long as there is time.
+An account, or whole folders, at any moment are added up by the database (`restore_sums`); a folder
+that was gone by then is walked through. Either way for as long as there is time.
 """
 
 from __future__ import annotations
@@ -10,19 +10,18 @@ import logging
 import math
 import random
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
-from django.utils import timezone
 
 from syncapp.engine.fetch import Stored, locate
-from syncapp.engine.moment import Chosen, contents, descend
+from syncapp.engine.moment import Chosen, descend
 from syncapp.engine.origins import Origins, Place
 from syncapp.engine.restore_sums import Scope, Sum
-from syncapp.engine.sets import chunks
+from syncapp.engine.time_limits import OutOfTime, queries_until
 from syncapp.errors import BackupError
 from syncapp.models import Destination, Restore, Source
 from syncapp.types import Content
@@ -30,7 +29,6 @@ from syncapp.types import Content
 log = logging.getLogger(__name__)
 SAMPLE = 100  # objects that an estimate asks about being archived
 _ASKERS = 8
-_AT_ONCE = 1000
 _ARCHIVED = "archived"  # where a store names no class
 # Amazon's "Standard" retrieval takes up to 5 hours, of Deep Archive up to 12.
 THAW_S = {"DEEP_ARCHIVE": 12 * 3600.0}
@@ -82,16 +80,19 @@ def estimate(
     Reads the catalog, and asks destinations about SAMPLE objects at most; changes nothing.
     After `within_s` it tells what it has come to (`partial`).
     """
-    adding, began = _Adding(Origins(prefer, origin_id)), time.monotonic()
+    adding, until = _Adding(Origins(prefer, origin_id)), time.monotonic() + within_s
+    rows = Destination.objects.filter(owner=source.owner_id).order_by("pk")
+    scope = Scope(source.pk, list(files), at, list(rows.values_list("pk", flat=True)))
     partial = False
-    scope = Scope(source.pk, list(files))
-    if at is None and scope.fits:
-        partial = not _add_up(adding, source, scope, began + within_s)
-    else:
-        for chosen in descend(source.pk, list(files), at):
-            if partial := time.monotonic() - began > within_s:
-                break
-            adding.add(chosen)
+    try:
+        if scope.fits:
+            _add_up(adding, scope, until)
+        else:
+            with queries_until(until):
+                for chosen in descend(source.pk, list(files), at):
+                    adding.add(chosen)
+    except OutOfTime:
+        partial = True
     found = adding.finish()
     found.partial = partial
     if target == Restore.Target.DRIVE and settings.GOOGLE_WRITES_PER_SECOND:
@@ -100,22 +101,20 @@ def estimate(
     return found
 
 
-def _add_up(adding: _Adding, source: Source, scope: Scope, until: float) -> bool:
-    """By the database; False if there was no time for what it can't add up."""
-    rows = Destination.objects.filter(owner=source.owner_id).order_by("pk")
-    folders, files = scope.folders_and_files()
-    adding.add_folders(folders)
-    sums = scope.sums(list(rows.values_list("pk", flat=True)))
-    adding.add_sums(sums)
-    counted = sum(one.files for one in sums)
-    adding.ask_about(scope.sample(SAMPLE, counted))
-    if counted == files:
-        return True
-    for number, some in enumerate(chunks(scope.others(), _AT_ONCE)):
-        if number and time.monotonic() > until:
-            return False
-        adding.add_files(contents(some, timezone.now()), len(some))
-    return True
+def _add_up(adding: _Adding, scope: Scope, until: float) -> None:
+    """By the database; OutOfTime leaves what was added up by then."""
+    stretches = scope.stretches()
+    while True:
+        with queries_until(until):
+            stretch = next(stretches, None)
+            if stretch is None:
+                return
+            folders, sums = scope.empty_folders(stretch), scope.sums(stretch)
+            files = sum(one.files for one in sums if one.destinations)
+            sample = scope.sample(stretch, adding.places_in_sample(files), files)
+        adding.add_folders(folders)
+        adding.add_sums(sums)
+        adding.ask_about(sample)
 
 
 class _Adding:
@@ -153,17 +152,18 @@ class _Adding:
                 continue
             self._count(ordered[0].destination_id, one.files, one.bytes)
 
-    def ask_about(self, versions: Sequence[int]) -> None:
-        """The sample of what the database adds up: SAMPLE of these."""
-        chosen = self._chance.sample(versions, min(SAMPLE, len(versions)))
-        for stored in locate(chosen).values():
-            if places := self._ordered(stored):
-                self._sample.append((places, stored.size))
+    def places_in_sample(self, files: int) -> int:
+        """How many of so many more files are to be in the sample, for all to be as likely."""
+        if self._found.files + files <= SAMPLE:
+            return files
+        return round(SAMPLE * files / (self._found.files + files))
 
-    def add_files(self, versions: Iterable[int], files: int) -> None:
-        """So many files, of which these versions are what can be restored."""
-        stored = self._located(list(versions))
-        self._found.missing += files - sum(self._add_file(one) for one in stored.values())
+    def ask_about(self, versions: Sequence[int]) -> None:
+        """Put these into the sample, instead of others where it is full."""
+        found = self._located(versions).values()
+        new = [(places, one.size) for one in found if (places := self._ordered(one))]
+        kept = min(len(self._sample), max(SAMPLE - len(new), 0))
+        self._sample = [*self._chance.sample(self._sample, kept), *new]
 
     def _located(self, versions: Sequence[int]) -> dict[int, Stored]:
         """Where they are, destinations at hand."""

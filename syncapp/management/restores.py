@@ -23,7 +23,8 @@ from syncapp.types import JsonObject
 def estimate_lines(found: Estimate) -> Iterator[str]:
     """An estimate as text."""
     folders = f" and {plural(found.folders, 'empty folder')}" if found.folders else ""
-    yield f"{plural(found.files, 'file')}{folders}, {size(found.bytes)}"
+    least = "at least " * found.partial
+    yield f"{least}{plural(found.files, 'file')}{folders}, {size(found.bytes)}"
     for name, files in sorted(found.origins.items()):
         yield f"  from “{name}”: {plural(files, 'file')}"
     yield f"cost: {found.cost}, by list prices, before tax and free allowances"
