@@ -285,6 +285,7 @@ CONTENT_SECURITY_POLICY = {
 
 # --- Language, static files, log --------------------------------------------------------------
 LANGUAGE_CODE = "en-us"
+FORMAT_MODULE_PATH = ["backupproject.formats"]
 TIME_ZONE: str = ENV["TIME_ZONE"]
 USE_TZ = True
 STATIC_URL = "static/"

@@ -34,6 +34,7 @@ admin.site.site_header = "Backup: administration"
 admin.site.site_title = "Backup"
 admin.site.index_title = "Everybody's sources, destinations and history"
 admin.site.site_url = "/"
+admin.site.enable_nav_sidebar = False  # lists are wide; the index is one step away
 # Live messages pass through and are trimmed: there is nothing to look at or to change.
 for model in (live.Event, live.EventCounter):
     if admin.site.is_registered(model):

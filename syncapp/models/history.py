@@ -131,6 +131,9 @@ class ScanProgress(models.Model):
     files_seen = models.PositiveBigIntegerField(default=0)
     differing = models.JSONField(default=list)
 
+    class Meta:
+        verbose_name_plural = "scan progress"
+
     def __str__(self) -> str:
         return f"scan of run {self.run_id}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from model_bakery import baker
 
 from accounts.models import User
@@ -337,3 +339,11 @@ def test_staff_without_permissions_sees_and_does_nothing(owner: Owned) -> None:
     assert staff.post(changelist("source"), data).status_code == 403
     owner.source.refresh_from_db()
     assert not owner.source.paused
+
+
+def test_times_say_their_zone_and_lists_have_the_whole_width(client: Client, owner: Owned) -> None:
+    with timezone.override("Europe/Paris"):
+        Run.objects.update(created_at=datetime(2026, 3, 29, 1, 0, 7, tzinfo=UTC))
+        page = client.get(changelist("run")).content.decode()
+    assert "2026-03-29 03:00:07 CEST" in page
+    assert 'id="nav-sidebar"' not in page
