@@ -4,11 +4,14 @@
 summary names it with the command that brings the tool. With CI=true nothing may be left out: a
 missing tool fails the test, and so does any other skip. `@pytest.mark.database("postgresql")`: the
 test belongs to the runs on that database (`make test-postgres`) and to no other.
+`@pytest.mark.long`: the test takes many seconds and is begun first, so that at the end of a run no
+process is left alone with it.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 import pytest
 from django.db import connection
@@ -23,10 +26,31 @@ LEFT_OUT = "left out, no "
 IN_CI = os.environ.get("CI", "").lower() == "true"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # what others leave out and shuffle comes before
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> Iterator[None]:
+    yield
     of_another = [item for item in items if not _is_about(item, connection.vendor)]
     config.hook.pytest_deselected(items=of_another)
-    items[:] = [item for item in items if item not in of_another]
+    rest = [item for item in items if item not in of_another]
+    items[:] = dealt(rest, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+
+
+def dealt(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
+    """The order of a run: pytest-xdist gives each process a stretch, which begins with its long
+    tests. Those of one file are one process's: at once they would crowd each other."""
+    long = [item for item in items if item.get_closest_marker("long")]
+    short = [item for item in items if not item.get_closest_marker("long")]
+    files = list(dict.fromkeys(item.path for item in long))
+    order: list[pytest.Item] = []
+    for process in range(processes):
+        first = [item for item in long if files.index(item.path) % processes == process]
+        stretch = (len(items) - len(order)) // (processes - process)
+        taken = max(stretch - len(first), 0)
+        order += first + short[:taken]
+        short = short[taken:]
+    return order + short
 
 
 def _is_about(item: pytest.Item, vendor: str) -> bool:

@@ -148,6 +148,7 @@ class Eyes:
             raise
 
 
+@pytest.mark.long
 def test_a_person_logs_in_links_google_and_watches_the_first_backup(
     site: Site,
     browser: Chrome,  # noqa: F811 - the fixture

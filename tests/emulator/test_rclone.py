@@ -201,6 +201,7 @@ def copy_by_id(rclone: Rclone, folder: Path, ids: list[str]) -> dict[str, str]:
     return {item_id: sha256(folder / item_id) for item_id in ids}
 
 
+@pytest.mark.long
 def test_rclone_lists_and_copies_the_whole_account_with_no_unexplained_difference(
     served: Serving, tmp_path: Path
 ) -> None:

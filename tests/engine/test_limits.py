@@ -51,6 +51,7 @@ def drawn(processes: int, folder: Path, key: str, *numbers: float) -> list[float
     return [float(drawer.communicate(timeout=60)[0]) for drawer in drawers]
 
 
+@pytest.mark.long
 def test_two_processes_keep_a_destinations_bandwidth_within_15_percent(tmp_path: Path) -> None:
     owner = User.objects.create_user("o", "o@example.org", "a long passphrase")
     folder = Destination.objects.create(owner=owner, name="D", kind="local", bwlimit="4M")

@@ -69,12 +69,12 @@ def small_files(
 
 def test_workers_do_a_backup_and_a_verification(small_files: Setting, tmp_path: Path) -> None:
     with running_workers(tmp_path) as workers:
-        wait_until(runs.worker_alive, 20, "a worker's heartbeat")
+        wait_until(runs.worker_alive, 60, "a worker's heartbeat")
         run, _ = runs.request_backup(small_files.source)
-        wait_until(lambda: ended(run), 60, f"the backup's end\n{workers.log[-3000:]}")
+        wait_until(lambda: ended(run), 180, f"the backup's end\n{workers.log[-3000:]}")
         assert run.outcome == Run.Outcome.OK, run.error_message
         check, _ = runs.request_verify(small_files.source, everything=True)
-        wait_until(lambda: ended(check), 60, "the verification's end")
+        wait_until(lambda: ended(check), 180, "the verification's end")
         assert check.outcome == Run.Outcome.OK, check.error_message
         assert check.files_done == 400
     assert_all_are_gone(workers)
@@ -93,6 +93,7 @@ def test_killed_workers_lose_nothing(small_files: Setting, tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("small_files", [100], indirect=True)
+@pytest.mark.long
 def test_any_process_of_the_cluster_may_be_killed(small_files: Setting, tmp_path: Path) -> None:
     kill_during_backup(small_files, tmp_path, files=100, kills=2, anything=True)
 
@@ -137,6 +138,7 @@ def kill_during_backup(
     assert_all_stored_once_and_right(setting, files, folder / "spool")
 
 
+@pytest.mark.long
 def test_killing_the_supervisor_leaves_no_orphan(small_files: Setting, tmp_path: Path) -> None:
     run, _ = runs.request_backup(small_files.source)
     with running_workers(tmp_path) as workers:
@@ -148,35 +150,37 @@ def test_killing_the_supervisor_leaves_no_orphan(small_files: Setting, tmp_path:
         psutil.wait_procs(below, timeout=5)
         assert [p for p in below if p.is_running() and p.status() != "zombie"] == []
     with running_workers(tmp_path) as workers:
-        wait_until(lambda: ended(run), 60, f"the backup's end\n{workers.log[-3000:]}")
+        wait_until(lambda: ended(run), 180, f"the backup's end\n{workers.log[-3000:]}")
     assert_all_stored_once_and_right(small_files, 200, tmp_path / "spool")
 
 
+@pytest.mark.long
 def test_a_worker_killed_while_scanning_scans_again(small_files: Setting, tmp_path: Path) -> None:
     slow = small_files.control.add_fault("/drive/v3/files\\?", delay_s=3)
     run, _ = runs.request_backup(small_files.source)
     with running_workers(tmp_path, LEASE_SECONDS="3") as workers:
         scans = Lane.objects.filter(run=run, stage="scan").exclude(owner="")
-        wait_until(scans.exists, 30, "a scan")
+        wait_until(scans.exists, 90, "a scan")
         os.kill(int(scans.get().owner.split(":")[1]), signal.SIGKILL)
         small_files.control.clear_faults(slow)
-        wait_until(lambda: ended(run), 60, f"the backup's end\n{workers.log[-3000:]}")
+        wait_until(lambda: ended(run), 180, f"the backup's end\n{workers.log[-3000:]}")
     assert Lane.objects.filter(run=run, stage="scan").count() > 1, "the scan was not interrupted"
     assert run.outcome == Run.Outcome.OK, run.error_message
     assert_all_stored_once_and_right(small_files, 200, tmp_path / "spool")
 
 
+@pytest.mark.long
 def test_a_worker_killed_while_verifying_goes_on_where_it_was(
     small_files: Setting, tmp_path: Path
 ) -> None:
     run, _ = runs.request_backup(small_files.source)
     with running_workers(tmp_path) as workers:
-        wait_until(lambda: ended(run), 60, f"the backup's end\n{workers.log[-3000:]}")
+        wait_until(lambda: ended(run), 180, f"the backup's end\n{workers.log[-3000:]}")
     check, _ = runs.request_verify(small_files.source, everything=True)
     with running_workers(tmp_path, LEASE_SECONDS="3") as workers:
         wait_until(lambda: Copy.objects.filter(state="verified").exists(), 60, "a verified copy")
         killed = workers.kill_one(random.Random(1), busy=True)
-        wait_until(lambda: ended(check), 60, f"the verification's end\n{workers.log[-3000:]}")
+        wait_until(lambda: ended(check), 180, f"the verification's end\n{workers.log[-3000:]}")
     assert killed
     assert check.outcome == Run.Outcome.OK, check.error_message
     assert (check.files_done, check.files_total) == (400, 400)

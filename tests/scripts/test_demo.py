@@ -76,6 +76,7 @@ def damage(folder: Path) -> Path:
     return notes
 
 
+@pytest.mark.long
 def test_the_demo_proves_a_backup_and_its_proof_finds_damage(
     google: RunningEmulator, folder: Path
 ) -> None:

@@ -93,6 +93,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
     started.process.wait(PATIENCE_S)
 
 
+@pytest.mark.long
 def test_it_starts_offers_the_set_up_link_and_stops_everything(
     running: Running, tmp_path: Path
 ) -> None:
