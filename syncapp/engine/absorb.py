@@ -102,7 +102,7 @@ class Absorber:
 
     def _same(self, page: ItemPage, place: Mapping[str, int]) -> tuple[list[int], int]:
         """Keys of what bears its mark and has not vanished, and how many of them are folders."""
-        if not page.trusted:
+        if not page.trusted or connection.vendor != "sqlite":
             return [], 0
         return _bearing(self.source.pk, {i: page.marks[n] for i, n in place.items()})
 
@@ -236,25 +236,15 @@ def _row(
 def _bearing(source_id: int, marks: Mapping[str, int]) -> tuple[list[int], int]:
     """Keys of the files that bear these marks and have not vanished; how many are folders.
 
-    One row, from one index: with a thread that reads the next page, each row that SQLite gives
-    is a wait for the interpreter's lock.
+    SQLite: one row, from one index. With a thread that reads the next page, each row that SQLite
+    gives is a wait for the interpreter's lock.
     """
-    table = File._meta.db_table
-    if connection.vendor == "postgresql":
-        keys, pairs = (
-            "string_agg(f.id::text, ',')",
-            "unnest(%s::text[], %s::bigint[]) j(key, value)",
-        )
-        given: list[Any] = [list(marks), list(marks.values())]
-    else:
-        keys, pairs = "group_concat(f.id)", "json_each(%s) j"
-        given = [orjson.dumps(marks).decode()]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT {keys}, COUNT(CASE WHEN f.content = %s THEN 1 END) FROM {pairs}"  # noqa: S608
-            f" CROSS JOIN {table} f WHERE f.source_id = %s AND f.remote_id = j.key"
-            " AND f.mark = j.value AND f.vanished_at IS NULL",
-            [Content.FOLDER.value, *given, source_id],
+            "SELECT group_concat(f.id), COUNT(CASE WHEN f.content = %s THEN 1 END)"  # noqa: S608
+            f" FROM json_each(%s) j CROSS JOIN {File._meta.db_table} f WHERE f.source_id = %s"
+            " AND f.remote_id = j.key AND f.mark = j.value AND f.vanished_at IS NULL",
+            [Content.FOLDER.value, orjson.dumps(marks).decode(), source_id],
         )
         found, folders = cursor.fetchone()
     return (orjson.loads(f"[{found}]") if found else []), folders

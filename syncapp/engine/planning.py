@@ -7,7 +7,10 @@ from an earlier time is to follow its files: nobody noted what they did while it
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Collection, Iterable, Sequence
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from django.db import connection, transaction
@@ -20,6 +23,7 @@ from syncapp.errors import ConfigurationError
 from syncapp.models import Copy, Destination, Run, Source, Version
 
 MANY = 1000  # new files after which the database looks at its tables anew
+_STEP = 2000  # versions planned in one transaction
 # Error code of versions that only wait for a destination that a person has to mend.
 DESTINATION_BLOCKED = "destination_blocked"
 # The same, for a destination that is let alone until it works again (`breakers`).
@@ -136,19 +140,27 @@ def forget_waiting(versions: QuerySet[Version, Any] | Collection[int]) -> None:
     waiting.delete()
 
 
-def plan_lacking(source: Source, wanted: Iterable[int]) -> None:
-    """A Copy for every current version that a wanted destination lacks: one pass for all."""
-    wanted, lacks = list(wanted), Q(pk=None)
-    for destination_id in wanted:
-        there = Copy.objects.filter(version=OuterRef("pk"), destination_id=destination_id)
-        lacks |= Q(~Exists(there))
-    lacking = (
+def plan_lacking(source: Source, wanted: Collection[int]) -> None:
+    """A Copy for every current version that a wanted destination lacks.
+
+    SQLite looks at each version once for all destinations; PostgreSQL joins them faster one by one.
+    The keys are read at once, 8 bytes each: a limit would have PostgreSQL join all for each batch.
+    """
+    at_once = 1 if connection.vendor == "postgresql" else 100  # terms of a condition
+    for some in chunks(wanted, at_once):
+        keys = _lacking(source, some).values_list("pk", flat=True)
+        for batch in chunks(array("q", keys.iterator(_STEP)), _STEP):
+            plan_versions(batch, some)
+
+
+def _lacking(source: Source, wanted: Iterable[int]) -> QuerySet[Version]:
+    there = Copy.objects.filter(version=OuterRef("pk"))
+    lacks = (Q(~Exists(there.filter(destination_id=pk))) for pk in wanted)
+    return (
         Version.objects.filter(source=source, current=True, file__vanished_at__isnull=True)
         .exclude(state__in=[Version.State.REFUSED, Version.State.SUPERSEDED])
-        .filter(lacks)
+        .filter(reduce(or_, lacks))
     )
-    for batch in by_pk(lacking):
-        plan_versions([pk for (pk,) in batch], wanted)
 
 
 def plan_versions(ids: Sequence[int], destinations: Sequence[int]) -> None:

@@ -138,7 +138,7 @@ def test_a_comparison_plans_what_any_destination_lacks_but_nothing_of_what_is_go
     assert set(waiting) == {only_one.pk, neither.pk}
 
 
-def test_a_page_of_unchanged_files_costs_one_row_of_one_index(source: Source) -> None:
+def test_a_page_of_unchanged_files_costs_one_look_at_one_index(source: Source) -> None:
     ids = list(File.objects.filter(content="blob").values_list("remote_id", flat=True)[:500])
     page = ItemPage("user", ids, [0] * len(ids), lambda _: pytest.fail("translated"), trusted=True)
     absorber = Absorber(source)
