@@ -56,6 +56,7 @@ def _ours(stand: Stand) -> dict[str, Any]:
     target = {"path": str(stand.folder / "ours")}
     with product.running_workers(stand.folder) as workers:
         workers.backup(source)
+        workers.write_catalog(source)
         before = stand.servers_cpu_s()
         ran = workers.run(
             lambda: restoring.request_restore(source, target=Restore.Target.FOLDER, options=target)

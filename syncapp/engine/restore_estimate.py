@@ -228,7 +228,7 @@ class _Adding:
         found.bytes += size
         found.origins[name] = found.origins.get(name, 0) + files
         # Requests wait side by side, their bytes share the line.
-        waiting = speed.latency_s * files / settings.FILES_IN_FLIGHT
+        waiting = speed.latency_s * files / settings.RESTORES_IN_FLIGHT
         found.seconds += waiting + size / speed.bytes_per_s
         if prices is None:
             found.unpriced_bytes += size

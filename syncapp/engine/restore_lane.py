@@ -144,7 +144,7 @@ class RestoreLane:
 
     def work(self) -> None:
         """Until nothing is due now, or the lane is told to stop."""
-        with ThreadPoolExecutor(settings.FILES_IN_FLIGHT, "restore") as pool:
+        with ThreadPoolExecutor(settings.RESTORES_IN_FLIGHT, "restore") as pool:
             try:
                 while self._feed(pool) or self._at_work:
                     done, _ = wait(self._at_work, SETTLE_S, FIRST_COMPLETED)
@@ -158,7 +158,7 @@ class RestoreLane:
 
     def _feed(self, pool: ThreadPoolExecutor) -> bool:
         """Keep every thread busy; whether more may follow."""
-        while len(self._at_work) < settings.FILES_IN_FLIGHT:
+        while len(self._at_work) < settings.RESTORES_IN_FLIGHT:
             if not self._may_begin():
                 self._ready.clear()
                 return False

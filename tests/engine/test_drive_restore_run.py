@@ -188,7 +188,7 @@ def test_a_restore_killed_at_any_step_is_finished_without_a_second_file(
     *,
     before: bool,
 ) -> None:
-    settings.FILES_IN_FLIGHT = 1
+    settings.RESTORES_IN_FLIGHT = 1
     folder = allowed.folder("folder")
     for number in range(2):
         allowed.file(f"{number}.txt", b"%d" % number, folder.remote_id)

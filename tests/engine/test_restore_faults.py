@@ -135,7 +135,7 @@ def test_a_cancelled_restore_leaves_no_unfinished_file(
 def test_a_disk_that_is_not_mounted_any_more_is_not_replaced_by_what_lies_below(
     vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    settings.FILES_IN_FLIGHT = 1
+    settings.RESTORES_IN_FLIGHT = 1
     for number in range(4):
         vault.file(f"{number}.txt", b"data %d" % number)
     away = out.with_name("unmounted")
@@ -166,7 +166,7 @@ def test_a_disk_that_is_not_mounted_any_more_is_not_replaced_by_what_lies_below(
 def test_a_lane_that_is_to_end_goes_on_beside_a_file_that_takes_long(
     vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
 ) -> None:
-    settings.FILES_IN_FLIGHT = 2
+    settings.RESTORES_IN_FLIGHT = 2
     monkeypatch.setattr(restore_lane, "LONG_S", 0.0)
     monkeypatch.setattr(Beat, "may_take", lambda beat: not beat.halted() and not over.is_set())
     for number in range(6):
@@ -209,7 +209,7 @@ def dying(real: Callable[..., Any], calls: int) -> Callable[..., Any]:
 def test_after_a_kill_at_any_step_each_file_is_there_once_and_whole(
     vault: Vault, out: Path, monkeypatch: pytest.MonkeyPatch, where: str, settings: Any
 ) -> None:
-    settings.FILES_IN_FLIGHT = 1
+    settings.RESTORES_IN_FLIGHT = 1
     for number in range(6):
         vault.file(f"{number}.txt", b"data %d" % number)
     run = request(vault, out, collision="rename")

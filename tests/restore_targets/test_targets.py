@@ -38,7 +38,7 @@ MODIFIED = datetime(2012, 11, 28, 2, 8, 25, 123456, tzinfo=UTC)
 
 @dataclass
 class Content:
-    """Bytes that may turn out wrong, or not come."""
+    """Bytes that may turn out wrong, or not come; told at the end of a whole read, as agreed."""
 
     data: bytes
     arrives: bytes | None = None
@@ -65,6 +65,8 @@ class Content:
             yield data[at : at + 300_000]
         if self.fails:
             raise self.fails
+        if not start and data != self.data:
+            raise IntegrityError("These are not the bytes that were stored.")
 
 
 @dataclass

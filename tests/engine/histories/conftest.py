@@ -14,5 +14,5 @@ from tests.engine.histories.world import World
 def world(
     transactional_db: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: Any
 ) -> World:
-    settings.FILES_IN_FLIGHT = 2
+    settings.FILES_IN_FLIGHT = settings.RESTORES_IN_FLIGHT = 2
     return World(monkeypatch, tmp_path)
