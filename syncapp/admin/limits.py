@@ -12,9 +12,19 @@ from syncapp.models import Breaker, Pace, PartialUpload, UploadedPart
 class PaceAdmin(ReadOnlyAdmin):
     """How fast Google and the limited destinations are used now."""
 
-    list_display = ("key", "rate", "ceiling", "tokens", "filled_at", "slowed_at", "not_before")
+    list_display = ("key", "now", "most", "filled_at", "slowed_at", "not_before")
     list_filter = (("slowed_at", admin.EmptyFieldListFilter),)
     search_fields = ("key",)
+
+    @admin.display(description="units a second")
+    def now(self, pace: Pace) -> str:
+        """Google's quota units, or bytes."""
+        return f"{pace.rate:,.1f}"
+
+    @admin.display(description="at most")
+    def most(self, pace: Pace) -> str:
+        """What it grows back to."""
+        return f"{pace.ceiling:,.1f}"
 
 
 @admin.register(Breaker)

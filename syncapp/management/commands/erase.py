@@ -106,7 +106,7 @@ class Command(ReportCommand):
         if not options["yes"]:
             files, objects = erasure_scope.count(erasure, source)
             self.say(
-                f"Would erase {printable(erasure.what)}: {files:,} files and folders, "
+                f"Would erase {printable(erasure.what)}: {_files(files)}, "
                 f"{plural(objects, 'stored object')}. Nothing can bring them back; add --yes."
             )
             return Exit.OK
@@ -205,13 +205,17 @@ def _told(source: Source, chosen: Sequence[File]) -> str:
     return ", ".join(f"“{folders.path(file.parent_id, file.name)}”" for file in chosen)
 
 
+def _files(number: int) -> str:
+    return "1 file or folder" if number == 1 else f"{number:,} files and folders"
+
+
 def _ended(erasure: Erasure) -> str:
     run = erasure.run
     if run is not None and run.outcome not in runs.GOOD:
         return printable(run.error_message)
     absent = erasure.objects_erased.filter(absent_at__isnull=False).count()
     return (
-        f"Erased: {erasure.files_erased:,} files and folders; {absent:,} objects asked for once "
+        f"Erased: {_files(erasure.files_erased)}; {plural(absent, 'object')} asked for once "
         f"more and found absent. The report: `manage.py erase report {erasure.pk}`."
     )
 
