@@ -269,6 +269,13 @@ VARIABLES = (
     ),
     Variable("WORKERS", whole(1, 64), "2", "Worker processes on this host."),
     Variable("FILES_IN_FLIGHT", whole(1, 256), "16", "Files each worker moves at once."),
+    Variable(
+        "DOWNLOAD_STREAMS",
+        whole(1, 16),
+        "4",
+        "Connections to Google that each worker shares among its big files (64 MB and more), where "
+        "one connection gives only so much; each holds up to 12 MB. 1: one a file.",
+    ),
     Variable("LEASE_SECONDS", whole(3, 3600), "60", "A dead worker's files are free after this."),
     Variable(
         "POLL_SECONDS",

@@ -215,6 +215,7 @@ WORKERS: int = ENV["WORKERS"]
 FILES_IN_FLIGHT: int = ENV["FILES_IN_FLIGHT"]
 # One lane at a time restores on each host: it may ask for as much at once as a backup there does.
 RESTORES_IN_FLIGHT = WORKERS * FILES_IN_FLIGHT
+DOWNLOAD_STREAMS: int = ENV["DOWNLOAD_STREAMS"]
 LEASE_SECONDS: int = ENV["LEASE_SECONDS"]
 LANE_SECONDS = 600  # a lane ends itself after this; far below the queue's time-out
 POLL_SECONDS: int = ENV["POLL_SECONDS"]

@@ -37,6 +37,7 @@ def source_for(
         scopes=granted(source.account),
         pause=lambda seconds: wait(seconds, stopped),
         pace=GooglePace(source.account_id, stopped, check),
+        streams=settings.DOWNLOAD_STREAMS,
     )
 
 

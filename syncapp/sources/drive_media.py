@@ -59,9 +59,9 @@ def read_whole(client: GoogleClient, file: RemoteFile) -> tuple[bytes, str] | No
     abusive, redirected, sent in an encoding, or longer by now than can be held."""
     try:
         answer = client.fetch(
-            _media_url(client, file),
+            media_url(client, file),
             quoted(file),
-            _media_headers(file),
+            media_headers(file),
             (file.size or 0) + GROWTH_BYTES,
         )
     except TooLong:
@@ -91,12 +91,14 @@ def check_unchanged(client: GoogleClient, file: RemoteFile) -> None:
         )
 
 
-def _media_url(client: GoogleClient, file: RemoteFile) -> str:
+def media_url(client: GoogleClient, file: RemoteFile) -> str:
+    """Where a stored file's bytes are."""
     url = f"{client.endpoints.drive_url}files/{quote(file.remote_id, safe='')}"
     return f"{url}?alt=media&supportsAllDrives=true"
 
 
-def _media_headers(file: RemoteFile) -> dict[str, str]:
+def media_headers(file: RemoteFile) -> dict[str, str]:
+    """What a request for its bytes has to say besides."""
     keys = resource_keys(file)
     return {"X-Goog-Drive-Resource-Keys": keys} if keys else {}
 
@@ -104,7 +106,7 @@ def _media_headers(file: RemoteFile) -> dict[str, str]:
 class _BlobReader:
     def __init__(self, client: GoogleClient, file: RemoteFile) -> None:
         self._client, self._file = client, file
-        self._url, self._headers = _media_url(client, file), _media_headers(file)
+        self._url, self._headers = media_url(client, file), media_headers(file)
         self._resumes = 0
         self._response = self._open()
         promised = content_length(self._response)

@@ -1,7 +1,7 @@
 """Google Drive as a source: what there is, what it contains, whether it can be read.
 
 Puts together the parts beside it: `drive_listing` (scan), `drive_changes` (change logs),
-`drive_watch` (push channels), `drive_media` (stored bytes),
+`drive_watch` (push channels), `drive_media` and `drive_ranges` (stored bytes),
 `drive_exports` (documents), `google_forms` (forms, shortcuts). Only ever reads. Facts and limits:
 developers.google.com/workspace/drive/api/reference/rest/v3.
 """
@@ -19,7 +19,8 @@ from syncapp.sources import drive_changes, drive_listing, drive_watch
 from syncapp.sources.base import Download, Source
 from syncapp.sources.drive_exports import read_export
 from syncapp.sources.drive_items import ITEM_FIELDS, Tree, to_file, translation
-from syncapp.sources.drive_media import quoted, read_blob, read_whole, resource_keys
+from syncapp.sources.drive_media import quoted, read_whole, resource_keys
+from syncapp.sources.drive_ranges import Streams, read_big
 from syncapp.sources.google_client import GoogleClient, GoogleEndpoints, Pause
 from syncapp.sources.google_forms import NOT_GRANTED, RESPONSES_SCOPE, read_form, read_shortcut
 from syncapp.types import (
@@ -46,7 +47,7 @@ class GoogleDriveSource(Source):
 
     `credentials` is a google.auth Credentials; what its refresh() raises of our errors passes
     through. `scopes` are those that were granted. `pause` waits between tries, `pace` before each
-    request.
+    request. Big files share `streams` connections.
     """
 
     kind = "google_drive"
@@ -59,9 +60,11 @@ class GoogleDriveSource(Source):
         scopes: frozenset[str],
         pause: Pause = time.sleep,
         pace: Pace | None = None,
+        streams: int = 1,
     ) -> None:
         self._client = GoogleClient(credentials, endpoints, pause=pause, pace=pace)
         self._scopes = scopes
+        self._streams = Streams(streams)
         self._tree: Tree | None = None  # the last that was read
         self._listed: Tree | None = None  # read for a cursor whose scan is still to come
 
@@ -125,7 +128,7 @@ class GoogleDriveSource(Source):
 
     def download(self, file: RemoteFile) -> AbstractContextManager[Download]:
         if file.content is Content.BLOB:
-            return read_blob(self._client, file)
+            return read_big(self._client, file, self._streams)
         if file.content is Content.EXPORT:
             return read_export(self._client, file)
         if file.content is Content.FORM:

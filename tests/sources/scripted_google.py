@@ -62,11 +62,15 @@ class ScriptedGoogle:
     url: str
     seen: list[Seen]
 
-    def source(self, pauses: list[float] | None = None) -> GoogleDriveSource:
+    def source(self, pauses: list[float] | None = None, streams: int = 1) -> GoogleDriveSource:
         endpoints = GoogleEndpoints(drive_url=f"{self.url}/drive/v3/", forms_url=f"{self.url}/")
         pause = (pauses if pauses is not None else []).append
         return GoogleDriveSource(
-            Credentials(token="secret-token"), endpoints, scopes=DRIVE_SCOPES, pause=pause
+            Credentials(token="secret-token"),
+            endpoints,
+            scopes=DRIVE_SCOPES,
+            pause=pause,
+            streams=streams,
         )
 
     def count(self, part: str) -> int:
