@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
+import pytest
+from django.db import connection
+
+from syncapp.engine import jobs
 from syncapp.engine.keys import decode
 from syncapp.models import Copy, Event, File, Finding, Run, Version
 from tests.engine.conftest import Setting
@@ -51,6 +56,22 @@ def test_keys_mirror_the_folders_and_are_unique(sample: Setting) -> None:
         assert decode(parts[-2]) == files[file.parent_id].name or " ~" in parts[-2]
         named += 1
     assert named > 150
+
+
+def test_the_keys_of_a_batch_are_written_in_one_transaction(
+    few: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside: list[bool] = []
+    write = jobs.update_many
+
+    def looking(*args: Any) -> None:
+        inside.append(connection.in_atomic_block)
+        write(*args)
+
+    monkeypatch.setattr(jobs, "update_many", looking)
+    assert few.back_up().files_done
+    assert inside
+    assert all(inside)
 
 
 def test_second_run_reads_nothing_again(sample: Setting) -> None:
