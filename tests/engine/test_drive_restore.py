@@ -6,11 +6,13 @@ import hashlib
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from accounts.models import GoogleAccount, User
 from accounts.scopes import DRIVE, DRIVE_FILE
@@ -142,14 +144,18 @@ def test_a_try_whose_end_nobody_saw_is_gone_on_with(setting: Setting, size: int)
 def test_lanes_at_once_make_each_folder_and_file_once(setting: Setting) -> None:
     items = [setting.item("one", "two", f"{n}.txt", path=("one", "two", f"{n}")) for n in range(8)]
     targets = [drive_target(setting.restore) for _ in range(4)]
+
+    def begin(number: int) -> None:
+        with closing(connection):
+            targets[number].begin()
+
+    def place(number: int) -> None:
+        with closing(connection):
+            targets[number % 4].place(items[number % 8], Content(b"x"), SKIP)
+
     with ThreadPoolExecutor(4) as crew:
-        list(crew.map(lambda t: t.begin(), targets))
-        list(
-            crew.map(
-                lambda n: targets[n % 4].place(items[n % 8], Content(b"x"), SKIP),
-                range(16),  # each twice: a lane that was thought dead still works
-            )
-        )
+        list(crew.map(begin, range(4)))
+        list(crew.map(place, range(16)))  # each twice: a lane that was thought dead still works
     kinds = [entry["kind"] for entry in setting.made().values()]
     assert (kinds.count("folder"), kinds.count("blob")) == (3, 8)
 

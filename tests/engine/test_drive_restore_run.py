@@ -305,7 +305,8 @@ def test_changes_to_a_drive_keep_to_their_own_pace_and_reading_does_not(
     began = time.monotonic()
     for _ in range(50):
         pace.take(READ_UNITS)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 10, "at four a second they would take twelve"
+    began = time.monotonic()
     for _ in range(6):
         pace.take(EDIT_UNITS)
-    assert 1.0 < time.monotonic() - began < 4.0
+    assert 1.0 < time.monotonic() - began < 8.0

@@ -16,7 +16,7 @@ DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); prin
 
 
 def test_a_cluster_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keeper, "REPLACE_S", 0.5)
+    monkeypatch.setattr(keeper, "REPLACE_S", 2.0)
     monkeypatch.setattr(Keeper, "_is_hung", lambda _: True)
     kept = Keeper("transfer", 1, "host", 1.0)
     command = [sys.executable, "-c", f"{DEAF}; time.sleep(60)"]
@@ -27,7 +27,7 @@ def test_a_cluster_that_hangs_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -
     began = time.monotonic()
     for _ in range(3):
         kept.replace_if_hung()
-    assert time.monotonic() - began < 0.3
+    assert time.monotonic() - began < 1.5, "less than the moment it gives"
     started: list[bool] = []
     monkeypatch.setattr(Keeper, "_start", lambda _: started.append(True))
     kept.keep()

@@ -15,12 +15,6 @@ from syncapp.types import JsonObject
 from tests.engine.conftest import Setting
 
 
-@pytest.fixture(autouse=True)
-def _nothing_noted(transactional_db: None) -> None:
-    """Emptying the tables after a test is a change too: its triggers have noted it."""
-    Change.objects.all().delete()
-
-
 def content(destination: Destination) -> dict[str, JsonObject]:
     """The catalog as the segments at a destination have it: a line a file."""
     store = destination_for(destination)

@@ -36,11 +36,6 @@ from tests.management.conftest import Answer, Shell
 COPIED = ("object_key", "store_version", "etag")
 
 
-@pytest.fixture(autouse=True)
-def _nothing_noted(transactional_db: None) -> None:
-    Change.objects.all().delete()
-
-
 def files() -> list[dict[str, Any]]:
     """The whole catalog, as the lines of a segment have it, but for keys of rows."""
     ids = list(File.objects.order_by("remote_id").values_list("pk", flat=True))

@@ -14,7 +14,7 @@ import pytest
 from django.utils import timezone
 
 from syncapp.engine import segments
-from syncapp.models import Change, Copy, Destination, File, Place
+from syncapp.models import Copy, Destination, File, Place
 from tests.engine.conftest import (  # noqa: F401  (fixtures of the whole setting)
     Setting,
     _no_queue,
@@ -26,11 +26,6 @@ from tests.engine.conftest import (  # noqa: F401  (fixtures of the whole settin
 )
 
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "restore_without_app.py"
-
-
-@pytest.fixture(autouse=True)
-def _nothing_noted(transactional_db: None) -> None:
-    Change.objects.all().delete()
 
 
 def run(destination: Destination, target: Path, *more: str) -> subprocess.CompletedProcess[str]:
@@ -79,6 +74,7 @@ def test_it_is_short_and_needs_nothing_else() -> None:
 
 
 @pytest.mark.parametrize("name", ["Folder", "Bucket"])
+@pytest.mark.long
 def test_every_byte_of_the_sample_account_comes_back(
     sample: Setting,  # noqa: F811
     tmp_path: Path,

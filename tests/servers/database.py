@@ -100,7 +100,7 @@ def _empty(kept: dict[str, int]) -> None:
     found = _counts()
     if any(found.get(name) != count for name, count in kept.items()):
         call_command("flush", verbosity=0, interactive=False, reset_sequences=False)
-        return
+        found = {CHANGES: 0}
     with transaction.atomic(), connection.cursor() as cursor:
         if connection.vendor == "postgresql":
             cursor.execute("SET LOCAL session_replication_role = replica")  # no trigger, no check
