@@ -28,6 +28,13 @@ class Account(PagedReader):
     def __post_init__(self) -> None:
         self.put(folder(ROOT, "", "My Drive"))
 
+    def put(self, *items: RemoteFile, logged: bool = True) -> None:
+        """Whoever reads the log later is told what a file is by then, not what it was."""
+        super().put(*items, logged=logged)
+        for number, (scope, remote_id, file, drive_id) in enumerate(self.log):
+            if file is not None and remote_id in self.items:
+                self.log[number] = scope, remote_id, self.items[remote_id], drive_id
+
     def create(self, parent: str, name: str, size: int) -> str:
         remote_id = f"file-{next(self.numbers)}"
         self.put(self._with_content(blob(remote_id, parent=parent, name=name), size))
