@@ -203,6 +203,7 @@ SECTIONS: dict[str, tuple[str, Rows]] = {
     "small-0ms": ("1a. Small files, no latency", _transfers),
     "small-30ms": ("1b. Small files, 30 ms a request", _transfers),
     "big": ("2. Big files", _transfers),
+    "capped": ("2b. One big file, 30 MB/s a connection", _transfers),
     "mixed": ("3. Sizes as in real life", _transfers),
     "scans-1k": ("4, 5, 7. Scans of 1,000 files", _scans),
     "scans-10k": ("4, 5, 7. Scans of 10,000 files", _scans),

@@ -13,6 +13,7 @@ CASES: dict[str, Callable[[Path, float], Result]] = {
     "small-0ms": transfers.small_without_latency,
     "small-30ms": transfers.small_with_latency,
     "big": transfers.big,
+    "capped": transfers.capped,
     "mixed": transfers.mixed,
     "scans-1k": scans.case(1_000),
     "scans-10k": scans.case(10_000),

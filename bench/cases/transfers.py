@@ -17,6 +17,7 @@ from bench.stand import SinkServer, Stand, running_stand
 
 IN_FLIGHT = 32
 BIG_IN_FLIGHT = 4
+CONNECTION_BYTES_PER_S = 30_000_000
 Ways = dict[str, Callable[[Rclone], Spent]]
 
 
@@ -38,6 +39,17 @@ def big(folder: Path, scale: float) -> dict[str, Any]:
     )
 
 
+def capped(folder: Path, scale: float) -> dict[str, Any]:
+    """(2) One file of 1 GB where no connection to Google gives more than 30 MB/s.
+
+    rclone reads it with four streams too (its default for files this big).
+    """
+    return _compare(
+        folder, files=1, size=int(1024**3 * scale), delay_ms=0, in_flight=BIG_IN_FLIGHT,
+        copy=False, connection_bytes_per_s=CONNECTION_BYTES_PER_S, forget=True,
+    )  # fmt: skip
+
+
 def mixed(folder: Path, scale: float) -> dict[str, Any]:
     """(3) 20,000 files, log-normal: median 60 KB, at most 16 MiB."""
     files = int(20_000 * scale)
@@ -55,10 +67,13 @@ def _compare(
     delay_ms: float,
     in_flight: int,
     copy: bool = True,
+    connection_bytes_per_s: int = 0,
     **sink_flags: Any,
 ) -> dict[str, Any]:
     with running_stand(folder, files=files, size=size, delay_ms=delay_ms, **sink_flags) as stand:
         stand.hash_everything()
+        if connection_bytes_per_s:
+            stand.control.add_fault("alt=media", drip_bytes_per_s=connection_bytes_per_s)
         product.configure(folder, FILES_IN_FLIGHT=str(max(in_flight // product.WORKERS, 1)))
         ours = _ours(stand)
         total = ours["bytes"]
