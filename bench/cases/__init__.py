@@ -20,7 +20,7 @@ CASES: dict[str, Callable[[Path, float], Result]] = {
     "scans-100k": scans.case(100_000, against=True),
     "scans-1M": scans.case(1_000_000, against=True),
     "scans-100k-postgres": scans.case(100_000, on_postgres=True),
-    "scans-1M-postgres": scans.case(1_000_000, on_postgres=True),
+    "scans-1M-postgres": scans.case(1_000_000, on_postgres=True, against=True),
     "pages": pages.case(),
     "pages-postgres": pages.case(on_postgres=True),
     "recovery": recovery.case(),
