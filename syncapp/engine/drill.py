@@ -38,6 +38,7 @@ from syncapp.models import File, Lane, Restore, RestoreItem, Run, Source, Versio
 from syncapp.restore_targets.base import OVERWRITE, Item
 from syncapp.restore_targets.folder import FolderTarget
 from syncapp.types import Content as Kind
+from syncapp.words import counted
 
 log = logging.getLogger(__name__)
 HANDS = 4
@@ -310,7 +311,8 @@ def _end(run: Run, wish: Restore) -> None:
             for item in failed.select_related("file", "origin").order_by("pk")[:3]
         ]
         more = f" and {number - len(some)} more" if number > len(some) else ""
-        message = f"{number} of {run.files_total} files can't be restored: {'; '.join(some)}{more}."
+        which = f"{number:,} of {counted(run.files_total, 'file')}"
+        message = f"{which} can't be restored: {'; '.join(some)}{more}."
         runs.fail(run, DrillFailed(message))
         if run.findings.exists():
             runs.request_verify(source, trigger=Run.Trigger.DAMAGE)
@@ -325,8 +327,8 @@ def _end(run: Run, wish: Restore) -> None:
         return
     Source.objects.filter(pk=source.pk).update(proven_at=timezone.now())
     places = wish.items.filter(state=State.DONE).values("origin").distinct().count()
-    where = f"{places} destination{'s' * (places != 1)}"
-    told = f"{run.files_done} files restored from {where}, every byte as backed up."
+    where = counted(places, "destination")
+    told = f"{counted(run.files_done, 'file')} restored from {where}, every byte as backed up."
     if run.files_skipped:
         told += f" {run.files_skipped} in cold storage were left out."
     runs.complete(run, told)

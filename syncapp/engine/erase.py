@@ -55,6 +55,7 @@ from syncapp.models import (
     Version,
 )
 from syncapp.types import ObjectMeta
+from syncapp.words import counted
 
 WAIT_S = 0.5  # between looks whether others have let go
 # What may write objects of these files; it begins again by itself.
@@ -293,7 +294,7 @@ class _Erasing:
         self._purge(self._ask(left))
         still = self._ask(left).count()
         if still:
-            message = f"{still} objects are still there; resume it."
+            message = f"Still there: {counted(still, 'object')}; resume it."
             raise TransientError(message, code="not_erased")
 
     def _ask(self, left: QuerySet[ErasedObject]) -> QuerySet[ErasedObject]:
@@ -318,8 +319,9 @@ class _Erasing:
         self._done("proven_at")
         absent = ErasedObject.objects.filter(erasure=self.erasure, absent_at__isnull=False)
         message = (
-            f"{self.erasure.files_erased} files and folders erased; {absent.count()} objects asked "
-            f"for once more and found absent. The report is that of erasure {self.erasure.pk}."
+            f"Files and folders erased: {self.erasure.files_erased:,}; "
+            f"{counted(absent.count(), 'object')} asked for once more and found absent. "
+            f"The report is that of erasure {self.erasure.pk}."
         )
         if count and first and last:
             message += f" {_protected(count, first, last)}"
@@ -386,7 +388,7 @@ def _locked(count: int, first: datetime, last: datetime) -> EraseRefused:
 
 def _protected(count: int, first: datetime, last: datetime) -> str:
     until = _until(last) if first == last else f"{_until(first)} to {_until(last)}"
-    return f"{count} objects are protected by their stores, until {until}."
+    return f"{counted(count, 'object')} protected by a store, until {until}."
 
 
 def _until(moment: datetime) -> str:

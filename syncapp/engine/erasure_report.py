@@ -32,7 +32,7 @@ def lines(erasure: Erasure) -> Iterator[str]:
         moment = getattr(erasure, name)
         yield f"{_told(moment) if moment else 'not yet':24}{what}"
     yield ""
-    yield f"{erasure.files_erased} files and folders forgotten."
+    yield f"Files and folders forgotten: {erasure.files_erased:,}."
     for note in erasure.notes:
         yield visible(str(note))
     yield _ELSEWHERE

@@ -20,6 +20,7 @@ from syncapp.engine.folders import Folders
 from syncapp.errors import MassChange
 from syncapp.models import Event, File, Run, Source, Version
 from syncapp.models.catalog import GONE
+from syncapp.words import counted
 
 FEWEST = 10  # files; fewer are never too large a share
 MOST_EXAMPLES = 5
@@ -94,7 +95,9 @@ def approve(source: Source, *, by: User | None = None) -> Run | None:
     found = changes(source)
     Source.objects.filter(pk=source.pk).update(approved_changes=found.files)
     who = f" by {by}" if by else ""
-    message = f"{source.name}: {found.files} files to be trashed or replaced, agreed{who}."
+    message = (
+        f"{source.name}: {counted(found.files, 'file')} to be trashed or replaced, agreed{who}."
+    )
     record.event(source.owner, "changes_approved", message, source=source)
     runs.unblock(source)
     run, _ = runs.request_backup(source, by=by)
@@ -125,7 +128,7 @@ def _question(source: Source, found: Changes, files: int) -> str:
         source, _replacing(source).values_list("file__parent_id", "file__name")[:MOST_EXAMPLES]
     )
     return (
-        f"Of {files:,} files of {source.name}, {found.trashed:,} would go to the trash and"
+        f"Of {counted(files, 'file')} of {source.name}, {found.trashed:,} would go to the trash and"
         f" {found.replaced:,} would be replaced: more than the guard allows without asking. Nothing"
         f" was changed at the destinations. Among them: {paths}. If that is what you want, approve"
         " it; if not, put it right in Google Drive and back up again."
@@ -136,7 +139,7 @@ def _emptied(source: Source, found: Changes) -> str:
     rows = _replacing(source).filter(declared_size=0, size_before__gt=0)
     paths = _paths(source, rows.values_list("file__parent_id", "file__name")[:MOST_EXAMPLES])
     return (
-        f"{found.emptied:,} files of {source.name} are empty now and had content before; their"
+        f"{source.name}: {counted(found.emptied, 'file')} had content before and none now; the"
         f" earlier versions are kept. Among them: {paths}."
     )
 

@@ -19,6 +19,7 @@ from syncapp.engine.absorb import IN_TRASH
 from syncapp.engine.when import is_unread
 from syncapp.models import Breaker, Copy, Destination, Run, Source, Version, Worker
 from syncapp.types import Content
+from syncapp.words import counted
 
 # Causes of a run's end that are counted file by file, or stand at a destination.
 TOLD_ELSEWHERE = frozenset(["files_failed", "copies_damaged"])
@@ -158,12 +159,12 @@ def _judge_source(state: SourceHealth) -> Iterator[Finding]:
     else:
         yield from _judge_runs(state)
     if state.failed:
-        message = f"{_files(state.failed)} of {name} could not be backed up."
+        message = f"{counted(state.failed, 'file')} of {name} could not be backed up."
         yield Finding(Level.FAILED, "files_failed", message, source.pk)
     for destination in state.destinations:
         damaged = state.copies.get(destination.pk, Counter())[Copy.State.DAMAGED]
         if damaged:
-            message = f"{_files(damaged)} of {name} damaged in “{destination.name}”."
+            message = f"{counted(damaged, 'file')} of {name} damaged in “{destination.name}”."
             yield Finding(Level.FAILED, "copies_damaged", message, source.pk, destination.pk)
     if not any(destination.enabled for destination in state.destinations):
         message = f"{name} is kept nowhere: it has no destination."
@@ -186,14 +187,17 @@ def _judge_active(run: Run, name: str) -> Finding:
         message = f"{what} (run {run.pk}) waits for you: {run.error_message}"
         return Finding(Level.BLOCKED, run.error_code, message, run.source_id)
     state = "is paused" if run.paused else "under way"
-    so_far = f", {run.files_settled:,} of {run.files_total:,} files" if run.files_total else ""
+    so_far = (
+        f", {run.files_settled:,} of {counted(run.files_total, 'file')}" if run.files_total else ""
+    )
     return Finding(Level.NOTE, "running", f"{what} {state}{so_far}.", run.source_id)
 
 
 def _judge_runs(state: SourceHealth) -> Iterator[Finding]:
     """Runs that failed for a reason that no other finding tells."""
     if state.old_damage:
-        message = f"{state.old_damage:,} copies of older versions of “{state.source.name}” damaged."
+        count = counted(state.old_damage, "copy", "copies")
+        message = f"{count} of older versions of “{state.source.name}” damaged."
         yield Finding(Level.FAILED, "older_damaged", message, state.source.pk)
     for run in (state.last_backup, state.last_verify, state.last_drill):
         if run is None or run.outcome != Run.Outcome.FAILED or run.error_code in TOLD_ELSEWHERE:
@@ -207,7 +211,7 @@ def _summary(states: Sequence[SourceHealth]) -> Finding:
     """What is well: the only finding if nothing else is to be said."""
     stored, waiting = sum(s.stored for s in states), sum(s.waiting for s in states)
     refused = sum(s.refused for s in states)
-    parts = [f"{_files(stored)} stored in every destination"]
+    parts = [f"{counted(stored, 'file')} stored in every destination"]
     parts += [f"{waiting:,} waiting"] if waiting else []
     parts += [f"{refused:,} that Google does not give, each with its reason"] if refused else []
     level = Level.NOTE if waiting else Level.OK
@@ -258,7 +262,3 @@ def _copies(source: Source) -> dict[int, Counter[str]]:
     for destination_id, state, number in rows:
         found.setdefault(destination_id, Counter())[state] = number
     return found
-
-
-def _files(number: int) -> str:
-    return f"{number:,} file{'' if number == 1 else 's'}"

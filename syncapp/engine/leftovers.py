@@ -32,6 +32,7 @@ from syncapp.engine.sites import Site
 from syncapp.errors import BackupError, ObjectLocked
 from syncapp.models import Copy, Destination, Finding, Leftover, Run
 from syncapp.types import ObjectInfo, sha256_of
+from syncapp.words import counted
 
 BATCH = 200
 AGAIN = timedelta(hours=1)  # between looks; a request of a dead worker may arrive until the second
@@ -130,7 +131,7 @@ def clear(run: Run, site: Site, beat: Beat) -> None:
         record.event(
             run.source.owner,
             "leftovers_removed",
-            f"{name}: {removed} objects that interrupted work had left there were removed.",
+            f"{name}: removed {counted(removed, 'object')} that interrupted work had left there.",
             source=run.source,
             destination=Destination(pk=site.destination_id),
             run=run,

@@ -9,6 +9,7 @@ from syncapp.engine.feed import RECORDED
 from syncapp.engine.kinds import ACTIVE
 from syncapp.errors import BackupError, Unavailable
 from syncapp.models import Copy, Event, Finding, Lane, Run, Source
+from syncapp.words import counted
 
 # Stages that write or remove under keys of the source.
 WRITES_KEYS = [Run.Stage.MOVE, Run.Stage.TRANSFER, Run.Stage.PRUNE, Run.Stage.ERASE]
@@ -85,11 +86,12 @@ def end(run: Run) -> None:
     found = run.findings.exclude(kind=Finding.Kind.FOREIGN)
     since = Finding.objects.filter(source=source, healed_at__gte=run.created_at)
     healed = since.exclude(healed_from=findings.GONE).count()
-    parts = [f"{run.files_seen} objects listed, {run.files_done} copies read back"]
+    copies = counted(run.files_done, "copy", "copies")
+    parts = [f"{counted(run.files_seen, 'object')} listed, {copies} read back"]
     parts += [f"{found.count()} found missing or different"] if found.exists() else []
     parts += [f"{healed} healed"] if healed else []
     foreign = findings.unknown(source).count()
-    parts += [f"{foreign} objects there are not ours"] if foreign else []
+    parts += [f"{counted(foreign, 'object')} there not ours"] if foreign else []
     told = f"{', '.join(parts)}."
     if left:
         told = f"{_left(source, left)} {told}"
@@ -110,7 +112,8 @@ def _left(source: Source, left: int) -> str:
     again = at_google(source.pk).count()
     parts = []
     if again:
-        parts.append(f"{again} damaged copies are made anew from Google by the next backup.")
+        these = counted(again, "damaged copy", "damaged copies")
+        parts.append(f"The next backup makes {these} anew from Google.")
         if not source.paused and not source.blocked_code:
             runs.request_backup(source, trigger=Run.Trigger.DAMAGE)
     if left > again:
@@ -124,7 +127,8 @@ def _lost(source: Source, copies: int) -> str:
     versions = rest.values("version").distinct().count()
     whole = rest.filter(elsewhere).values("version").distinct().count()
     gone = versions - whole
-    told = f"{copies} damaged copies of {versions} versions could not be made anew."
+    left = counted(copies, "damaged copy", "damaged copies")
+    told = f"{left} of {counted(versions, 'version')} could not be made anew."
     if gone:
         told += (
             f" {gone} of these versions have no good copy anywhere: old or deleted content that"

@@ -29,6 +29,7 @@ from syncapp.engine.settle import block_destination
 from syncapp.engine.sites import Site
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Event, Lane, Run
+from syncapp.words import counted
 
 T = TypeVar("T")
 BATCH = 500  # files
@@ -165,13 +166,15 @@ class MoveLane:
         run.refresh_from_db()
         name = run.source.name
         if run.files_moved:
-            message = f"{run.files_moved} files of {name} moved, no byte read from Google."
+            message = (
+                f"{counted(run.files_moved, 'file')} of {name} moved, no byte read from Google."
+            )
             self._event("files_moved", message, Event.Level.INFO)
         if any(self._undone.values()) or self._absent:
             Run.objects.filter(pk=run.pk).update(error_code=runs.NOT_MOVED)
         if self._lost:
-            message = f"{self._lost} files of {name} were not where they had been stored"
-            self._event("moved_objects_missing", f"{message}; they are stored anew.")
+            message = f"{name}: {counted(self._lost, 'file')} not where it was stored"
+            self._event("moved_objects_missing", f"{message}; what is missing is stored anew.")
         for site in self.sites:
             self._stop(site)
             self._tell_of(site)
@@ -191,11 +194,11 @@ class MoveLane:
         undone, given_up = self._undone[site.destination_id], self._given_up[site.destination_id]
         where = Destination.objects.get(pk=site.destination_id)
         if undone or site.error:
-            count = f"{undone} files" if undone else "renamed files"
-            message = f"{where.name}: {count} stay under their old names until the next run{reason}"
+            count = counted(undone, "file") if undone else "renamed files"
+            message = f"{where.name}: {count} left under an old name until the next run{reason}"
             self._event("move_put_off", message, where=where)
         if given_up:
-            message = f"{where.name}: {given_up} files stay under their old names{reason}"
+            message = f"{where.name}: {counted(given_up, 'file')} left under an old name{reason}"
             self._event("move_refused", message, where=where)
 
     def _event(

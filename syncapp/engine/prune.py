@@ -20,6 +20,7 @@ from syncapp.engine.remove import Remover
 from syncapp.errors import Unavailable
 from syncapp.models import Copy, Destination, Event, File, Lane, RestoreItem, Run, Version
 from syncapp.types import Content
+from syncapp.words import counted
 
 _FOLDER = Q(content=Content.FOLDER)
 
@@ -88,7 +89,10 @@ def _end(run: Run, terms: prunable.Terms, remover: Remover) -> None:
         reason = f"{names[pk]}: {told.error.message}" if told.error else names[pk]
         code = told.error.code if told.error else "not_removed"
         runs.fail(
-            run, Unavailable(f"{undone} copies could not be removed yet. {reason}", code=code)
+            run,
+            Unavailable(
+                f"{counted(undone, 'copy', 'copies')} could not be removed yet. {reason}", code=code
+            ),
         )
         return
     _tell_locked(run, remover)
@@ -98,9 +102,9 @@ def _end(run: Run, terms: prunable.Terms, remover: Remover) -> None:
 def _summary(run: Run, terms: prunable.Terms) -> str:
     if terms.as_of is None:
         return "Nothing is removed before a first good backup."
-    parts = [f"{run.files_done} copies removed."]
+    parts = [f"{counted(run.files_done, 'copy', 'copies')} removed."]
     if run.files_skipped:
-        parts.append(f"{run.files_skipped} are protected by their stores.")
+        parts.append(f"Protected by their stores: {run.files_skipped:,}.")
     if prunable.restore_is_being_planned(run.source):
         parts.append("The rest is left until a restore has been planned.")
     stale = timezone.now() - terms.as_of
@@ -117,8 +121,8 @@ def _tell_locked(run: Run, remover: Remover) -> None:
             record.event(
                 run.source.owner,
                 "copies_protected",
-                f"{where.name}: {told.locked} copies of {run.source.name} are protected by the "
-                f"store{_until(told.locked_until)}; they go when that is over.",
+                f"{where.name}: the store protects {counted(told.locked, 'copy', 'copies')} of "
+                f"{run.source.name}{_until(told.locked_until)}; what it protects goes after that.",
                 level=Event.Level.INFO,
                 source=run.source,
                 destination=where,

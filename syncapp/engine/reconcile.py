@@ -24,6 +24,7 @@ from syncapp.engine.occupied import STORED
 from syncapp.engine.sets import chunks, update_many
 from syncapp.models import Copy, Destination, Finding, Source
 from syncapp.types import ObjectInfo
+from syncapp.words import counted
 
 BATCH = 1000  # objects: a page of a listing
 MOST_FINDINGS = 1000  # rows; the numbers count all
@@ -46,15 +47,18 @@ class Compared:
         told = []
         if self.adopted:
             told.append(
-                f"{self.adopted} objects that were stored after the last segment were taken up."
+                f"Taken up, stored after the last segment: {counted(self.adopted, 'object')}."
             )
         if self.missing:
             told.append(
-                f"{self.missing} copies that the catalog has are not at the destination; the next "
-                f"backup makes those of present files anew. Among them: {', '.join(self.examples)}"
+                f"Not at the destination: {counted(self.missing, 'copy', 'copies')} that the "
+                f"catalog has; the next backup makes those of present files anew. Among them: "
+                f"{', '.join(self.examples)}"
             )
         if self.foreign:
-            told.append(f"{self.foreign} objects do not tell what they are; they are left alone.")
+            told.append(
+                f"Left alone, for nothing tells what it is: {counted(self.foreign, 'object')}."
+            )
         return told
 
 

@@ -26,6 +26,7 @@ from syncapp.errors import BackupError, ConfigurationError, Interrupted
 from syncapp.models import Destination, Event, File, Lane, Restore, RestoreItem, Run, Source
 from syncapp.restore_targets.base import Target
 from syncapp.types import JsonObject
+from syncapp.words import counted
 
 log = logging.getLogger(__name__)
 UNFINISHED = [RestoreItem.State.PENDING, RestoreItem.State.THAWING]
@@ -180,7 +181,7 @@ def _end(run: Run, wish: Restore) -> None:
         files_refused=absent,
         bytes_done=size,
     )
-    parts = [f"{done:,} files restored, each byte as it was backed up"]
+    parts = [f"{counted(done, 'file')} restored, each byte as it was backed up"]
     parts += [f"{skipped:,} left as they were there already"] * bool(skipped)
     parts += [f"{absent:,} had never been stored"] * bool(absent)
     if failed:

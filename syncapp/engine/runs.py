@@ -21,6 +21,7 @@ from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN, plan_
 from syncapp.engine.sets import by_pk
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Breaker, Copy, Event, File, Restore, Run, Source, Version, Worker
+from syncapp.words import counted
 
 # Stands in a run whose moves were put off; it does not end well.
 NOT_MOVED = "files_not_moved"
@@ -250,30 +251,30 @@ def _finish(run: Run, deferred: QuerySet[Version], held_up: int, outage: Breaker
         source_id=run.source_id, current=True, state=Version.State.FAILED
     ).count()
     refused = refused_files(run.source_id)
-    parts = [f"{failed} files failed"] * bool(failed)
+    parts = [f"{counted(failed, 'file')} failed"] * bool(failed)
     if held_up:
         why = f": {outage.error_message.rstrip('.')}" if outage else " for a stopped destination"
-        parts.append(f"{held_up} files wait{why}")
+        parts.append(f"{counted(held_up, 'file')} waiting{why}")
     if wait["files"]:
         until = timezone.localtime(wait["until"])
-        what = f"{wait['files']} files wait for Google's download quota"
+        what = f"{counted(wait['files'], 'file')} waiting for Google's download quota"
         parts.append(f"{what} until {until:%Y-%m-%d %H:%M}; the next run takes them then")
     unmoved = wishes.due(run.source_id).count() if run.error_code == NOT_MOVED else 0
     if unmoved:
-        parts.append(f"{unmoved} files stay under their old names at a destination")
+        parts.append(f"{counted(unmoved, 'file')} still under an old name at a destination")
     told = f"{' and '.join(parts)}." if parts else ""
     if failed or held_up or unmoved:
         code = outage.error_code if outage else "files_failed" if failed or held_up else NOT_MOVED
         return _end(run, Run.Outcome.FAILED, code, told)
     if refused:
-        but = f"All stored but {refused} files that Google does not give; each has its reason."
-        told = f"{but} {told}".rstrip()
+        but = f"All stored but {counted(refused, 'file')} that Google does not give"
+        told = f"{but}; each has its reason. {told}".rstrip()
     if Event.objects.filter(run=run, code__in=[EMPTIED, SHARP_DROP]).exists():
         told = f"{told} Something unusual was seen: the log has it.".lstrip()
     if told:
         return _end(run, Run.Outcome.WARNINGS, "", told)
     moved = f", {run.files_moved} moved" if run.files_moved else ""
-    return _end(run, Run.Outcome.OK, "", f"{run.files_done} files stored{moved}.")
+    return _end(run, Run.Outcome.OK, "", f"{counted(run.files_done, 'file')} stored{moved}.")
 
 
 def refused_files(source_id: int) -> int:

@@ -27,6 +27,7 @@ from syncapp.engine.sets import chunks
 from syncapp.errors import BackupError, Interrupted, ObjectLocked
 from syncapp.models import Change, DatabaseBackup, Destination, File, Segment, SegmentCopy, Source
 from syncapp.types import JsonObject
+from syncapp.words import counted
 
 log = logging.getLogger(__name__)
 BATCH = 500  # files read at once
@@ -82,7 +83,7 @@ def _remove_database_backups() -> list[str]:
                 f"{name}: backups of the database remain: {error.message}"
             ) from error
         DatabaseBackup.objects.filter(pk=row.pk).update(object_key="", next_at=timezone.now())
-        told.append(f"{name}: {gone} backups of the database removed")
+        told.append(f"{name}: {counted(gone, 'backup')} of the database removed")
     return told
 
 
@@ -133,7 +134,7 @@ class _Writing:
                 self._drop(pk, error)
                 continue
             self._forget(pk, segment.number)
-            told.append(f"{name}: {gone} older parts of the catalog removed")
+            told.append(f"{name}: {counted(gone, 'older part')} of the catalog removed")
         if self.problem is not None:
             raise RewriteRefused(self.problem.message)
         self._end()

@@ -30,6 +30,7 @@ from syncapp.engine.sets import any_of, insert_many, update_many
 from syncapp.engine.transfer import OriginLost, Result
 from syncapp.errors import BackupError, ConfigurationError, LetAlone
 from syncapp.models import Attempt, Copy, Destination, Event, File, Run, Version
+from syncapp.words import counted
 
 MOST_OPEN_ALERTS = 20  # of single files, per source; the run's own alert tells the number
 _BLOCKED_WAIT = timedelta(hours=1)  # unless it is freed before: when the destination works
@@ -330,7 +331,7 @@ def give_up_poisoned(run: Run, owner: str, ids: Sequence[int]) -> None:
     record.event(
         run.source.owner,
         "worker_lost",
-        f"{count} files of {run.source.name} were given up: {message}",
+        f"{run.source.name}: gave up {counted(count, 'file')}: {message}",
         level=Event.Level.ALERT,
         source=run.source,
         run=run,

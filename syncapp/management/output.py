@@ -80,11 +80,6 @@ def moment(when: datetime | None) -> str:
     return timezone.localtime(when).strftime("%Y-%m-%d %H:%M %Z") if when else "–"
 
 
-def plural(number: int, noun: str) -> str:
-    """`1 file`, `1,200 files`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
 def _is_unsafe(char: str) -> bool:
     return unicodedata.category(char) in _OBEYED and char not in _NEEDED
 

@@ -15,18 +15,19 @@ from syncapp.engine import restoring
 from syncapp.engine.restore_estimate import Estimate
 from syncapp.management.base import Exit
 from syncapp.management.outcome import run_document
-from syncapp.management.output import duration, moment, plural, size
+from syncapp.management.output import duration, moment, size
 from syncapp.models import Restore, Run
 from syncapp.types import JsonObject
+from syncapp.words import counted
 
 
 def estimate_lines(found: Estimate) -> Iterator[str]:
     """An estimate as text."""
-    folders = f" and {plural(found.folders, 'empty folder')}" if found.folders else ""
+    folders = f" and {counted(found.folders, 'empty folder')}" if found.folders else ""
     least = "at least " * found.partial
-    yield f"{least}{plural(found.files, 'file')}{folders}, {size(found.bytes)}"
+    yield f"{least}{counted(found.files, 'file')}{folders}, {size(found.bytes)}"
     for name, files in sorted(found.origins.items()):
-        yield f"  from “{name}”: {plural(files, 'file')}"
+        yield f"  from “{name}”: {counted(files, 'file')}"
     yield f"cost: {found.cost}, by list prices, before tax and free allowances"
     if found.about:
         yield "  about: a price among them could not be confirmed"
@@ -34,12 +35,12 @@ def estimate_lines(found: Estimate) -> Iterator[str]:
         yield f"  besides {size(found.unpriced_bytes)} from services whose prices are not known"
     if found.frozen:
         yield (
-            f"{plural(found.frozen, 'file')} must be retrieved from cold storage first, which "
+            f"{counted(found.frozen, 'file')} must be retrieved from cold storage first, which "
             f"takes up to {duration(found.thaw_seconds)}"
         )
     yield f"time: about {duration(found.seconds)}, as these destinations were read lately"
     if found.missing:
-        yield f"{plural(found.missing, 'file')} can't be restored: no content was stored by then"
+        yield f"{counted(found.missing, 'file')} can't be restored: no content was stored by then"
 
 
 def estimate_document(found: Estimate) -> JsonObject:

@@ -24,11 +24,12 @@ from syncapp.management.outcome import (
     trouble_document,
     worst_of,
 )
-from syncapp.management.output import duration, plural, printable, size, table
+from syncapp.management.output import duration, printable, size, table
 from syncapp.management.progress import Display
 from syncapp.management.watch import Watch
 from syncapp.models import Run, Source
 from syncapp.types import JsonObject
+from syncapp.words import counted
 
 SHOWN, LISTED = 50, 1000  # troubles of a kind and source in text, in JSON; `files` has them all
 TITLES = {
@@ -150,10 +151,10 @@ class RunCommand(ReportCommand):
         found = list(islice(troubles(source, kind), SHOWN + 1))
         if not found:
             return
-        number = "" if len(found) > SHOWN else f"{plural(len(found), 'file')} "
+        number = "" if len(found) > SHOWN else f"{counted(len(found), 'file')} "
         if kind is not Kind.DAMAGED:
             by_code = reasons(source, kind).most_common()
-            number = f"{plural(sum(n for _, n in by_code), 'file')} "
+            number = f"{counted(sum(n for _, n in by_code), 'file')} "
             number += f"({', '.join(f'{code}: {n:,}' for code, n in by_code)}) "
         self.say(f"\n“{printable(source.name)}”: {number}{TITLES[kind]}")
         for trouble in found[:SHOWN]:

@@ -29,6 +29,7 @@ from syncapp.models import Event, Source
 from syncapp.types import Content
 from syncapp.visible import visible
 from syncapp.web.zips import DEFLATE, STORE, ZipWriter
+from syncapp.words import counted
 
 AHEAD = 8  # small files read at once, before their turn in the archive
 REPORT = "_restore-report"
@@ -187,7 +188,7 @@ class Archive:
     def _report(self, writer: ZipWriter) -> Iterator[bytes]:
         moment = timezone.localtime(self._at or timezone.now())
         head = f"{self._source.name}, as it was on {moment:%Y-%m-%d %H:%M %Z}. "
-        head += f"{self._missing} files are not in this archive:\n\n" * bool(self._missing)
+        head += f"Not in this archive: {counted(self._missing, 'file')}:\n\n" * bool(self._missing)
         if not self._entered:
             head += "There was nothing.\n"
         first = head.encode()

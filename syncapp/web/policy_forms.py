@@ -20,7 +20,7 @@ from syncapp.engine.policies import (
 from syncapp.models import Policy
 from syncapp.retention import Rules
 from syncapp.web.forms import _style
-from syncapp.web.status import counted
+from syncapp.words import counted
 
 _NUMBERS = [f"keep_{rule}" for rule in RULES]
 _ORIGINS = {

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from syncapp.words import counted
+
 OVERDUE = timedelta(days=7)
 WORKER_COMMAND = "manage.py runworkers"
 
@@ -70,11 +72,6 @@ def judge(situation: Situation) -> Status:
         if status is not None:
             return status
     return _all_good(situation)
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """“1 file”, “12 files”."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def _names(things: Sequence[Named]) -> str:

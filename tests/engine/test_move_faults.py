@@ -55,12 +55,12 @@ def test_one_destination_down_does_not_hold_up_the_other(
     switch = down(monkeypatch, "copy")
     run = few.back_up()
     assert (run.files_moved, run.outcome) == (0, Run.Outcome.FAILED)
-    assert run.error_message == "40 files stay under their old names at a destination."
+    assert run.error_message == "40 files still under an old name at a destination."
     assert shown(few.folder) == {path_key(file) for file in blobs(few)}
     assert shown(few.bucket) == lay
     warned = Event.objects.get(code="move_put_off")
     assert warned.level == "warning"
-    assert "40 files stay under their old names" in warned.message
+    assert "40 files left under an old name" in warned.message
     assert File.objects.filter(move_due=True).count() == 40
     switch["down"] = False
     Breaker.objects.update(retry_at=timezone.now() + timedelta(hours=1))

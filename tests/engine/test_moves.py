@@ -29,7 +29,7 @@ def test_a_renamed_file_follows_at_both_destinations_without_a_download(few: Set
     move_and_check(few, 1)
     assert path_key(file).endswith("/a new name.txt")
     told = Event.objects.get(code="files_moved")
-    assert "1 files of Drive moved, no byte read from Google" in told.message
+    assert "1 file of Drive moved, no byte read from Google" in told.message
 
 
 def test_a_run_with_nothing_to_move_has_no_such_stage(

@@ -31,7 +31,7 @@ def test_a_file_that_google_holds_back_for_hours_does_not_keep_the_run_open(few:
     assert waiting.error_code == "download_quota_exceeded"
     assert timedelta(minutes=40) < waiting.due_at - timezone.now() < timedelta(hours=2)
     told = Event.objects.get(code="run_warnings").message
-    assert "1 files wait for Google's download quota until" in told
+    assert "1 file waiting for Google's download quota until" in told
     run = few.back_up()  # `back_up` makes what waits due
     assert (run.outcome, run.files_done) == (Run.Outcome.OK, 1), run.error_message
 

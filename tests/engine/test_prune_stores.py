@@ -98,7 +98,7 @@ def test_a_destination_that_does_not_answer_holds_up_no_other(
         patch.setattr(LocalDestination, "purge", purge)
         run = prune(vault)
     assert (run.outcome, run.error_code, run.files_done) == ("failed", "unavailable", 1)
-    assert "1 copies could not be removed yet. two: no answer" in run.error_message
+    assert "1 copy could not be removed yet. two: no answer" in run.error_message
     vault.source.refresh_from_db()
     assert vault.source.blocked_code == ""
 

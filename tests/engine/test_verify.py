@@ -209,7 +209,7 @@ def test_what_no_destination_has_is_said_to_be_lost(vault: Vault) -> None:
             vault.path(version, destination).unlink()
     run = verify(vault)
     assert (run.outcome, run.error_code) == (Run.Outcome.FAILED, "copies_damaged")
-    assert "2 damaged copies are made anew from Google" in run.error_message
+    assert "The next backup makes 2 damaged copies anew from Google" in run.error_message
     assert "1 of these versions have no good copy anywhere" in run.error_message
     assert Event.objects.filter(level="alert", code="copies_lost", acknowledged_at=None).exists()
     assert Run.objects.get(kind=Run.Kind.BACKUP).trigger == Run.Trigger.DAMAGE

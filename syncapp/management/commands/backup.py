@@ -25,11 +25,12 @@ from syncapp.engine.trouble import Kind
 from syncapp.management import lookup
 from syncapp.management.base import Exit, usage
 from syncapp.management.outcome import judge
-from syncapp.management.output import duration, plural, printable, size, table
+from syncapp.management.output import duration, printable, size, table
 from syncapp.management.progress import Display
 from syncapp.management.running import RunCommand
 from syncapp.models import Run, Source
 from syncapp.types import JsonObject
+from syncapp.words import counted
 
 AMOUNTS = ("new", "changed", "waiting", "unchanged")
 
@@ -90,7 +91,9 @@ class Command(RunCommand):
         display = Display(self.stderr)
 
         def show(found: Preview) -> None:
-            display.show([f"{printable(source.name)}  scanning  {found.files:,} files seen"])
+            display.show(
+                [f"{printable(source.name)}  scanning  {counted(found.files, 'file')} seen"]
+            )
 
         try:
             return preview(source, source_for(source), on_page=show)
@@ -100,7 +103,8 @@ class Command(RunCommand):
 
 def preview_lines(source: Source, found: Preview, destinations: int) -> Iterator[str]:
     """A preview as text."""
-    yield f"“{printable(source.name)}”: {plural(found.files, 'file')}, {found.folders:,} folders"
+    count = f"{counted(found.files, 'file')}, {counted(found.folders, 'folder')}"
+    yield f"“{printable(source.name)}”: {count}"
     rows = [(name, *_cells(getattr(found, name))) for name in AMOUNTS]
     yield table(("", "FILES", "BYTES", "SIZE UNKNOWN"), rows)
     yield f"vanished at the source: {found.vanished:,} (their copies are kept)"
@@ -110,8 +114,8 @@ def preview_lines(source: Source, found: Preview, destinations: int) -> Iterator
     reads = found.to_read
     unknown = f" and {reads.unsized:,} of unknown size" if reads.unsized else ""
     yield (
-        f"A backup would read {plural(reads.files, 'file')}, {size(reads.bytes)}{unknown}, for "
-        f"{plural(destinations, 'destination')}: about {found.quota_units:,} units of Google's "
+        f"A backup would read {counted(reads.files, 'file')}, {size(reads.bytes)}{unknown}, for "
+        f"{counted(destinations, 'destination')}: about {found.quota_units:,} units of Google's "
         f"quota, at least {duration(found.quota_minutes * 60)} at Google's limit."
     )
     if not destinations:

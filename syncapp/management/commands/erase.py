@@ -27,9 +27,10 @@ from syncapp.engine.folders import Folders
 from syncapp.engine.restore_paths import find
 from syncapp.management import lookup
 from syncapp.management.base import START_WORKERS, Exit, ReportCommand, add_json, usage
-from syncapp.management.output import moment, plural, printable, table
+from syncapp.management.output import moment, printable, table
 from syncapp.models import Erasure, File, Run, Source
 from syncapp.types import Content, JsonObject
+from syncapp.words import counted
 
 _LOOK_S = 0.5
 _STEPS = ("surveyed_at", "marked_at", "removed_at", "rewritten_at", "proven_at")
@@ -107,7 +108,7 @@ class Command(ReportCommand):
             files, objects = erasure_scope.count(erasure, source)
             self.say(
                 f"Would erase {printable(erasure.what)}: {_files(files)}, "
-                f"{plural(objects, 'stored object')}. Nothing can bring them back; add --yes."
+                f"{counted(objects, 'stored object')}. Nothing can bring them back; add --yes."
             )
             return Exit.OK
         return self._begin(source, erasure, options)
@@ -215,7 +216,7 @@ def _ended(erasure: Erasure) -> str:
         return printable(run.error_message)
     absent = erasure.objects_erased.filter(absent_at__isnull=False).count()
     return (
-        f"Erased: {_files(erasure.files_erased)}; {plural(absent, 'object')} asked for once "
+        f"Erased: {_files(erasure.files_erased)}; {counted(absent, 'object')} asked for once "
         f"more and found absent. The report: `manage.py erase report {erasure.pk}`."
     )
 

@@ -22,11 +22,12 @@ from syncapp.engine.folders import Folders
 from syncapp.engine.prunable import Prunable, Savings, Terms, preview, savings
 from syncapp.management.base import Exit
 from syncapp.management.outcome import judge
-from syncapp.management.output import moment, plural, printable, size, table
+from syncapp.management.output import moment, printable, size, table
 from syncapp.management.policies import told_rules
 from syncapp.management.running import RunCommand
 from syncapp.models import Destination, File, Run, Source
 from syncapp.types import JsonObject
+from syncapp.words import counted
 
 SHOWN = 20
 
@@ -90,7 +91,7 @@ class Command(RunCommand):
             return
         self.say(
             f"“{name}”, as of {moment(terms.as_of)}: keeps {told_rules(terms.policy.rules)}; "
-            f"{plural(terms.policy.trash_days, 'day')} in the trash."
+            f"{counted(terms.policy.trash_days, 'day')} in the trash."
         )
         if not found.copies:
             self.say("  Nothing would go.")

@@ -25,9 +25,10 @@ from syncapp.errors import ConfigurationError
 from syncapp.management import lookup
 from syncapp.management.base import EXIT_HELP, Exit, ReportCommand, add_json, usage
 from syncapp.management.option_values import kinds_help, read_values
-from syncapp.management.output import duration, plural, printable
+from syncapp.management.output import duration, printable
 from syncapp.models import Destination, Source
 from syncapp.types import JsonObject
+from syncapp.words import counted
 
 TELL_S = 5.0  # between two lines of progress
 
@@ -133,7 +134,7 @@ class Command(ReportCommand):
             self.give({"sources": documents})
         else:
             for document in documents:
-                name, files = printable(document["name"]), plural(document["files"], "file")
+                name, files = printable(document["name"]), counted(document["files"], "file")
                 self.say(f"{document['slug']}  “{name}”: {files}, as of {document['written_at']}")
                 for note in document["notes"]:
                     self.say(f"  ! {printable(note)}")

@@ -24,11 +24,12 @@ from syncapp.engine.restore_estimate import Estimate, estimate
 from syncapp.engine.restore_paths import find
 from syncapp.management import lookup, restores
 from syncapp.management.base import START_WORKERS, Exit, ReportCommand, add_json, usage
-from syncapp.management.output import plural, printable, table
+from syncapp.management.output import printable, table
 from syncapp.management.progress import Display
 from syncapp.management.watch import Watch
 from syncapp.models import Restore, Run, Source
 from syncapp.types import JsonObject
+from syncapp.words import counted
 
 LISTED = 50
 
@@ -265,7 +266,7 @@ def _file_id(source: Source, path: str, at: datetime | None) -> int:
         then = " at that time" if at else ""
         raise usage(f"There is no “{printable(path)}” in “{printable(source.name)}”{then}.")
     ids = ", ".join(f"id:{file.pk}" for file in found)
-    raise usage(f"“{printable(path)}” is {plural(len(found), 'thing')} of one name: {ids}.")
+    raise usage(f"“{printable(path)}” is {counted(len(found), 'thing')} of one name: {ids}.")
 
 
 def _named(options: dict[str, Any]) -> Restore:

@@ -33,9 +33,10 @@ from syncapp.management.base import (
     worst,
 )
 from syncapp.management.limits import add_limit, set_limit
-from syncapp.management.output import moment, plural, printable, table
+from syncapp.management.output import moment, printable, table
 from syncapp.models import Source
 from syncapp.types import JsonObject
+from syncapp.words import counted
 
 MOST_DAYS = 365
 
@@ -186,7 +187,7 @@ class Command(ReportCommand):
     def _retry(self, options: dict[str, Any]) -> Exit:
         source = lookup.find_source(options["source"])
         number = runs.retry_failed(source)
-        self.say(f"“{printable(source.name)}”: {plural(number, 'failed file')} to try again.")
+        self.say(f"“{printable(source.name)}”: {counted(number, 'failed file')} to try again.")
         return Exit.OK
 
     def _approve(self, options: dict[str, Any]) -> Exit:
@@ -242,7 +243,7 @@ def _details(source: Source) -> Iterator[tuple[str, str]]:
     yield "Change log last read", moment(source.polled_at)
     yield "Everything compared", moment(source.scanned_at)
     days = source.reconcile_days
-    yield "Compared again after", plural(days, "day") if days else "never"
+    yield "Compared again after", counted(days, "day") if days else "never"
 
 
 def _add_plan(parser: CommandParser) -> None:

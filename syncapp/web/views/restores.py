@@ -33,9 +33,9 @@ from syncapp.web.restore_forms import (
     address,
 )
 from syncapp.web.serving import as_download, streamed
-from syncapp.web.status import counted
 from syncapp.web.views.access import person
 from syncapp.web.views.archive import asked_for, moment_of
+from syncapp.words import counted
 
 ADD_UP_S = 20.0  # a page comes sooner than a proxy's patience ends
 

@@ -21,8 +21,8 @@ from syncapp.models import Source
 from syncapp.web import queries
 from syncapp.web.forms import SourceForm
 from syncapp.web.paging import row_number
-from syncapp.web.status import counted
 from syncapp.web.views.access import back, person, started
+from syncapp.words import counted
 
 
 @login_required
