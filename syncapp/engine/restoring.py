@@ -242,13 +242,13 @@ def waits_for(run: Run) -> str:
         return ""
     told = []
     for state, what in (
-        (RestoreItem.State.THAWING, "are being retrieved from cold storage"),
-        (RestoreItem.State.PENDING, "could not be read or placed and are tried again"),
+        (RestoreItem.State.THAWING, "being retrieved from cold storage"),
+        (RestoreItem.State.PENDING, "not read or placed yet, tried again"),
     ):
         some = rest.filter(state=state).aggregate(files=Count("pk"), at=Min("due_at"))
         if some["files"]:
             at = timezone.localtime(some["at"])
-            told.append(f"{some['files']:,} files {what}; the next look is at {at:%H:%M}.")
+            told.append(f"{counted(some['files'], 'file')} {what}; the next look is at {at:%H:%M}.")
     return " ".join(told)
 
 
@@ -260,7 +260,7 @@ def _tell_thawing(run: Run) -> None:
     record.event(
         run.source.owner,
         _THAWING,
-        f"{thawing.count():,} files of {run.source.name} lie in cold storage. They were asked "
+        f"{run.source.name}: {counted(thawing.count(), 'file')} in cold storage, asked "
         "back, which takes hours; the restore goes on by itself.",
         source=run.source,
         run=run,

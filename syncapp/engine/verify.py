@@ -17,6 +17,7 @@ from syncapp.engine.findings import STORED
 from syncapp.engine.readback import Kept, Reader, Reading, Sites, kept
 from syncapp.engine.sets import chunks
 from syncapp.models import Copy, Lane, Run
+from syncapp.words import counted
 
 BATCH = 64
 PASSES = 3  # over copies that could not be read
@@ -85,7 +86,8 @@ def _note_unread(run: Run, sites: Sites, unread: list[Reading]) -> None:
     told = [f"{sites.names[pk]} did not answer: {e.message}" for pk, e in sites.errors.items()]
     elsewhere = [r for r in unread if r.copy.destination_id not in sites.errors]
     if elsewhere:
-        told.append(f"{len(elsewhere)} copies could not be read: {elsewhere[0].message}")
+        count = counted(len(elsewhere), "copy", "copies")
+        told.append(f"{count} could not be read: {elsewhere[0].message}")
     codes = [e.code for e in sites.errors.values()] + [r.unread for r in elsewhere]
     if told:
         Run.objects.filter(pk=run.pk).update(error_code=codes[0][:64], error_message=" ".join(told))

@@ -81,8 +81,8 @@ class RestoreForm(forms.Form):
         self._choices(
             "origin",
             [
-                (Prefer.FASTEST, "the fastest destination that is well"),
-                (Prefer.CHEAPEST, "the cheapest destination"),
+                (Prefer.FASTEST, "The fastest destination that is well"),
+                (Prefer.CHEAPEST, "The cheapest destination"),
                 *((f"{Prefer.NAMED}:{d.pk}", f"{d.name} only") for d in kept_in),
             ],
         )

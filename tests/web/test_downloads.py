@@ -149,7 +149,7 @@ def test_files_that_cannot_be_read_are_named_in_a_report(vault: Vault, visitor: 
     assert found["good.txt"] == b"good"
     assert found["_restore-report.txt"] == b"somebody's own"
     report = found["_restore-report (2).txt"].decode()
-    assert "2 files are not in this archive" in report
+    assert "Not in this archive: 2 files" in report
     assert "bad.txt: No destination has a good copy" in report
     assert "never stored.txt: No content of it was stored by then." in report
 
