@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from scripts.demo.proof import Verdict
-from syncapp.management.output import duration, plural, size, table
+from syncapp.management.output import duration, size, table
+from syncapp.words import counted
 
 MOST_SHOWN = 20
 
 
 def lines(verdict: Verdict, *, account: str, read_files: int, seconds: float) -> Iterator[str]:
     """The report, line by line. `read_files` is how many Google was asked for in this run."""
-    documents = plural(verdict.documents, "exported document")
-    yield f"{account}: {plural(verdict.files, 'file')}, of them {documents}."
+    documents = counted(verdict.documents, "exported document")
+    yield f"{account}: {counted(verdict.files, 'file')}, of them {documents}."
     yield ""
     headings = ("DESTINATION", "STORED", "VERIFIED", "PROVED EQUAL", "BYTES")
     yield table(
@@ -30,10 +31,10 @@ def lines(verdict: Verdict, *, account: str, read_files: int, seconds: float) ->
         yield table(("FILES", "LISTED AS", "GOOGLE'S REASON"), rows)
         yield ""
     if verdict.trashed:
-        yield f"{plural(verdict.trashed, 'file')} in Google's trash left out, as the rule says."
+        yield f"{counted(verdict.trashed, 'file')} in Google's trash left out, as the rule says."
     yield from _wrong(verdict)
     yield (
-        f"Read {plural(read_files, 'file')} from Google this time; "
+        f"Read {counted(read_files, 'file')} from Google this time; "
         f"backup and verification took {duration(seconds)}."
     )
 
