@@ -48,6 +48,8 @@ STORAGES = {
     **STORAGES,  # noqa: F405
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
 }
+# Nor are its files listed at the start: a test of the commands may just be writing them anew.
+WHITENOISE_AUTOREFRESH = True
 # A file, not memory: threads of a test share the database as the product's threads do.
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):  # noqa: F405
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # noqa: F405

@@ -165,7 +165,8 @@ class TransferLane:
 
     def _down(self) -> Down:
         """What is let alone now."""
-        return Down(self.breakers.down(), self.breakers.is_open(self.breakers.account))
+        account = self.breakers.is_open(self.breakers.account)
+        return Down(self.breakers.down(), account, self.stores.up())
 
     def _may_lease(self) -> bool:
         """Not while nobody could be served; if the account is open, only to try it."""

@@ -25,10 +25,11 @@ _chance = random.Random()
 
 @dataclass(frozen=True)
 class Down:
-    """What is let alone just now: destinations, and whether the source is."""
+    """What is let alone just now: destinations, and whether the source is; who takes something."""
 
     destinations: Collection[int] = ()
     source: bool = False
+    up: Collection[int] = ()
 
 
 ALL_UP = Down()

@@ -257,7 +257,10 @@ def _copies_of(ids: Sequence[int]) -> tuple[dict[int, list[str]], dict[int, set[
 
 
 def _wait_code(lacking: set[int], down: Down) -> str:
-    """What a version waits for that lacks only copies that are not made just now."""
+    """What a version waits for that lacks only copies that were not made; "" for nothing: what it
+    was kept from has been found well since."""
+    if not lacking.isdisjoint(down.up):
+        return ""
     if lacking.isdisjoint(down.destinations):
         return DESTINATION_BLOCKED
     return DESTINATION_DOWN
@@ -291,26 +294,21 @@ def _read(result: Result) -> tuple[Any, ...]:
 
 
 def unserved(owner: str, ids: Sequence[int], down: Down = ALL_UP) -> None:
-    """Versions with nothing to do: complete, or waiting for a destination that is stopped."""
+    """Versions with nothing to do: complete, waiting for a destination that is stopped, or due
+    again, if what they were kept from was found well meanwhile."""
     with transaction.atomic():
         ours = list(lease.held(owner, ids).values_list("pk", flat=True))
         copies, lacking = _copies_of(ours)
         states = {pk: plan.version_state(copies[pk]) for pk in ours}
         settled = [(state, "", 0, pk) for pk, state in states.items() if state != plan.PENDING]
         update_many(Version, ["state", "lease_owner", "leases"], ["id"], settled)
-        for code, why in _WAITS.items():
-            waiting = [
-                pk
-                for pk, state in states.items()
-                if state == plan.PENDING and _wait_code(lacking[pk], down) == code
-            ]
-            Version.objects.filter(pk__in=waiting).update(
-                lease_owner="",
-                leases=0,
-                due_at=timezone.now() + _BLOCKED_WAIT,
-                error_code=code,
-                error_message=why,
-            )
+        rows = []
+        for pk in (pk for pk, state in states.items() if state == plan.PENDING):
+            code = _wait_code(lacking[pk], down)
+            due_at = timezone.now() + (_BLOCKED_WAIT if code else timedelta(0))
+            rows.append(("", 0, due_at, code, _WAITS.get(code, ""), pk))
+        columns = ["lease_owner", "leases", "due_at", "error_code", "error_message"]
+        update_many(Version, columns, ["id"], rows)
 
 
 def give_up_poisoned(run: Run, owner: str, ids: Sequence[int]) -> None:

@@ -21,7 +21,8 @@ def test_a_seeded_catalog_has_a_stored_copy_of_each_file_in_each_destination() -
     assert File.objects.filter(content="blob").count() == 450
     assert File.objects.filter(problem="in_trash").count() == 5
     failed = Version.objects.filter(state="failed").count()
-    assert failed in (4, 5)
+    there = File.objects.filter(content="blob", problem="").values_list("pk", flat=True)
+    assert failed == sum(pk % 100 == 0 for pk in there) > 0
     assert Version.objects.count() == 445
     assert Copy.objects.filter(state="stored").count() == 2 * (445 - failed)
     assert source.planned_for == planning.wanted_destinations(source)
