@@ -136,7 +136,7 @@ class TransferLane:
         if self.breakers.is_open(self.breakers.account):
             wanted = 1  # the try
         ids = self._patiently(
-            lambda: lease.lease(self.job_run.source_id, self.owner, wanted, settings.LEASE_SECONDS)
+            lambda: lease.lease(self.job_run, self.owner, wanted, settings.LEASE_SECONDS)
         )
         if len(ids) < wanted:  # nothing more is due: ask again later
             self._ask_at = time.monotonic() + COMMIT_S
@@ -187,9 +187,7 @@ class TransferLane:
                     self._again(parked)
                 else:
                     self.parking.add(parked)
-            elif ids := lease.lease_for(
-                self.job_run.source_id, pk, self.owner, settings.LEASE_SECONDS
-            ):
+            elif ids := lease.lease_for(self.job_run, pk, self.owner, settings.LEASE_SECONDS):
                 if self._claim_try(pk):
                     self._begin(ids, self.stores.up(pk))
                 else:

@@ -4,7 +4,8 @@ A pending version is free when `due_at` has passed. Leasing writes the owner and
 the lease's end; a dead lane's versions are therefore simply due again. On PostgreSQL, lanes skip
 rows that another is just taking; on SQLite one transaction (IMMEDIATE) has the database to itself.
 An owner's name is used once: a lane that lost its lease finds another's name there and may not
-write any more.
+write any more. A lane takes nothing once its run has ended: what is due by then was found by the
+next run's scan, and this lane may remember folders by the names they had before.
 """
 
 from __future__ import annotations
@@ -13,21 +14,19 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
-from django.db.models import F, QuerySet
+from django.db.models import Exists, F, QuerySet
 from django.utils import timezone
 
 from syncapp.engine.sets import any_of
-from syncapp.models import Copy, Version
+from syncapp.models import Copy, Run, Version
 
 
-def lease(source_id: int, owner: str, limit: int, ttl_s: float) -> list[int]:
-    """Up to `limit` free versions of the source, now this owner's for `ttl_s` seconds."""
+def lease(run: Run, owner: str, limit: int, ttl_s: float) -> list[int]:
+    """Up to `limit` free versions of the run's source, now this owner's for `ttl_s` seconds."""
     now = timezone.now()
-    free = Version.objects.filter(
-        source_id=source_id, state=Version.State.PENDING, due_at__lte=now
-    ).order_by("due_at")
+    free = _pending(run).filter(due_at__lte=now).order_by("due_at")
     if connection.features.has_select_for_update_skip_locked:
-        free = free.select_for_update(skip_locked=True)
+        free = free.select_for_update(skip_locked=True, of=("self",))
     with transaction.atomic():
         ids = list(free.values_list("pk", flat=True)[:limit])
         if ids:
@@ -37,21 +36,24 @@ def lease(source_id: int, owner: str, limit: int, ttl_s: float) -> list[int]:
     return ids
 
 
-def lease_for(source_id: int, destination_id: int, owner: str, ttl_s: float) -> list[int]:
+def lease_for(run: Run, destination_id: int, owner: str, ttl_s: float) -> list[int]:
     """One version that lacks its copy there, due or not: to try that destination with it."""
     now = timezone.now()
     lacking = Copy.objects.filter(destination_id=destination_id, state=Copy.State.PENDING)
-    free = Version.objects.filter(
-        source_id=source_id,
-        state=Version.State.PENDING,
-        lease_owner="",
-        pk__in=lacking.values("version_id"),
-    )
-    ids = list(free.values_list("pk", flat=True)[:1])
-    taken = Version.objects.filter(pk__in=ids, state=Version.State.PENDING, lease_owner="").update(
+    free = _pending(run).filter(lease_owner="")
+    ids = list(free.filter(pk__in=lacking.values("version_id")).values_list("pk", flat=True)[:1])
+    taken = free.filter(pk__in=ids).update(
         lease_owner=owner, due_at=now + timedelta(seconds=ttl_s), leases=F("leases") + 1
     )
     return ids if taken else []
+
+
+def _pending(run: Run) -> QuerySet[Version]:
+    """In one statement with what is done about them: none, if the run has ended."""
+    under_way = Run.objects.filter(pk=run.pk, ended_at__isnull=True)
+    return Version.objects.filter(
+        Exists(under_way), source_id=run.source_id, state=Version.State.PENDING
+    )
 
 
 def held(owner: str, ids: Collection[int]) -> QuerySet[Version]:
