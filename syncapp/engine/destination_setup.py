@@ -21,6 +21,7 @@ from syncapp.destinations import destination_class
 from syncapp.destinations.local import LocalDestination
 from syncapp.engine import planning, record
 from syncapp.engine.adapters import destination_for
+from syncapp.engine.whereabouts import whereabouts
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination
 from syncapp.types import CheckResult
@@ -100,23 +101,14 @@ def probe(destination: Destination) -> Sequence[CheckResult]:
 
 def _refuse_second(destination: Destination) -> None:
     """Two destinations at one place would be one copy of two names, written over by each other."""
-    here = _place(destination)
+    here = whereabouts(destination)
     others = Destination.objects.filter(owner=destination.owner_id, kind=destination.kind)
     for other in others.exclude(pk=destination.pk):
-        if _place(other) == here:
+        if whereabouts(other) == here:
             raise ConfigurationError(
                 f"“{other.name}” is at this very place already, and a second copy has to lie "
                 "elsewhere. Choose another bucket or folder, or change that destination."
             )
-
-
-def _place(destination: Destination) -> tuple[str, ...]:
-    options = destination.options
-    prefix = str(options.get("prefix", "")).strip("/")
-    if destination.kind == LocalDestination.kind:
-        return (os.path.realpath(os.path.join(str(options["path"]), prefix)),)
-    names = "provider", "region", "endpoint", "bucket"
-    return *(str(options.get(name, "")).rstrip("/") for name in names), prefix
 
 
 def _same(old: Mapping[str, str], new: Mapping[str, str]) -> bool:

@@ -158,16 +158,21 @@ def close_mended(source: Source) -> int:
     return count
 
 
+def strangers() -> QuerySet[Finding]:
+    """Open findings of foreign objects, known ones among them, and those that cover a copy."""
+    return Finding.objects.filter(kind=Finding.Kind.FOREIGN, healed_at__isnull=True)
+
+
 def foreign(run: Run, destination_id: int, found: Sequence[tuple[str, str, int | None]]) -> None:
     """A finding for each of these objects (key, message, the copy it covers), unless it is open."""
     known = set(
-        Finding.objects.filter(
+        strangers()
+        .filter(
             source_id=run.source_id,
             destination_id=destination_id,
-            kind=Finding.Kind.FOREIGN,
-            healed_at__isnull=True,
             object_key__in=[key for key, *_ in found],
-        ).values_list("object_key", flat=True)
+        )
+        .values_list("object_key", flat=True)
     )
     now = timezone.now()
     insert_many(
@@ -184,13 +189,7 @@ def foreign(run: Run, destination_id: int, found: Sequence[tuple[str, str, int |
 
 def unknown(source: Source) -> QuerySet[Finding]:
     """Open findings of foreign objects, but for those that a person has said may lie there."""
-    return Finding.objects.filter(
-        source=source,
-        kind=Finding.Kind.FOREIGN,
-        copy=None,
-        healed_at__isnull=True,
-        known_at__isnull=True,
-    )
+    return strangers().filter(source=source, copy=None, known_at__isnull=True)
 
 
 def leave(source: Source, finding_id: int) -> bool:
@@ -200,12 +199,8 @@ def leave(source: Source, finding_id: int) -> bool:
 
 def gone(run: Run, destination_id: int, still_there: Collection[str]) -> None:
     """Foreign objects that this listing has not met any more."""
-    rows = Finding.objects.filter(
-        source_id=run.source_id,
-        destination_id=destination_id,
-        kind=Finding.Kind.FOREIGN,
-        healed_at__isnull=True,
-    ).exclude(run=run)
+    here = strangers().filter(source_id=run.source_id, destination_id=destination_id)
+    rows = here.exclude(run=run)
     past = [pk for pk, key in rows.values_list("pk", "object_key") if key not in still_there]
     for batch in chunks(past, 500):
         Finding.objects.filter(pk__in=batch).update(healed_at=timezone.now(), healed_from=GONE)

@@ -11,7 +11,6 @@ heals (`mending.keeps_out`).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Collection, Sequence
 from datetime import timedelta
 from functools import partial
@@ -22,13 +21,13 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.destinations.local import LocalDestination
-from syncapp.engine import record
+from syncapp.engine import findings, record
 from syncapp.engine.adoption import mtime_of
 from syncapp.engine.beat import Beat
 from syncapp.engine.occupied import STORED
 from syncapp.engine.sets import upsert_many
 from syncapp.engine.sites import Site
+from syncapp.engine.whereabouts import whereabouts
 from syncapp.errors import BackupError, ObjectLocked
 from syncapp.models import Copy, Destination, Finding, Leftover, Run
 from syncapp.types import ObjectInfo, sha256_of
@@ -105,13 +104,11 @@ def found(source_id: int) -> QuerySet[Leftover]:
 
 
 def _reported() -> QuerySet[Finding]:
-    return Finding.objects.filter(
+    return findings.strangers().filter(
         source_id=OuterRef("source_id"),
         destination_id=OuterRef("destination_id"),
         object_key=OuterRef("object_key"),
-        kind=Finding.Kind.FOREIGN,
         copy=None,
-        healed_at__isnull=True,
     )
 
 
@@ -181,10 +178,8 @@ def _settle(
     """Forget the rows that have done what they are for; the others are looked at again."""
     now = timezone.now()
     keys = [row.object_key for row in answered if row.pk in gone]
-    Finding.objects.filter(
-        destination_id=destination_id, object_key__in=keys, kind=Finding.Kind.FOREIGN, copy=None,
-        healed_at__isnull=True,
-    ).delete()  # fmt: skip
+    reported = findings.strangers().filter(destination_id=destination_id, copy=None)
+    reported.filter(object_key__in=keys).delete()
     named = {row.object_key for row in answered}
     waited = set(
         Copy.objects.filter(destination_id=destination_id, object_key__in=named)
@@ -220,18 +215,11 @@ def _held(around: list[int], wanted: Collection[tuple[str, str]]) -> dict[tuple[
 
 
 def _same_place(destination: Destination) -> list[int]:
-    """All destinations, of whomever, whose objects are this one's too."""
-    here = _place(destination)
+    """All destinations, of whomever, whose objects may be this one's too, however its service is
+    named there."""
+    here = whereabouts(destination).spot
     others = Destination.objects.filter(kind=destination.kind)
-    return [destination.pk, *(row.pk for row in others if _place(row) == here)]
-
-
-def _place(destination: Destination) -> tuple[str, ...]:
-    """Without the endpoint: one service may have several names."""
-    options, prefix = destination.options, str(destination.options.get("prefix", "")).strip("/")
-    if destination.kind == LocalDestination.kind:
-        return (os.path.realpath(os.path.join(str(options.get("path", "")), prefix)),)
-    return str(options.get("bucket", "")), prefix
+    return [destination.pk, *(row.pk for row in others if whereabouts(row).spot == here)]
 
 
 def _look(store: Store, row: Leftover) -> _Look | None:

@@ -30,12 +30,8 @@ def large(source_id: int) -> QuerySet[Copy]:
 def covered(source_id: int) -> QuerySet[Finding]:
     """Copies that are there, with something else on top of them; not of a version that another has
     replaced since: that is on top by right."""
-    return Finding.objects.filter(
-        source_id=source_id,
-        kind=Finding.Kind.FOREIGN,
-        healed_at__isnull=True,
-        copy__state__in=findings.STORED,
-        copy__version__current=True,
+    return findings.strangers().filter(
+        source_id=source_id, copy__state__in=findings.STORED, copy__version__current=True
     )
 
 

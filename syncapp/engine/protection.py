@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from syncapp.words import counted
+
 GREEN_FROM, RED_BELOW = 85, 50
 RECENT, OLD = timedelta(days=2), timedelta(days=7)
 BY_HAND = 5  # a source backed up only when asked may be so many times older
@@ -172,7 +174,7 @@ def _of_what_lacks(places: Sequence[Place], failed: int) -> Iterator[Reason]:
     for place in places:
         lacking = most - place.present - failed
         if lacking > most // 20:
-            message = f"{place.name} does not hold everything: it lacks {_files(lacking)}."
+            message = f"{place.name} does not hold everything: it lacks {counted(lacking, 'file')}."
             todo = "Let the backup come to its end: until then there is one copy less."
             yield Reason("place_lacks", 20, message, todo)
 
@@ -196,31 +198,33 @@ def _of_backups(facts: Facts, now: datetime) -> Iterator[Reason]:
         message = f"The last good backup is {age.days} days old."
         yield Reason("stale_backup", 12, message, "Back it up, or see why runs fail.")
     if facts.failed:
-        message = f"Not stored everywhere because they failed: {_files(facts.failed)}."
+        message = f"Not stored everywhere because they failed: {counted(facts.failed, 'file')}."
         points = 16 if facts.failed > facts.copies // 20 else 15
         yield Reason("files_failed", points, message, "See the failures, then try them again.")
     if facts.waiting > max(facts.copies // 20, 100):
-        message = f"Waiting to be stored: {_files(facts.waiting)}."
+        message = f"Waiting to be stored: {counted(facts.waiting, 'file')}."
         yield Reason("files_waiting", 10, message, "Let the backup come to its end.")
     if facts.refused:
-        message = f"Google does not give {_files(facts.refused)}; the list has the reasons."
+        message = (
+            f"Google does not give {counted(facts.refused, 'file')}; the list has the reasons."
+        )
         yield Reason("files_refused", 2, message, "Look at the list: some can be shared or moved.")
 
 
 def _of_damage(facts: Facts) -> Iterator[Reason]:
     if facts.lost:
-        message = f"Without a good copy anywhere: {_files(facts.lost, 'version')}."
+        message = f"Without a good copy anywhere: {counted(facts.lost, 'version')}."
         todo = "See the findings: what an archive or another backup may still have."
         yield Reason("lost", 40, message, todo, Band.RED)
     if facts.damaged:
-        message = f"Missing or different: {_files(facts.damaged, 'object')}."
+        message = f"Missing or different: {counted(facts.damaged, 'object')}."
         todo = "A verification or the next backup makes them anew; see the findings."
         yield Reason("damaged", 20, message, todo)
     if facts.covered:
-        message = f"Covered or hidden by other objects: {_files(facts.covered, 'object')}."
+        message = f"Covered or hidden by other objects: {counted(facts.covered, 'object')}."
         yield Reason("covered", 8, message, "The next verification puts the copies on top again.")
     if facts.foreign:
-        message = f"Not ours, at the destinations: {_files(facts.foreign, 'object')}."
+        message = f"Not ours, at the destinations: {counted(facts.foreign, 'object')}."
         yield Reason(
             "foreign",
             1,
@@ -232,7 +236,7 @@ def _of_damage(facts: Facts) -> Iterator[Reason]:
 def _of_reading(facts: Facts, now: datetime) -> Iterator[Reason]:
     readable = facts.copies - facts.archived
     if facts.archived:
-        objects = _files(facts.archived, "object")
+        objects = counted(facts.archived, "object")
         message = f"In cold storage: listed, but neither read back nor drilled: {objects}."
         yield Reason("archived", 1, message, "Restore some of them now and then.")
     if readable <= 0:
@@ -272,7 +276,3 @@ def _of_drills(facts: Facts, now: datetime) -> Iterator[Reason]:
     elif now - facts.proven_at > _drill_limit(facts):
         message = f"The last drill was {(now - facts.proven_at).days} days ago."
         yield Reason("old_proof", 16, message, "Begin a drill, or have them come by themselves.")
-
-
-def _files(number: int, noun: str = "file") -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"

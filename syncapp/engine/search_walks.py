@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator, Sequence
 from time import monotonic
 from typing import Any, NamedTuple
 
-from django.db import OperationalError, connection, transaction
+from django.db import connection
 from django.db.models import QuerySet
 
 from syncapp.engine.search_words import likes, match
+from syncapp.engine.time_limits import OutOfTime, queries_until
 from syncapp.models import File, Place
 from syncapp.types import Content
 
@@ -25,7 +26,6 @@ _ROWS = 20_000  # that a step reads where it reads rows, about 30 ms
 _STRETCH = 1 << 16  # ids of a first step of SQLite
 _BRISK = 0.01  # seconds
 _IDS = 40  # bits of an id in SQLite's index of names; above them folder or not, and the source
-_CANCELED = "57014"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 
 class Candidate(NamedTuple):
@@ -192,13 +192,7 @@ def _rows(sql: str, given: Sequence[Any]) -> list[tuple[Any, ...]]:
 def _timed(sql: str, given: Sequence[Any]) -> list[tuple[Any, ...]] | None:
     """The rows; None if they could not be had in time."""
     try:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = {MOST_MS}")
-            cursor.execute(sql, given)
-            found: list[tuple[Any, ...]] = cursor.fetchall()
-            cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
-    except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", "") != _CANCELED:
-            raise
+        with queries_until(monotonic() + MOST_MS / 1000):
+            return _rows(sql, given)
+    except OutOfTime:
         return None
-    return found

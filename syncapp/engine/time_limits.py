@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from django.db import OperationalError, connection, transaction
 
 _STEPS = 20_000  # of SQLite's virtual machine between two looks at the clock: about 0.5 ms
-_CANCELED = "57014"  # PostgreSQL's query_canceled
+_CANCELED = "57014"  # https://www.postgresql.org/docs/current/errcodes-appendix.html
 
 
 class OutOfTime(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from syncapp.retention import Rules
+from syncapp.words import counted
 
 _PERIODS = {"hourly": "hour", "daily": "day", "weekly": "week", "monthly": "month"}
 _PERIODS["yearly"] = "year"
@@ -16,12 +17,8 @@ def told_rules(rules: Rules) -> str:
     if rules.last:
         parts.append(f"the last {rules.last:,}")
     if rules.days:
-        parts.append(f"all of the last {_many(rules.days, 'day')}")
+        parts.append(f"all of the last {counted(rules.days, 'day')}")
     for name, noun in _PERIODS.items():
         if number := getattr(rules, name):
-            parts.append(f"one each of the last {_many(number, noun)}")
+            parts.append(f"one each of the last {counted(number, noun)}")
     return ", ".join(parts) if parts else "the newest version only"
-
-
-def _many(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

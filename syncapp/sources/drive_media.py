@@ -91,6 +91,20 @@ def check_unchanged(client: GoogleClient, file: RemoteFile) -> None:
         )
 
 
+def wait_to_resume(
+    client: GoogleClient, file: RemoteFile, breaks: int, offset: int, cause: BaseException | None
+) -> None:
+    """After so many breaks of a read that has come to this offset: return once it may go on.
+    Raises Unavailable "connection_lost" if there were too many."""
+    if breaks > RESUMES + offset // RESUME_BYTES:
+        raise Unavailable(
+            f"The connection broke {breaks} times while reading {quoted(file)}.",
+            code="connection_lost",
+        ) from cause
+    if breaks > 1:
+        client.wait(breaks - 1)
+
+
 def media_url(client: GoogleClient, file: RemoteFile) -> str:
     """Where a stored file's bytes are."""
     url = f"{client.endpoints.drive_url}files/{quote(file.remote_id, safe='')}"
@@ -145,13 +159,7 @@ class _BlobReader:
     def _resume(self, offset: int, cause: Exception | None) -> None:
         self._response.close()
         self._resumes += 1
-        if self._resumes > RESUMES + offset // RESUME_BYTES:
-            raise Unavailable(
-                f"The connection broke {self._resumes} times while reading {quoted(self._file)}.",
-                code="connection_lost",
-            ) from cause
-        if self._resumes > 1:
-            self._client.wait(self._resumes - 1)
+        wait_to_resume(self._client, self._file, self._resumes, offset, cause)
         self._response = self._open_at(offset)
         # After the opening, so that the answer just opened is known to be of that revision.
         self._check_unchanged()

@@ -29,13 +29,12 @@ from syncapp.errors import (
 from syncapp.sources.base import Download
 from syncapp.sources.drive_media import (
     OCTETS,
-    RESUME_BYTES,
-    RESUMES,
     check_unchanged,
     media_headers,
     media_url,
     quoted,
     read_blob,
+    wait_to_resume,
 )
 from syncapp.sources.google_client import (
     LONGEST_WAIT_S,
@@ -224,13 +223,7 @@ class _RangeReader:
         self._slow = self._slow or isinstance(error, RateLimited)
         self._resumes += 1
         offset = span.start + span.given
-        if self._resumes > RESUMES + offset // RESUME_BYTES:
-            raise Unavailable(
-                f"The connection broke {self._resumes} times while reading {quoted(self._file)}.",
-                code="connection_lost",
-            ) from error
-        if self._resumes > 1:
-            self._client.wait(self._resumes - 1)
+        wait_to_resume(self._client, self._file, self._resumes, offset, error)
         check_unchanged(self._client, self._file)
         rest = _Span(offset, span.stop)
         self._start(rest)
