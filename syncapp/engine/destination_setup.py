@@ -19,10 +19,10 @@ from django.utils import timezone
 from accounts.models import User
 from syncapp.destinations import destination_class
 from syncapp.destinations.local import LocalDestination
-from syncapp.engine import planning, record
+from syncapp.engine import marks, planning, record
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.whereabouts import whereabouts
-from syncapp.errors import ConfigurationError
+from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Destination
 from syncapp.types import CheckResult
 
@@ -55,6 +55,8 @@ def configure(destination: Destination, values: Mapping[str, str], *, by: User) 
         _check_folder(options["path"], by)
     if destination.options.get(_PREPARED) and _same(destination.options, options):
         options[_PREPARED] = destination.options[_PREPARED]
+    if {**destination.options, _PREPARED: ""} != {**options, _PREPARED: ""}:
+        destination.marked_at = None  # it may be another place
     destination.options = options
     destination.secrets = json.dumps(secrets) if secrets else ""
     destination_for(destination)
@@ -76,17 +78,22 @@ def catch_up(destination: Destination) -> None:
     planning.plan_anew(destination.pk, destination.sources.values_list("pk", flat=True))
 
 
-def probe(destination: Destination) -> Sequence[CheckResult]:
+def probe(destination: Destination, *, take_over: bool = False) -> Sequence[CheckResult]:
     """Try the destination for real and remember the outcome: blocked if it failed, else free.
 
-    A row that was never saved is left unsaved.
+    A row that was never saved is left unsaved. `take_over`: this installation takes the place of
+    the one that has its mark there.
     """
     try:
         lines = destination_for(destination).check()
     except ConfigurationError as error:
         lines = [CheckResult("settings", "error", error.message)]
     failed = [line for line in lines if line.level == "error"]
-    destination.blocked_code = BLOCKED_BY_TEST if failed else ""
+    code = BLOCKED_BY_TEST
+    if not failed:
+        lines, code = [*lines, _mark(destination, take_over=take_over)], marks.OTHER
+        failed = [line for line in lines[-1:] if line.level == "error"]
+    destination.blocked_code = code if failed else ""
     destination.blocked_reason = f"{failed[0].name}: {failed[0].message}" if failed else ""
     destination.blocked_at = timezone.now() if failed else None
     if destination.kind == LocalDestination.kind and not failed:
@@ -97,6 +104,16 @@ def probe(destination: Destination) -> Sequence[CheckResult]:
             record.mended(destination.owner, "destination_blocked", destination=destination)
     logger.info("destination tested destination=%s ok=%s", destination.pk, not failed)
     return lines
+
+
+def _mark(destination: Destination, *, take_over: bool) -> CheckResult:
+    try:
+        marks.claim(destination, take_over=take_over)
+    except marks.OtherInstallation as error:
+        return CheckResult("installation", "error", error.message)
+    except BackupError as error:
+        return CheckResult("installation", "warning", f"Not marked as ours: {error.message}")
+    return CheckResult("installation", "ok", "no other installation uses this place")
 
 
 def _refuse_second(destination: Destination) -> None:

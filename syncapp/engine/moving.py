@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from syncapp.engine import breakers, leftovers, record, runs, wishes
+from syncapp.engine import breakers, leftovers, marks, record, runs, wishes
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.folders import Folders
@@ -27,7 +27,7 @@ from syncapp.engine.ledger import Ledger
 from syncapp.engine.relocation import Outcome, Relocation
 from syncapp.engine.settle import block_destination
 from syncapp.engine.sites import Site
-from syncapp.errors import ConfigurationError
+from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Destination, Event, Lane, Run
 from syncapp.words import counted
 
@@ -59,6 +59,7 @@ class MoveLane:
         self.ledger = Ledger(run, lane)
         self.folders = Folders(run.source_id)
         self.sites: list[Site] = []
+        self._marks: dict[int, list[str]] = {}
         self._absent: set[int] = set()  # destinations that are not asked
         self._tried: set[int] = set()  # let alone before: whether they answer is seen now
         self._undone: Counter[int] = Counter()  # files by destination, in the last pass
@@ -84,7 +85,8 @@ class MoveLane:
         rows = self.of_run.source.destinations.filter(enabled=True).select_related("owner")
         for row in rows:
             retry_at = breakers.down_until(row)
-            if retry_at is not None and retry_at > timezone.now():
+            let_alone = retry_at is not None and retry_at > timezone.now()
+            if let_alone or row.blocked_code == marks.OTHER:
                 self._absent.add(row.pk)
                 continue
             try:
@@ -93,13 +95,23 @@ class MoveLane:
                 block_destination(row.pk, error, self.of_run)
                 self._absent.add(row.pk)
                 continue
+            self._marks[row.pk] = marks.ours(row)
             site = Site(row.pk, store, self.beat, settings.FILES_IN_FLIGHT)
             stack.callback(site.close)
             self.sites.append(site)
             self._tried |= {row.pk} if retry_at is not None else set()
-        for site, answers in self._each(Site.reach):
+        for site, answers in self._each(self._reach):
             if answers and site.destination_id in self._tried:
                 breakers.close(breakers.destination_key(site.destination_id), self.of_run)
+
+    def _reach(self, site: Site) -> bool:
+        """Whether it answers, and is no other installation's."""
+        if not site.reach():
+            return False
+        answer = site.call(marks.Guard(site.store, self._marks[site.destination_id], lambda: None))
+        if isinstance(answer, BackupError):
+            site.error = site.error or answer
+        return site.error is None
 
     def _at(self, site: Site) -> Relocation:
         return Relocation(site, self.ledger, self.beat)

@@ -17,7 +17,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
-from syncapp.engine import leftovers, moved
+from syncapp.engine import leftovers, marks, moved
 from syncapp.engine.sets import among, by_pk, chunks, gather_statistics
 from syncapp.errors import ConfigurationError
 from syncapp.models import Copy, Destination, Run, Source, Version
@@ -107,7 +107,8 @@ def _unblock(source: Source, wanted: Sequence[int]) -> None:
 
     One that is only let alone for a while stays so: its breaker knows when it is tried.
     """
-    Destination.objects.filter(pk__in=wanted).exclude(blocked_code="").update(
+    stopped = Destination.objects.filter(pk__in=wanted).exclude(blocked_code="")
+    stopped.exclude(blocked_code=marks.OTHER).update(
         blocked_code="", blocked_reason="", blocked_at=None
     )
     Version.objects.filter(

@@ -19,7 +19,7 @@ from django.db.models import Max, Sum
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import database_backup, drain, segment_rows, segment_store
+from syncapp.engine import database_backup, drain, marks, segment_rows, segment_store
 from syncapp.engine.segment_format import MOST_LINES, Name, PartWriter
 from syncapp.engine.segment_header import header, mark
 from syncapp.engine.segment_turns import Turn, TurnTaken, destinations, position
@@ -143,6 +143,7 @@ class _Writing:
     def _open(self, rows: Sequence[Destination]) -> None:
         for row in rows:
             try:
+                marks.claim(row)
                 self.stores[row.pk] = segment_store.catalog_store(row, drain.asked)
             except BackupError as error:
                 self._drop(row.pk, error)

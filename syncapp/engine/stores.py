@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import limits, settle
+from syncapp.engine import limits, marks, settle
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.breakers import Breakers, destination_key
 from syncapp.engine.gate import Gate
@@ -55,6 +55,7 @@ class Stores:
         if gate := self._gates.get(row.pk):
             gate.renew(store)
         else:
-            check = partial(self._breakers.check, destination_key(row.pk))
+            usual = partial(self._breakers.check, destination_key(row.pk))
+            check = marks.Guard(store, marks.ours(row), usual)
             self._gates[row.pk] = Gate(store, check, limits.writing(row.pk, self._stopped))
         return True

@@ -72,6 +72,14 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='Installation',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('mark', models.CharField(default=syncapp.models.setup._new_mark, max_length=32)),
+                ('succeeds', models.JSONField(default=list)),
+            ],
+        ),
+        migrations.CreateModel(
             name='Pace',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -110,6 +118,7 @@ class Migration(migrations.Migration):
                 ('blocked_code', models.CharField(blank=True, editable=False, max_length=64)),
                 ('blocked_reason', models.TextField(blank=True, editable=False)),
                 ('blocked_at', models.DateTimeField(editable=False, null=True)),
+                ('marked_at', models.DateTimeField(editable=False, null=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='destinations', to=settings.AUTH_USER_MODEL)),
             ],

@@ -24,7 +24,7 @@ from syncapp.models.restore import (
     RestorePart,
     RestoreUpload,
 )
-from syncapp.models.setup import Destination, Source
+from syncapp.models.setup import Destination, Installation, Source
 
 __all__ = [
     "Attempt",
@@ -42,6 +42,7 @@ __all__ = [
     "Event",
     "File",
     "Finding",
+    "Installation",
     "Lane",
     "Leftover",
     "Pace",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.conf import settings
 from django.db import models
 
@@ -26,6 +28,23 @@ _BWLIMIT = (
 )
 
 
+def _new_mark() -> str:
+    return uuid.uuid4().hex
+
+
+class Installation(models.Model):
+    """This database: the only row, ONLY. Its mark lies at every destination, so that no other
+    installation writes at the same place; `succeeds` are those whose place it has taken."""
+
+    ONLY = 1
+
+    mark = models.CharField(max_length=32, default=_new_mark)
+    succeeds = models.JSONField(default=list)
+
+    def __str__(self) -> str:
+        return self.mark
+
+
 class Destination(models.Model):
     """One bucket or folder of one's own. Options are plain; `secrets` is encrypted JSON."""
 
@@ -42,6 +61,8 @@ class Destination(models.Model):
     blocked_code = models.CharField(max_length=64, blank=True, editable=False)
     blocked_reason = models.TextField(blank=True, editable=False)
     blocked_at = models.DateTimeField(null=True, editable=False)
+    # Since when this installation's mark lies there (`engine/marks`).
+    marked_at = models.DateTimeField(null=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

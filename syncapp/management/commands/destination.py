@@ -62,8 +62,10 @@ class Command(ReportCommand):
             formatter_class=HelpFormatter,
         )
         _add_add_arguments(add)
+        _add_take_over(add)
         test = actions.add_parser("test", help="Write, read, list and delete there, for real.")
         test.add_argument("name", metavar="NAME", help="Id or name.")
+        _add_take_over(test)
         add_json(test)
         add_json(actions.add_parser("list", help="All destinations."))
         for action, text in (
@@ -115,7 +117,7 @@ class Command(ReportCommand):
         for source in sources:
             if source.owner_id != owner.pk:
                 raise usage(f"“{printable(source.name)}” belongs to somebody else.")
-        lines = () if options["no_test"] else probe(destination)
+        lines = () if options["no_test"] else probe(destination, take_over=options["take_over"])
         code = worst(lines)
         if code is Exit.OK:
             destination.save()
@@ -130,7 +132,7 @@ class Command(ReportCommand):
 
     def _test(self, options: dict[str, Any]) -> Exit:
         destination = lookup.find_destination(options["name"])
-        lines = probe(destination)
+        lines = probe(destination, take_over=options["take_over"])
         code = worst(lines)
         self._tell(destination, lines, {"ok": code is Exit.OK}, as_json=options["json"])
         return code
@@ -186,6 +188,14 @@ class Command(ReportCommand):
             after = "is kept in {} from its next backup on." if changed else "is in {} already."
         self.say(f"{names[0]} {after.format(names[1])}")
         return Exit.OK
+
+
+def _add_take_over(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "--take-over",
+        action="store_true",
+        help="Take the place of another installation that kept its backups there and is gone.",
+    )
 
 
 def _add_add_arguments(parser: ArgumentParser) -> None:

@@ -16,12 +16,12 @@ from django.core.management.base import CommandParser
 
 from accounts.models import User
 from syncapp.destinations import KINDS
-from syncapp.engine import recovery, recovery_setup
+from syncapp.engine import marks, recovery, recovery_setup
 from syncapp.engine.destination_setup import configure
 from syncapp.engine.reconcile import Compared
 from syncapp.engine.recovery_plan import Chain
 from syncapp.engine.segment_store import catalog_store
-from syncapp.errors import ConfigurationError
+from syncapp.errors import BackupError, ConfigurationError
 from syncapp.management import lookup
 from syncapp.management.base import EXIT_HELP, Exit, ReportCommand, add_json, usage
 from syncapp.management.option_values import kinds_help, read_values
@@ -87,8 +87,17 @@ class Command(ReportCommand):
             return self._answer(documents, options)
         for chain, document in zip(chains, documents, strict=True):
             self._rebuild(chain, at_hand, options["owner"], document)
+        self._take_over(at_hand)
         self._say_what_is_left()
         return self._answer(documents, options)
+
+    def _take_over(self, at_hand: Destination) -> None:
+        """The place is this installation's from now on, as far as its keys let it write there."""
+        try:
+            marks.claim(at_hand, take_over=True)
+        except BackupError as error:
+            message = printable(error.message)
+            self.warn(f"This installation's mark could not be left there: {message}")
 
     def _rebuild(
         self, chain: Chain, at_hand: Destination, username: str, document: JsonObject

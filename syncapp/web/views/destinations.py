@@ -94,12 +94,12 @@ def show(request: HttpRequest, destination_id: int) -> HttpResponse:
 def test(request: HttpRequest, destination_id: int) -> HttpResponse:
     """Try it for real: write, read back, compare, delete."""
     destination = _destination(request, destination_id)
-    _test(request, destination)
+    _test(request, destination, take_over=request.POST.get("take_over") == "1")
     return redirect("destination", destination.pk)
 
 
-def _test(request: HttpRequest, destination: Destination) -> None:
-    lines = destination_setup.probe(destination)
+def _test(request: HttpRequest, destination: Destination, *, take_over: bool = False) -> None:
+    lines = destination_setup.probe(destination, take_over=take_over)
     worst = _worst(lines)
     record.event(
         person(request),
