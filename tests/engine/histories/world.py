@@ -27,6 +27,7 @@ from syncapp.engine import (
     guard,
     lane,
     live,
+    marks,
     moment,
     recovery,
     recovery_setup,
@@ -207,7 +208,7 @@ class World:
         for destination in self.destinations():
             store = destination_for(destination)
             for info in list(store.versions(".catalog/")):
-                if info.marker:
+                if info.marker or info.key == marks.KEY:
                     continue
                 with store.read(info.key, version_id=info.version_id) as chunks:
                     told = gzip.decompress(b"".join(chunks))
