@@ -29,7 +29,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import drain, queues, record, segment_store
+from syncapp.engine import drain, marks, queues, record, segment_store
 from syncapp.engine.segment_format import DATABASE_FOLDER
 from syncapp.errors import BackupError, ConfigurationError, IntegrityError, ObjectLocked
 from syncapp.models import DatabaseBackup, Destination, Erasure, Event
@@ -73,6 +73,7 @@ def send(destination_ids: Sequence[int]) -> list[DatabaseBackup]:
         return []
     began = timezone.now()
     try:
+        marks.ours(there[0])  # the backup itself has to know whose it is
         with dump() as (file, ending):
             key = f"{DATABASE_FOLDER}/{timezone.now():%Y%m%dT%H%M%SZ}.{ending}"
             return [_send_to(row, key, file, began) for row in there]
@@ -105,6 +106,7 @@ def dump() -> Iterator[tuple[BinaryIO, str]]:
 
 def _send_to(destination: Destination, key: str, file: BinaryIO, began: datetime) -> DatabaseBackup:
     try:
+        marks.hold(destination)
         store = segment_store.catalog_store(destination, drain.asked)
         # Before it is sent: whoever removes all backups has to know that there may be one.
         row, _ = DatabaseBackup.objects.get_or_create(destination=destination)

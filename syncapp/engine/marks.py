@@ -57,15 +57,16 @@ def ours(destination: Destination) -> list[str]:
 
 
 def found(store: Store) -> str:
-    """The mark that lies there, "" if none does."""
+    """The mark that lies there; "" if none does, or one that says nothing (half written)."""
     try:
         with store.read(KEY, end=_MOST_BYTES) as chunks:
             told = orjson.loads(b"".join(chunks))
     except NotFound:
         return ""
     except orjson.JSONDecodeError:
-        return "unreadable"
-    return str(told.get("installation", "")) if isinstance(told, dict) else "unreadable"
+        return ""
+    mark = told.get("installation") if isinstance(told, dict) else None
+    return mark if isinstance(mark, str) else ""
 
 
 def check(store: Store, known: Collection[str]) -> None:
@@ -93,6 +94,17 @@ def claim(destination: Destination, *, take_over: bool = False) -> None:
         Destination.objects.filter(pk=destination.pk).update(marked_at=destination.marked_at)
 
 
+def hold(destination: Destination) -> None:
+    """`claim` before something else is written there. Keys that can't read or write the mark alone
+    hinder nothing: what is written next says itself what is wrong."""
+    try:
+        claim(destination)
+    except (OtherInstallation, TransientError):
+        raise
+    except BackupError as error:
+        log.warning("mark.not_held destination=%d code=%s", destination.pk, error.code)
+
+
 def _succeed(mark: str) -> None:
     row = Installation.objects.get(pk=Installation.ONLY)
     row.succeeds = [*row.succeeds, mark]
@@ -117,20 +129,35 @@ class Guard:
         self._store, self._known, self._before = store, known, before
         self._lock = threading.Lock()
         self._seen = False
+        self._looks = 0  # that have ended
+        self._failed: BackupError | None = None  # the last one, if it did
+
+    def renew(self, store: Store, known: Collection[str]) -> None:
+        """Settings or keys may have changed: look once more, with those of now."""
+        with self._lock:
+            self._store, self._known, self._seen = store, known, False
 
     def __call__(self) -> None:
         self._before()
         if self._seen:
             return
+        looks = self._looks
         with self._lock:
-            if not self._seen:
-                self._look()
-                self._seen = True
+            if self._seen:
+                return
+            if looks != self._looks and self._failed is not None:
+                raise self._failed  # while this one waited: a hanging store is waited for once
+            self._look()
 
     def _look(self) -> None:
+        self._failed = None
         try:
             check(self._store, self._known)
-        except (ConfigurationError, TransientError):
+        except (OtherInstallation, TransientError) as error:
+            self._failed = error
             raise
         except BackupError as error:
             log.warning("mark.not_seen code=%s", error.code)
+        finally:
+            self._looks += 1
+        self._seen = True

@@ -143,7 +143,7 @@ class _Writing:
     def _open(self, rows: Sequence[Destination]) -> None:
         for row in rows:
             try:
-                marks.claim(row)
+                marks.hold(row)
                 self.stores[row.pk] = segment_store.catalog_store(row, drain.asked)
             except BackupError as error:
                 self._drop(row.pk, error)

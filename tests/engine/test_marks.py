@@ -10,7 +10,7 @@ from syncapp.destinations.s3 import S3Destination
 from syncapp.engine import marks
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.destination_setup import probe
-from syncapp.errors import PermanentError, Unavailable
+from syncapp.errors import ConfigurationError, PermanentError, Unavailable
 from syncapp.models import Copy, Destination, Event, Installation, Run
 from tests.engine.conftest import Setting
 from tests.engine.tree import blobs, check_all
@@ -101,6 +101,46 @@ def test_a_place_whose_mark_can_not_be_read_takes_copies_all_the_same(
     few.back_up()
     assert Copy.objects.filter(destination=few.bucket, state="stored").count() == 40
     monkeypatch.undo()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("torn", [b"", b'{"format": "back', b"\xff\xfe", b"[]", b"{}"])
+def test_a_torn_mark_is_nobodys_and_written_anew(tmp_path: Path, torn: bytes) -> None:
+    there = Vault.make(tmp_path, "one").destinations[0]
+    marks.claim(there)
+    (path,) = tmp_path.rglob("installation.json")
+    path.write_bytes(torn)
+    marks.check(destination_for(there), ["mine"])
+    marks.claim(there)
+    assert marks.found(destination_for(there)) == Installation.objects.get().mark
+
+
+def test_keys_that_may_not_read_the_mark_do_not_stop_a_lane() -> None:
+    class Closed:
+        def read(self, *_: object, **__: object) -> None:
+            raise ConfigurationError("These keys may not read.")
+
+    marks.Guard(Closed(), ["mine"], lambda: None)()  # type: ignore[arg-type]
+
+
+def test_a_renewed_look_is_made_with_the_store_of_now() -> None:
+    asked: list[str] = []
+
+    class Away:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        def read(self, *_: object, **__: object) -> None:
+            asked.append(self.name)
+            raise Unavailable("It is away.")
+
+    guard = marks.Guard(Away("old"), ["mine"], lambda: None)  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        guard()
+    guard.renew(Away("new"), ["mine"])  # type: ignore[arg-type]
+    with pytest.raises(Unavailable):
+        guard()
+    assert asked == ["old", "new"]
 
 
 def test_a_look_that_failed_for_the_moment_is_made_again() -> None:
