@@ -10,6 +10,7 @@ from django.conf import settings
 from accounts.tokens import credentials, granted
 from syncapp import destinations
 from syncapp.destinations.base import Destination as Store
+from syncapp.engine import marks
 from syncapp.engine.limits import GooglePace, Stopped, never, wait
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Source
@@ -42,7 +43,13 @@ def source_for(
 
 
 def destination_for(destination: Destination) -> Store:
-    """The store of a destination; makes no request. ConfigurationError names the bad option."""
+    """The store of a destination, which changes nothing at another installation's place; makes no
+    request. ConfigurationError names the bad option."""
+    return marks.Guarded(origin_for(destination), marks.known(destination)).store
+
+
+def origin_for(destination: Destination) -> Store:
+    """The same only to be read from: nobody's mark matters. No database."""
     private = "1" if settings.ALLOW_PRIVATE_ENDPOINTS else ""
     return destinations.build(
         destination.kind,

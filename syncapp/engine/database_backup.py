@@ -29,7 +29,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import drain, marks, queues, record, segment_store
+from syncapp.engine import drain, marks, queues, record, segment_store, settle
 from syncapp.engine.segment_format import DATABASE_FOLDER
 from syncapp.errors import BackupError, ConfigurationError, IntegrityError, ObjectLocked
 from syncapp.models import DatabaseBackup, Destination, Erasure, Event
@@ -73,7 +73,7 @@ def send(destination_ids: Sequence[int]) -> list[DatabaseBackup]:
         return []
     began = timezone.now()
     try:
-        marks.ours(there[0])  # the backup itself has to know whose it is
+        marks.known(there[0])  # the backup itself has to know whose it is
         with dump() as (file, ending):
             key = f"{DATABASE_FOLDER}/{timezone.now():%Y%m%dT%H%M%SZ}.{ending}"
             return [_send_to(row, key, file, began) for row in there]
@@ -106,8 +106,8 @@ def dump() -> Iterator[tuple[BinaryIO, str]]:
 
 def _send_to(destination: Destination, key: str, file: BinaryIO, began: datetime) -> DatabaseBackup:
     try:
-        marks.hold(destination)
         store = segment_store.catalog_store(destination, drain.asked)
+        marks.hold(destination, store)
         # Before it is sent: whoever removes all backups has to know that there may be one.
         row, _ = DatabaseBackup.objects.get_or_create(destination=destination)
         if not row.object_key:
@@ -120,6 +120,8 @@ def _send_to(destination: Destination, key: str, file: BinaryIO, began: datetime
         with suppress(ObjectLocked):  # then they go on another day
             _remove(store, set(names(store)[:-KEPT]))
     except BackupError as error:
+        if isinstance(error, marks.OtherInstallation):
+            settle.block_destination(destination.pk, error)
         return _failed(destination, error)
     row, _ = DatabaseBackup.objects.update_or_create(
         destination=destination,

@@ -20,7 +20,8 @@ from accounts.models import User
 from syncapp.destinations import destination_class
 from syncapp.destinations.local import LocalDestination
 from syncapp.engine import marks, planning, record
-from syncapp.engine.adapters import destination_for
+from syncapp.engine.adapters import origin_for
+from syncapp.engine.segment_store import catalog_store
 from syncapp.engine.whereabouts import whereabouts
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Destination
@@ -55,11 +56,11 @@ def configure(destination: Destination, values: Mapping[str, str], *, by: User) 
         _check_folder(options["path"], by)
     if destination.options.get(_PREPARED) and _same(destination.options, options):
         options[_PREPARED] = destination.options[_PREPARED]
-    if {**destination.options, _PREPARED: ""} != {**options, _PREPARED: ""}:
-        destination.marked_at = None  # it may be another place
-    destination.options = options
+    was, destination.options = whereabouts(destination), options
+    if whereabouts(destination) != was:
+        destination.marked_at = None
     destination.secrets = json.dumps(secrets) if secrets else ""
-    destination_for(destination)
+    origin_for(destination)
     _refuse_second(destination)
 
 
@@ -85,7 +86,7 @@ def probe(destination: Destination, *, take_over: bool = False) -> Sequence[Chec
     the one that has its mark there.
     """
     try:
-        lines = destination_for(destination).check()
+        lines = origin_for(destination).check()
     except ConfigurationError as error:
         lines = [CheckResult("settings", "error", error.message)]
     failed = [line for line in lines if line.level == "error"]
@@ -108,7 +109,7 @@ def probe(destination: Destination, *, take_over: bool = False) -> Sequence[Chec
 
 def _mark(destination: Destination, *, take_over: bool) -> CheckResult:
     try:
-        marks.claim(destination, take_over=take_over)
+        marks.claim(destination, catalog_store(destination), take_over=take_over)
     except marks.OtherInstallation as error:
         return CheckResult("installation", "error", error.message)
     except BackupError as error:

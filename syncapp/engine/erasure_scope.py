@@ -14,6 +14,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
+from syncapp.engine import marks
 from syncapp.engine.erased import digest
 from syncapp.engine.occupied import copies_of
 from syncapp.engine.sets import by_pk, chunks, upsert_many
@@ -119,7 +120,11 @@ def _write(rows: Iterable[Sequence[object]]) -> None:
 
 
 def look(erasure: Erasure, site: Site, source: Source, go_on: Callable[[], bool]) -> bool:
-    """Write down the strays at one destination and what is locked there. False if told to stop."""
+    """Write down the strays at one destination and what is locked there. False if told to stop.
+    OtherInstallation, before anything is decided, where nothing could be removed."""
+    answer = site.call(partial(marks.check, site.store))
+    if isinstance(answer, BackupError):
+        raise answer
     return note_strays(erasure, site, source, go_on) and note_locks(erasure, site, go_on)
 
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from django.db import transaction
 from django.utils import timezone
 
-from syncapp.engine import copying, damage, findings, keys, leftovers, mending, uploads
+from syncapp.engine import copying, damage, findings, keys, leftovers, marks, mending, uploads
 from syncapp.engine.beat import SHARE_S, Beat
 from syncapp.engine.copying import Wanted
 from syncapp.engine.feed import Gone, Recorded, retrying
@@ -144,6 +144,9 @@ class _Healing:
             info = self._complete(plan) if plan.is_sent else None
             if info is None and plan.reading is not None:
                 info = copying.make(self.sites, plan.reading, plan.wanted, destination_id)
+        except marks.OtherInstallation as error:
+            self.sites.answered(destination_id, error)  # no more is read for it in vain
+            return error
         except BackupError as error:
             return error
         self.sites.answered(destination_id)

@@ -1,39 +1,60 @@
 """Whose place a destination is: a mark beside the catalog, so that two installations (that is, two
-databases) never write over each other at one place.
+databases) never write over each other, nor remove what is the other's, at one place.
 
-Written when a destination is tested and when segments are written, looked at by each lane before it
-sends or moves anything. A mark of another installation stops the destination until a person has
-chosen another folder, or has said that this installation takes the other one's place; `recover`
-says so by itself. A place without a mark stops nobody. A database that was put back from its own
-backup is the same installation.
+Written when a destination is tested and with the segments; held against the database once by each
+store that is made to write, before its first change there. A mark of another installation stops the
+destination until a person has chosen another folder, or has said that this installation takes the
+other one's place. Reading is free. A place without a mark stops nobody. A database that was put
+back from its own backup is the same installation.
 """
 
 from __future__ import annotations
 
 import hashlib
 import logging
+import socket
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, cast
 
 import orjson
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine.adapters import destination_for
+from syncapp.destinations.base import Upload
 from syncapp.engine.segment_format import FOLDER
 from syncapp.errors import (
     BackupError,
     ConfigurationError,
     NotFound,
+    PermanentError,
     TransientError,
 )
 from syncapp.models import Destination, Installation
-from syncapp.types import ObjectMeta, Part
+from syncapp.types import ObjectInfo, ObjectMeta, Part, SentPart
 
 log = logging.getLogger(__name__)
 KEY = f"{FOLDER}/installation.json"
 OTHER = "other_installation"
+_SEEN_EVERY = timedelta(hours=1)
 _MOST_BYTES = 4096
+_MOST_NAME = 100  # characters of a host's name that are told
+
+
+class Mark(NamedTuple):
+    """What lies there. The host and the time are only told, never trusted."""
+
+    installation: str
+    host: str = ""
+    seen: datetime | None = None
+
+    def told(self) -> str:
+        """Where that installation runs and when it was there, as far as it says."""
+        at = [f"on the host {self.host}"] if self.host else []
+        at += [f"last sign of life {self.seen:%Y-%m-%d %H:%M} UTC"] if self.seen else []
+        return f" ({', '.join(at)})" if at else ""
 
 
 class OtherInstallation(ConfigurationError):
@@ -41,68 +62,81 @@ class OtherInstallation(ConfigurationError):
 
     code = OTHER
 
-    def __init__(self) -> None:
+    def __init__(self, mark: Mark | None) -> None:
+        """`mark` None: the backups there are not ours, and nothing tells whose."""
+        told = mark.told() if mark else ""
         super().__init__(
-            "Another installation of this program keeps its backups in this very place, and the two"
-            " would write over each other. Choose another folder (prefix) here; or, if that"
-            " installation is gone for good, let this one take its place."
+            f"Another installation of this program{told} keeps its backups in this very place, and"
+            " the two would write over each other. If that one still runs, choose another folder"
+            " (prefix) here. If it is gone for good, let this one take its place: the button on"
+            " the destination's page, or `manage.py destination test NAME --take-over`."
         )
 
 
-def ours(destination: Destination) -> list[str]:
+def known(destination: Destination) -> list[str]:
     """The mark of this installation, and, as long as that never lay there, those of the ones whose
     place it has taken elsewhere: a recovery meets them at each destination of old."""
     row, _ = Installation.objects.get_or_create(pk=Installation.ONLY)
     return [row.mark] if destination.marked_at else [row.mark, *row.succeeds]
 
 
-def found(store: Store) -> str:
-    """The mark that lies there; "" if none does, or one that says nothing (half written)."""
+def found(store: Store) -> Mark | None:
+    """The mark that lies there; None if none does, or one that says nothing (half written)."""
     try:
         with store.read(KEY, end=_MOST_BYTES) as chunks:
             told = orjson.loads(b"".join(chunks))
     except NotFound:
-        return ""
+        return None
     except orjson.JSONDecodeError:
-        return ""
-    mark = told.get("installation") if isinstance(told, dict) else None
-    return mark if isinstance(mark, str) else ""
+        return None
+    told = told if isinstance(told, dict) else {}
+    mark, host, seen = (str(told.get(name) or "") for name in ("installation", "host", "seen"))
+    return Mark(mark, host[:_MOST_NAME], _moment(seen)) if mark else None
 
 
-def check(store: Store, known: Collection[str]) -> None:
-    """OtherInstallation if the mark that lies there is none of ours. No database."""
-    mark = found(store)
-    if mark and mark not in known:
-        raise OtherInstallation
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = parse_datetime(text)
+    except ValueError:
+        return None
+    return moment if moment and timezone.is_aware(moment) else None
 
 
-def claim(destination: Destination, *, take_over: bool = False) -> None:
-    """Leave our mark there (the row need not be saved). OtherInstallation if there is another's,
-    unless its place is to be taken: then it is known as one that this installation succeeds."""
-    at_hand = {**destination.options, "storage_class": ""}  # to be read without a thaw
-    row = Destination(kind=destination.kind, options=at_hand, secrets=destination.secrets)
-    store, known = destination_for(row), ours(destination)
-    mark = found(store)
-    if mark and mark not in known:
+def claim(destination: Destination, store: Store, *, take_over: bool = False) -> None:
+    """Leave our mark there, by a store that writes what can be read at once (the row need not be
+    saved). OtherInstallation if there is another's, unless its place is to be taken: then it is
+    known as one that this installation succeeds."""
+    ours, mark = known(destination), None
+    try:
+        mark = found(store)
+    except (PermanentError, ConfigurationError):
         if not take_over:
-            raise OtherInstallation
-        _succeed(mark)
-    if mark != known[0]:
-        _write(store, known[0])
+            raise
+    if mark and mark.installation not in ours:
+        if not take_over:
+            raise OtherInstallation(mark)
+        _succeed(mark.installation)
+    cast("Guarded", store).allow()
+    if mark is None or mark.installation != ours[0] or not _is_fresh(mark):
+        _write(store, ours[0], over=mark)
     if destination.marked_at is None:
         destination.marked_at = timezone.now()
         Destination.objects.filter(pk=destination.pk).update(marked_at=destination.marked_at)
 
 
-def hold(destination: Destination) -> None:
+def hold(destination: Destination, store: Store) -> None:
     """`claim` before something else is written there. Keys that can't read or write the mark alone
     hinder nothing: what is written next says itself what is wrong."""
     try:
-        claim(destination)
+        claim(destination, store)
     except (OtherInstallation, TransientError):
         raise
     except BackupError as error:
         log.warning("mark.not_held destination=%d code=%s", destination.pk, error.code)
+
+
+def _is_fresh(mark: Mark) -> bool:
+    return mark.seen is not None and abs(timezone.now() - mark.seen) < _SEEN_EVERY
 
 
 def _succeed(mark: str) -> None:
@@ -111,48 +145,72 @@ def _succeed(mark: str) -> None:
     row.save(update_fields=["succeeds"])
 
 
-def _write(store: Store, mark: str) -> None:
+def _write(store: Store, mark: str, *, over: Mark | None) -> None:
     now = timezone.now()
-    data = orjson.dumps({"format": "backup-installation", "installation": mark, "since": now})
+    told = {"installation": mark, "host": socket.gethostname()[:_MOST_NAME], "seen": now}
+    data = orjson.dumps({"format": "backup-installation", **told})
     md5 = hashlib.md5(data, usedforsecurity=False).digest()
     part = Part.of(1, data, md5, hashlib.sha256(data).digest())
     store.put(KEY, part, ObjectMeta(now, "", "application/json"))
+    if over is not None and store.keeps_versions:
+        _purge_older(store)
 
 
-class Guard:
-    """Called before each request of a lane to one destination: `before`, and once the mark.
+def _purge_older(store: Store) -> None:
+    """An hourly sign of life must not leave a version an hour."""
+    try:
+        for info in [i for i in store.versions(KEY) if i.key == KEY and not i.latest]:
+            store.purge(KEY, version_id=info.version_id)
+    except BackupError as error:  # protected by a lock, or keys that may not: they stay
+        log.info("mark.older_stay code=%s", error.code)
+
+
+class Guarded:
+    """A store that changes nothing at another installation's place: each call that writes or
+    removes goes ahead once the mark was looked at. All other calls are the store's own.
 
     Used by several threads; no database. What hinders only this look hinders nothing else.
     """
 
-    def __init__(self, store: Store, known: Collection[str], before: Callable[[], None]) -> None:
-        self._store, self._known, self._before = store, known, before
+    def __init__(self, store: Store, ours: Collection[str]) -> None:
+        self._store, self._ours = store, ours
         self._lock = threading.Lock()
-        self._seen = False
+        self._seen = threading.Event()
         self._looks = 0  # that have ended
         self._failed: BackupError | None = None  # the last one, if it did
 
-    def renew(self, store: Store, known: Collection[str]) -> None:
-        """Settings or keys may have changed: look once more, with those of now."""
-        with self._lock:
-            self._store, self._known, self._seen = store, known, False
+    @property
+    def store(self) -> Store:
+        """This, to be used as the store itself."""
+        return cast("Store", self)
 
-    def __call__(self) -> None:
-        self._before()
-        if self._seen:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def allow(self) -> None:
+        """It was looked at, or is to be ours."""
+        self._seen.set()
+
+    def look(self) -> None:
+        """OtherInstallation, now and from now on, if the mark that lies there is none of ours."""
+        if self._seen.is_set():
             return
         looks = self._looks
         with self._lock:
-            if self._seen:
+            if self._seen.is_set():
                 return
-            if looks != self._looks and self._failed is not None:
-                raise self._failed  # while this one waited: a hanging store is waited for once
+            # A refusal stays. While this one waited: a hanging store is waited for once.
+            waited = looks != self._looks or isinstance(self._failed, OtherInstallation)
+            if waited and self._failed is not None:
+                raise self._failed
             self._look()
 
     def _look(self) -> None:
         self._failed = None
         try:
-            check(self._store, self._known)
+            mark = found(self._store)
+            if mark and mark.installation not in self._ours:
+                raise OtherInstallation(mark)
         except (OtherInstallation, TransientError) as error:
             self._failed = error
             raise
@@ -160,4 +218,49 @@ class Guard:
             log.warning("mark.not_seen code=%s", error.code)
         finally:
             self._looks += 1
-        self._seen = True
+        self._seen.set()
+
+    def put(self, key: str, part: Part, meta: ObjectMeta) -> ObjectInfo:
+        self.look()
+        return self._store.put(key, part, meta)
+
+    def start_upload(self, key: str, meta: ObjectMeta, *, part_size: int) -> Upload:
+        self.look()
+        return self._store.start_upload(key, meta, part_size=part_size)
+
+    def resume_upload(
+        self,
+        key: str,
+        meta: ObjectMeta,
+        *,
+        upload_id: str,
+        part_size: int,
+        parts: Sequence[SentPart],
+    ) -> Upload | None:
+        self.look()
+        return self._store.resume_upload(
+            key, meta, upload_id=upload_id, part_size=part_size, parts=parts
+        )
+
+    def copy(
+        self, source_key: str, target_key: str, *, version_id: str = "", size: int | None = None
+    ) -> ObjectInfo:
+        self.look()
+        return self._store.copy(source_key, target_key, version_id=version_id, size=size)
+
+    def delete(self, key: str, *, version_id: str = "") -> None:
+        self.look()
+        self._store.delete(key, version_id=version_id)
+
+    def purge(self, key: str, *, version_id: str = "") -> None:
+        self.look()
+        self._store.purge(key, version_id=version_id)
+
+    def sweep_uploads(self, started_before: datetime, keep: Collection[str] = ()) -> int:
+        self.look()
+        return self._store.sweep_uploads(started_before, keep)
+
+
+def check(store: Store) -> None:
+    """As `Guarded.look`, for whoever has to know before he begins."""
+    cast("Guarded", store).look()

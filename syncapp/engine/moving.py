@@ -51,6 +51,13 @@ def move(run: Run, lane: Lane, beat: Beat) -> None:
         runs.move_on(run, Run.Stage.MOVE, Run.Stage.TRANSFER)
 
 
+def _reach(site: Site) -> bool:
+    """Whether it answers, and is no other installation's."""
+    if not site.reach():
+        return False
+    return not isinstance(site.call(partial(marks.check, site.store)), BackupError)
+
+
 class MoveLane:
     """One lane of a run's moves."""
 
@@ -59,7 +66,6 @@ class MoveLane:
         self.ledger = Ledger(run, lane)
         self.folders = Folders(run.source_id)
         self.sites: list[Site] = []
-        self._marks: dict[int, list[str]] = {}
         self._absent: set[int] = set()  # destinations that are not asked
         self._tried: set[int] = set()  # let alone before: whether they answer is seen now
         self._undone: Counter[int] = Counter()  # files by destination, in the last pass
@@ -95,23 +101,13 @@ class MoveLane:
                 block_destination(row.pk, error, self.of_run)
                 self._absent.add(row.pk)
                 continue
-            self._marks[row.pk] = marks.ours(row)
             site = Site(row.pk, store, self.beat, settings.FILES_IN_FLIGHT)
             stack.callback(site.close)
             self.sites.append(site)
             self._tried |= {row.pk} if retry_at is not None else set()
-        for site, answers in self._each(self._reach):
+        for site, answers in self._each(_reach):
             if answers and site.destination_id in self._tried:
                 breakers.close(breakers.destination_key(site.destination_id), self.of_run)
-
-    def _reach(self, site: Site) -> bool:
-        """Whether it answers, and is no other installation's."""
-        if not site.reach():
-            return False
-        answer = site.call(marks.Guard(site.store, self._marks[site.destination_id], lambda: None))
-        if isinstance(answer, BackupError):
-            site.error = site.error or answer
-        return site.error is None
 
     def _at(self, site: Site) -> Relocation:
         return Relocation(site, self.ledger, self.beat)

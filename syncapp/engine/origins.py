@@ -18,7 +18,7 @@ from syncapp.destinations.base import Destination as Store
 from syncapp.destinations.local import LocalDestination
 from syncapp.destinations.providers import OWN_HARDWARE, PROVIDERS, Prices
 from syncapp.engine import breakers
-from syncapp.engine.adapters import destination_for
+from syncapp.engine.adapters import origin_for
 from syncapp.models import Destination, Restore
 
 REFRESH_S = 15.0  # how soon a blocked or unblocked destination is known as such
@@ -100,7 +100,7 @@ class Origins:
             store = self._stores.get(destination_id)
             if store is None:
                 row = self._rows[destination_id]
-                store = destination_for(row) if self._fresh else _kept(row)
+                store = origin_for(row) if self._fresh else _kept(row)
                 self._stores[destination_id] = store
             return store
 
@@ -192,7 +192,7 @@ def _kept(row: Destination) -> Store:
     with _keeping:
         known = _stores.get(row.pk)
         if known is None or known[0] != mark:
-            known = mark, destination_for(row)
+            known = mark, origin_for(row)
             _stores[row.pk] = known
     return known[1]
 

@@ -14,7 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from syncapp.engine import prunable, record, remove, runs
+from syncapp.engine import marks, prunable, record, remove, runs, settle
 from syncapp.engine.beat import Beat
 from syncapp.engine.remove import Remover
 from syncapp.errors import Unavailable
@@ -81,6 +81,9 @@ def _forget_some(terms: prunable.Terms, beat: Beat, content: Q) -> int:
 
 def _end(run: Run, terms: prunable.Terms, remover: Remover) -> None:
     run.refresh_from_db()
+    for pk, told in remover.told.items():
+        if isinstance(told.error, marks.OtherInstallation):
+            settle.block_destination(pk, told.error, run)
     left = [(pk, told) for pk, told in remover.told.items() if told.undone or told.error]
     if left:
         names = dict(Destination.objects.values_list("pk", "name"))

@@ -18,7 +18,7 @@ from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import findings, limits, marks
+from syncapp.engine import findings, limits
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.rates import Rates
@@ -95,8 +95,6 @@ class Sites:
 
     def _add(self, row: Destination) -> None:
         self.names[row.pk] = row.name
-        if row.blocked_code == marks.OTHER:
-            self.errors[row.pk] = marks.OtherInstallation()
         self._reads[row.pk] = limits.reading_back(row.pk, self.beat.halted)
         self._writes[row.pk] = limits.writing(row.pk, self.beat.halted)
         try:

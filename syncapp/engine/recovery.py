@@ -17,12 +17,12 @@ from django.utils import timezone
 from accounts.models import User
 from syncapp.destinations.base import Destination as Store
 from syncapp.destinations.local import LocalDestination
-from syncapp.engine import planning, reconcile, recovery_plan, recovery_setup, segment_store
+from syncapp.engine import marks, planning, reconcile, recovery_plan, recovery_setup, segment_store
 from syncapp.engine.reconcile import Compared
 from syncapp.engine.recovery_plan import Chain
 from syncapp.engine.segment_intake import Intake
 from syncapp.engine.sets import gather_statistics
-from syncapp.errors import ConfigurationError
+from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Copy, Destination, File, Place, Recovery, Source, Span, Version
 
 log = logging.getLogger(__name__)
@@ -63,6 +63,27 @@ def destination_row(at_hand: Destination, owner: User, chain: Chain) -> Destinat
     return Destination.objects.create(
         owner=owner, kind=at_hand.kind, options=options, secrets=at_hand.secrets, name=name
     )
+
+
+def settle_place(row: Destination, *, take_over: bool) -> marks.OtherInstallation | None:
+    """After a rebuild: whose place it is. Ours by its mark or, with `take_over`, from now on; else
+    nothing is written there until a person says so, and why that is comes back: the installation
+    that made these backups may be alive. Other BackupErrors: our mark could not be left there."""
+    store = segment_store.catalog_store(row)
+    if take_over:
+        marks.claim(row, store, take_over=True)
+        return None
+    try:
+        mark = marks.found(store)
+    except BackupError:
+        mark = None
+    if mark is not None and mark.installation in marks.known(row):
+        return None
+    error = marks.OtherInstallation(mark)
+    row.blocked_code, row.blocked_reason = error.code, error.message
+    row.blocked_at = timezone.now()
+    row.save(update_fields=["blocked_code", "blocked_reason", "blocked_at"])
+    return error
 
 
 def _name_in(chain: Chain) -> str:

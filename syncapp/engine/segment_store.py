@@ -6,6 +6,7 @@ by listing, and removed with everything of their number.
 
 from __future__ import annotations
 
+import copy
 import io
 import os
 import tempfile
@@ -36,8 +37,8 @@ PART_BYTES = 64 * 1024**2
 def catalog_store(destination: Destination, stopped: Stopped = limits.never) -> Store:
     """The destination's store, at its own pace, in a class of storage that can be read at once:
     what leads to the data must not itself wait for a thaw."""
-    at_hand = {**destination.options, "storage_class": ""}
-    row = Destination(kind=destination.kind, options=at_hand, secrets=destination.secrets)
+    row = copy.copy(destination)
+    row.options = {**destination.options, "storage_class": ""}
     limit = limits.writing(destination.pk, stopped)
     return Gate(destination_for(row), lambda: None, limit).store
 

@@ -19,7 +19,7 @@ from django.db.models import Max, Sum
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import database_backup, drain, marks, segment_rows, segment_store
+from syncapp.engine import database_backup, drain, marks, segment_rows, segment_store, settle
 from syncapp.engine.segment_format import MOST_LINES, Name, PartWriter
 from syncapp.engine.segment_header import header, mark
 from syncapp.engine.segment_turns import Turn, TurnTaken, destinations, position
@@ -143,14 +143,17 @@ class _Writing:
     def _open(self, rows: Sequence[Destination]) -> None:
         for row in rows:
             try:
-                marks.hold(row)
-                self.stores[row.pk] = segment_store.catalog_store(row, drain.asked)
+                store = segment_store.catalog_store(row, drain.asked)
+                marks.hold(row, store)
+                self.stores[row.pk] = store
             except BackupError as error:
                 self._drop(row.pk, error)
 
     def _drop(self, destination_id: int, error: BackupError) -> None:
         """It gets nothing more in this turn; the next one begins it with a whole catalog."""
         self.stores.pop(destination_id, None)
+        if isinstance(error, marks.OtherInstallation):
+            settle.block_destination(destination_id, error)
         name = Destination.objects.get(pk=destination_id).name
         self.problem = BackupError(f"{name}: {error.message}", code=error.code)
 

@@ -336,7 +336,9 @@ def give_up_poisoned(run: Run, owner: str, ids: Sequence[int]) -> None:
     )
 
 
-def block_destination(destination_id: int, error: ConfigurationError, run: Run) -> None:
+def block_destination(
+    destination_id: int, error: ConfigurationError, run: Run | None = None
+) -> None:
     """Stop a destination until a person has acted; told once."""
     now = timezone.now()
     fresh = Destination.objects.filter(pk=destination_id, blocked_code="").update(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import limits, marks, settle
+from syncapp.engine import limits, settle
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.breakers import Breakers, destination_key
 from syncapp.engine.gate import Gate
@@ -20,7 +20,6 @@ class Stores:
     def __init__(self, run: Run, breakers: Breakers, stopped: limits.Stopped) -> None:
         self._run, self._breakers, self._stopped = run, breakers, stopped
         self._gates: dict[int, Gate] = {}
-        self._guards: dict[int, marks.Guard] = {}
         for row in run.source.destinations.filter(enabled=True, blocked_code=""):
             self._open(row)
 
@@ -55,10 +54,7 @@ class Stores:
             return False
         if gate := self._gates.get(row.pk):
             gate.renew(store)
-            self._guards[row.pk].renew(store, marks.ours(row))
         else:
-            usual = partial(self._breakers.check, destination_key(row.pk))
-            guard = marks.Guard(store, marks.ours(row), usual)
-            self._guards[row.pk] = guard
-            self._gates[row.pk] = Gate(store, guard, limits.writing(row.pk, self._stopped))
+            check = partial(self._breakers.check, destination_key(row.pk))
+            self._gates[row.pk] = Gate(store, check, limits.writing(row.pk, self._stopped))
         return True

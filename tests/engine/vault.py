@@ -11,7 +11,7 @@ from pathlib import Path
 from accounts.models import GoogleAccount, User
 from syncapp.destinations.base import Destination as Store
 from syncapp.engine import keys
-from syncapp.engine.adapters import destination_for
+from syncapp.engine.adapters import destination_for, origin_for
 from syncapp.models import Copy, Destination, File, Place, Source, Version
 from syncapp.types import Content, ObjectMeta, Part
 
@@ -122,7 +122,7 @@ class Vault:
         file.save()
 
     def store(self, destination: Destination) -> Store:
-        return destination_for(destination)
+        return origin_for(destination)
 
     def path(self, version: Version, destination: Destination) -> Path:
         """Where the object lies on disk."""

@@ -4,7 +4,8 @@ Reads the catalog segments that lie beside the data, and writes nothing there. K
 goes on when it is called again. Must not take a secret as an argument, nor print one.
 
 JSON, stable: {sources: [S]}. S: slug, name, owner, files, written_at (of the newest segment used),
-notes (what is lost or odd, in words); after a rebuild also id, objects, adopted, missing, foreign.
+notes (what is lost or odd, in words); after a rebuild also id, objects, adopted, missing, foreign,
+and stopped (why nothing is written to the destination: another installation's place; else "").
 """
 
 from __future__ import annotations
@@ -65,6 +66,12 @@ class Command(ReportCommand):
             action="store_true",
             help="Rebuild nothing: hold the catalog that is here against what lies there.",
         )
+        parser.add_argument(
+            "--take-over",
+            action="store_true",
+            help="Go on backing up there: the installation that made these backups is gone for "
+            "good. If it is not, it will stop. Left out: a trial, nothing is written there.",
+        )
         add_json(parser)
 
     def answer(self, options: dict[str, Any]) -> Exit:
@@ -86,22 +93,24 @@ class Command(ReportCommand):
         if options["list"]:
             return self._answer(documents, options)
         for chain, document in zip(chains, documents, strict=True):
-            self._rebuild(chain, at_hand, options["owner"], document)
-        self._take_over(at_hand)
+            row = self._rebuild(chain, at_hand, options["owner"], document)
+            document["stopped"] = self._settle_place(row, take_over=options["take_over"])
         self._say_what_is_left()
         return self._answer(documents, options)
 
-    def _take_over(self, at_hand: Destination) -> None:
-        """The place is this installation's from now on, as far as its keys let it write there."""
+    def _settle_place(self, row: Destination, *, take_over: bool) -> str:
+        """Whose place it is from now on; why it is not ours, if so."""
         try:
-            marks.claim(at_hand, take_over=True)
+            stopped = recovery.settle_place(row, take_over=take_over)
         except BackupError as error:
             message = printable(error.message)
             self.warn(f"This installation's mark could not be left there: {message}")
+            return ""
+        return stopped.message if stopped is not None else ""
 
     def _rebuild(
         self, chain: Chain, at_hand: Destination, username: str, document: JsonObject
-    ) -> None:
+    ) -> Destination:
         owner = recovery_setup.owner_of(chain.header, username)
         row = recovery.destination_row(at_hand, owner, chain)
         progress = _Progress(self, chain.slug, "files", chain.files_at_most)
@@ -110,6 +119,7 @@ class Command(ReportCommand):
         document |= {"id": rebuilt.source.pk, "owner": owner.username, "files": rebuilt.files}
         if rebuilt.recovery.ended_at is None:
             self._compare(rebuilt.source, row, document)
+        return row
 
     def _compare(self, source: Source, at_hand: Destination, document: JsonObject) -> None:
         progress = _Progress(self, source.slug, "objects", 0)
@@ -135,6 +145,11 @@ class Command(ReportCommand):
                 name = printable(owner.username)
                 self.warn(f"{name} has no password yet: `manage.py changepassword {name}`.")
         self.warn("Reconnect the accounts on the page Google accounts: backups then go on.")
+        for row in Destination.objects.filter(blocked_code=marks.OTHER):
+            self.warn(
+                f"“{printable(row.name)}” is browsed and restored from, but stopped for writing. "
+                f"{printable(row.blocked_reason)} `recover … --take-over` does the same at once."
+            )
         for row in Destination.objects.filter(blocked_code=recovery_setup.NO_KEYS):
             self.warn(f"“{printable(row.name)}”: enter its keys again and test it.")
 
