@@ -15,7 +15,7 @@ from django.utils import timezone
 
 from accounts.linking import Consent, keep_consent
 from accounts.models import GoogleAccount, User
-from syncapp.engine import restoring, schedule, segment_intake, segment_rows, segments
+from syncapp.engine import marks, restoring, schedule, segment_intake, segment_rows, segments
 from syncapp.engine.adapters import destination_for
 from syncapp.models import (
     Change,
@@ -23,6 +23,7 @@ from syncapp.models import (
     Destination,
     Erased,
     File,
+    Installation,
     Policy,
     Recovery,
     Run,
@@ -56,6 +57,7 @@ def lose_everything() -> None:
     for model in (Source, Destination, GoogleAccount, User):
         model.objects.all().delete()
     Change.objects.all().delete()
+    Installation.objects.all().delete()
     assert not Segment.objects.exists()
 
 
@@ -135,7 +137,7 @@ def test_one_destination_gives_back_the_whole_catalog(
     assert Policy.objects.get().trash_days == 11
     assert Erased.objects.get().digest == "e" * 64
     blocked = set(Destination.objects.exclude(blocked_code="").values_list("name", flat=True))
-    assert blocked == {"Bucket"} - {name}
+    assert blocked == {"Bucket", name}
     assert Recovery.objects.get().ended_at is not None
 
 
@@ -145,7 +147,8 @@ def test_after_relinking_the_next_backup_uploads_nothing(few: Setting, shell: Sh
     segments.write(few.source.pk)
     secrets, before = few.bucket.secrets, files()
     lose_everything()
-    recover(shell, few.folder)
+    (told,) = recover(shell, few.folder, "--take-over")
+    assert told["stopped"] == ""
     source = few.source = Source.objects.get()
     link_again(few)
     schedule.care(timezone.now())
@@ -169,6 +172,49 @@ def test_after_relinking_the_next_backup_uploads_nothing(few: Setting, shell: Sh
     segments.write(source.pk)
     assert Segment.objects.get().number == 2
     assert few.verify().outcome == Run.Outcome.OK
+
+
+@pytest.mark.parametrize("marked", [True, False])
+def test_a_trial_elsewhere_writes_nothing_and_the_first_installation_goes_on(
+    few: Setting, shell: Shell, tmp_path: Path, *, marked: bool
+) -> None:
+    few.back_up()
+    segments.write(few.source.pk)
+    folder = Path(few.folder.options["path"])
+    mark = folder / ".catalog" / "installation.json"
+    first = Installation.objects.get().mark
+    if not marked:
+        mark.unlink()
+    lay = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    lose_everything()
+    answer = shell("recover", *place(few.folder))
+    assert answer.code == 0
+    assert "another installation" in answer.err.lower()
+    assert "--take-over" in answer.err
+    row = Destination.objects.get(name="Folder")
+    assert row.blocked_code == marks.OTHER
+    few.source = Source.objects.get()
+    link_again(few)
+    schedule.care(timezone.now())
+    file = File.objects.filter(content="blob").first()
+    assert file is not None
+    few.control.edit(file.remote_id, b"after the trial")
+    assert few.back_up().outcome != Run.Outcome.OK
+    segments.write(few.source.pk)
+    assert few.verify().ended_at
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == lay
+    run = restoring.request_restore(
+        few.source, target="folder", options={"path": str(tmp_path / "out")}
+    )
+    assert few.work(run).outcome == Run.Outcome.OK
+    assert shell("status").code != 0
+    mine = Installation.objects.get()
+    assert mine.mark != first
+    assert shell("destination", "test", "Folder", "--take-over").code == 0
+    assert Installation.objects.get().succeeds == ([first] if marked else [])
+    few.back_up()
+    copy = Copy.objects.get(destination__name="Folder", version__file=file, version__current=True)
+    assert few.stored_bytes(copy) == b"after the trial"
 
 
 @pytest.mark.usefixtures("keys")

@@ -271,6 +271,7 @@ class World:
         row = recovery.destination_row(at_hand, owner, chain)
         rebuilt = recovery.rebuild(chain, row, owner, lambda _: None)
         recovery.compare(rebuilt.source, row, lambda _: None)
+        recovery.settle_place(row, take_over=True)
         self.source = rebuilt.source
         GoogleAccount.objects.update(state=GoogleAccount.State.CONNECTED)
         Source.objects.update(blocked_code="", blocked_reason="")
