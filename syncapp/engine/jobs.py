@@ -17,14 +17,14 @@ from typing import NamedTuple
 from django.db import connection, transaction
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import keys, leftovers, uploads
+from syncapp.engine import keys, lease, leftovers, uploads
 from syncapp.engine.feed import RECORDED, Recorded, Target
 from syncapp.engine.folders import Folders
 from syncapp.engine.occupied import STORED, holders
 from syncapp.engine.sets import any_of, update_many
 from syncapp.engine.transfer import Job, Origin, OriginUnreadable
 from syncapp.errors import NotFound, Unavailable
-from syncapp.models import Copy, Version
+from syncapp.models import Copy, Run, Version
 from syncapp.sources.base import Download
 from syncapp.types import Content, Digest, JsonObject, ObjectInfo, RemoteFile
 
@@ -97,8 +97,12 @@ def _remote_file(row: _Wanted) -> RemoteFile:
     )
 
 
-def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Store]) -> list[Job]:
-    """A job for each version that has a pending copy in one of `stores`; a few queries in all."""
+def build(ids: Sequence[int], run: Run, folders: Folders, stores: dict[int, Store]) -> list[Job]:
+    """A job for each version that has a pending copy in one of `stores`; a few queries in all.
+
+    None once the run has ended: the next one's scan may have found other names for the folders,
+    and asks only copies that have a key to follow them.
+    """
     versions = Version.objects.filter(pk__in=any_of(ids))
     wanted = [_Wanted(*row) for row in versions.values_list(*_COLUMNS)]
     copies: dict[int, list[_CopyRow]] = {row.pk: [] for row in wanted}
@@ -106,7 +110,7 @@ def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Sto
         copy = _CopyRow(*fields)
         copies[copy.version_id].append(copy)
     folders.load({row.parent_id for row in wanted})
-    keys_of = _keys(wanted, slug, folders)
+    keys_of = _keys(wanted, run.source.slug, folders)
     occupied = holders(set(keys_of.values()), set(stores))
     begun = _recorded(wanted, copies)
     jobs, intents, left = [], [], []
@@ -130,6 +134,9 @@ def build(ids: Sequence[int], slug: str, folders: Folders, stores: dict[int, Sto
             if left:
                 leftovers.note(Copy.objects.filter(pk__in=left), ["object_key"])
             update_many(Copy, ["object_key"], ["id"], intents)
+            if not lease.under_way(run):
+                transaction.set_rollback(True)
+                return []
     return jobs
 
 

@@ -150,7 +150,7 @@ class TransferLane:
         """Start on leased versions, for these destinations."""
         self.beat.hold(ids)
         ids = self._without_poison(ids)
-        built = jobs.build(ids, self.job_run.source.slug, self.folders, stores)
+        built = jobs.build(ids, self.job_run, self.folders, stores)
         for job in built:
             self.active.add(job.version_id)
             if (job.file.size or 0) >= BIG:

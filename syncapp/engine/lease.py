@@ -56,6 +56,15 @@ def _pending(run: Run) -> QuerySet[Version]:
     )
 
 
+def under_way(run: Run) -> bool:
+    """In a transaction: whether the run has not ended, and will not before the transaction's end.
+
+    For writes that depend on what its scan has found: the next run's scan comes after them.
+    """
+    unended = Run.objects.filter(pk=run.pk, ended_at__isnull=True)
+    return bool(unended.select_for_update(no_key=True).values_list("pk", flat=True))
+
+
 def held(owner: str, ids: Collection[int]) -> QuerySet[Version]:
     """Those of the versions that are still this owner's."""
     return Version.objects.filter(

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from syncapp.engine import leftovers
+from syncapp.engine import lease, leftovers
 from syncapp.engine.beat import LaneLost
 from syncapp.engine.move_order import Step
 from syncapp.engine.occupied import STORED
@@ -108,8 +108,13 @@ class Ledger:
             Run.objects.filter(pk=self._run.pk).update(files_total=F("files_total") + count)
 
     def settle(self, files: Collection[int], moved: int) -> None:
-        """All copies of these files lie where they should; `moved` of them were moved now."""
+        """All copies of these files lie where they should; `moved` of them were moved now.
+
+        Not if the run has ended: the next one's scan may have found them elsewhere since.
+        """
         with self._fenced():
+            if not lease.under_way(self._run):
+                return
             for some in chunks(files, 500):
                 File.objects.filter(pk__in=some).update(move_due=False)
             Run.objects.filter(pk=self._run.pk).update(files_moved=F("files_moved") + moved)
