@@ -31,8 +31,10 @@ from syncapp.destinations.local_files import (
     folder,
     get_attributes,
     mtime,
+    rename_exactly,
     set_attributes,
     translated,
+    unlink_exactly,
 )
 from syncapp.destinations.local_upload import LocalUpload
 from syncapp.destinations.probe import Probe, attempt
@@ -198,8 +200,7 @@ class LocalDestination(Destination):
         with translated(self.root, key), self._opened() as root_fd:
             try:
                 with folder(root_fd, names[:-1]) as parent:
-                    os.unlink(names[-1], dir_fd=parent)
-                    os.fsync(parent)
+                    unlink_exactly(parent, names[-1])
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 return
             self._remove_empty(root_fd, names[:-1])
@@ -280,8 +281,7 @@ class LocalDestination(Destination):
             for tries_left in reversed(range(_PLACE_TRIES)):
                 try:
                     with folder(root_fd, names[:-1], create=True) as parent:
-                        os.rename(name, names[-1], src_dir_fd=partial_fd, dst_dir_fd=parent)
-                        os.fsync(parent)
+                        rename_exactly(partial_fd, name, parent, names[-1])
                     return
                 except FileNotFoundError:
                     # A delete in another thread took the folder away while it was empty.

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 
+from syncapp.destinations.one_name import is_alias
 from syncapp.errors import (
     BackupError,
     ConfigurationError,
@@ -118,6 +119,29 @@ def _make_folder(parent_fd: int, name: str) -> int:
         os.mkdir(name, 0o700, dir_fd=parent_fd)
     os.fsync(parent_fd)
     return os.open(name, _FOLDER, dir_fd=parent_fd)
+
+
+def rename_exactly(from_fd: int, name: str, parent_fd: int, to: str) -> None:
+    """Give a finished file its name, durably; what has that very name is replaced.
+
+    PermanentError "name_taken" where the folder finds what is called otherwise under that name
+    (another case): that is another file's.
+    """
+    if is_alias(parent_fd, to):
+        raise PermanentError(
+            f"The folder can't tell “{to}” from the name of another file that lies there.",
+            code="name_taken",
+        )
+    os.rename(name, to, src_dir_fd=from_fd, dst_dir_fd=parent_fd)
+    os.fsync(parent_fd)
+
+
+def unlink_exactly(parent_fd: int, name: str) -> None:
+    """Remove the file of this very name, durably; never what is called otherwise."""
+    if is_alias(parent_fd, name):
+        return
+    os.unlink(name, dir_fd=parent_fd)
+    os.fsync(parent_fd)
 
 
 def write_part(fd: int, offset: int, part: Part, root: str) -> None:

@@ -26,6 +26,7 @@ from syncapp.destinations.local_files import (
     set_mtime,
     translated,
 )
+from syncapp.destinations.one_name import is_alias
 from syncapp.errors import ConfigurationError, IntegrityError, PermanentError, TransientError
 from syncapp.restore_targets.base import (
     OVERWRITE,
@@ -37,7 +38,6 @@ from syncapp.restore_targets.base import (
     Target,
     numbered,
 )
-from syncapp.restore_targets.one_name import is_alias
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 RESUMED_BYTES = 16 * 1024**2  # of a smaller piece nothing is kept

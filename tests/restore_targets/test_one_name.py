@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from syncapp.destinations.one_name import is_alias
 from syncapp.restore_targets.base import OVERWRITE, RENAME, SKIP, Item
 from syncapp.restore_targets.folder import FolderTarget
-from syncapp.restore_targets.one_name import is_alias
 from tests.restore_targets.test_targets import Content
 
 Fold = Callable[[str], str]
