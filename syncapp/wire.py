@@ -12,7 +12,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -47,6 +47,8 @@ class TimedOut(WireError):
 class TooLong(WireError):
     """The answer is longer than the caller wants to hold."""
 
+
+Outcome = TypeVar("Outcome")
 
 _KINDS: dict[int, type[WireError]] = {
     pycurl.E_COULDNT_RESOLVE_HOST: NotReached,
@@ -89,7 +91,7 @@ class Wire:
         """`authorities` is the file of the certificate authorities to trust."""
         self._trust = trust_in(authorities)
         self._permit = permit
-        self._idle: deque[_Line] = deque()  # the last used is used first: the others may go cold
+        self._idle: deque[Line] = deque()  # the last used is used first: the others may go cold
 
     def request(
         self,
@@ -102,14 +104,14 @@ class Wire:
     ) -> Answer:
         """One exchange. `headers` as "Name: value". Raises WireError, or what `permit` or `body`
         raised; TooLong for an answer of more than `max_answer` bytes."""
-        asked = _Request(method, url, headers, body, max_answer)
+        asked = Asked(method, url, headers, body, max_answer)
         try:
             line = self._idle.pop()
         except IndexError:
             return self._on_new_line(asked)
         return self._on(line, asked)
 
-    def _on(self, line: _Line, asked: _Request) -> Answer:
+    def _on(self, line: Line, asked: Asked) -> Answer:
         try:
             answer = line.exchange(asked)
         except BaseException:
@@ -118,28 +120,35 @@ class Wire:
         self._idle.append(line)
         return answer
 
-    def _on_new_line(self, asked: _Request) -> Answer:
-        origin = asked.origin
+    def _on_new_line(self, asked: Asked) -> Answer:
+        def first(learning: bool) -> Answer:
+            return self._on(Line(self._trust, self._permit, learning=learning), asked)
+
+        return self._connecting(asked.origin, first)
+
+    def _connecting(self, origin: str, first: Callable[[bool], Outcome]) -> Outcome:
+        """`first` asks over a new connection; it is told whether to learn from that."""
         if self._trust.worth_learning(origin):
             # Whoever waits goes on with what was learned, or alone if the first one hangs.
             waited = self._trust.learning.acquire(timeout=CONNECT_TIMEOUT_S)
             try:
                 if self._trust.worth_learning(origin):
-                    return self._on(_Line(self._trust, self._permit, learning=True), asked)
+                    return first(True)
             finally:
                 if waited:
                     self._trust.learning.release()
         try:
-            return self._on(_Line(self._trust, self._permit), asked)
+            return first(False)
         except NotTrusted:
             if not self._trust.doubt(origin):
                 raise
-        # Nothing was sent yet, also of a body.
-        return self._on(_Line(self._trust, self._permit), asked)
+        return first(False)  # nothing was sent yet, also of a body
 
 
 @dataclass(frozen=True, slots=True)
-class _Request:
+class Asked:
+    """One request."""
+
     method: str
     url: str
     headers: Sequence[str]
@@ -158,7 +167,7 @@ class _Request:
         return self.method, how, self.origin
 
 
-class _Line:
+class Line:
     """One handle of libcurl: a connection, and what came over it last. For one thread at a time."""
 
     def __init__(
@@ -176,7 +185,15 @@ class _Line:
     def close(self) -> None:
         self._curl.close()
 
-    def exchange(self, asked: _Request) -> Answer:
+    def status(self) -> int:
+        """Of the last answer, 0 before its first line has come."""
+        return int(self._curl.getinfo(pycurl.RESPONSE_CODE))
+
+    def headers(self) -> dict[str, str]:
+        """As `Answer` has them."""
+        return _headers(self._head)
+
+    def exchange(self, asked: Asked) -> Answer:
         curl, body = self._curl, asked.body
         if asked.shape != self._shape:
             self._reshape(asked)
@@ -191,7 +208,7 @@ class _Line:
         self._head.clear()
         self._body.clear()
         self._perform()
-        status = curl.getinfo(pycurl.RESPONSE_CODE)
+        status = self.status()
         if self._learning:
             self._learn(asked.origin)
         if isinstance(body, bytes):
@@ -199,22 +216,24 @@ class _Line:
         elif body is not None:
             curl.reset()
             self._shape = None
-        return Answer(status, _headers(self._head), b"".join(self._body))
+        return Answer(status, self.headers(), b"".join(self._body))
 
     def _perform(self) -> None:
         try:
             self._curl.perform()
         except pycurl.error as error:
-            if self._refusal is not None:
-                raise self._refusal from error
-            raise _KINDS.get(error.args[0], WireError)(str(error.args[1])) from error
+            raise self._fault(*error.args) from error
+
+    def _fault(self, code: int, message: str) -> Exception:
+        """What libcurl's error means, or what one of our own functions raised."""
+        return self._refusal or _KINDS.get(code, WireError)(message)
 
     def _learn(self, origin: str) -> None:
         chain = [dict(entry).get("Cert", "") for entry in self._curl.getinfo(pycurl.INFO_CERTINFO)]
         self._trust.learn(origin, chain)
         self._learning = False
 
-    def _reshape(self, asked: _Request) -> None:
+    def _reshape(self, asked: Asked) -> None:
         curl = self._curl
         method, how, origin = asked.shape
         curl.reset()  # keeps the connection
@@ -243,7 +262,7 @@ class _Line:
             (pycurl.PATH_AS_IS, 1),  # a signed path must arrive as it was signed
             (pycurl.CONNECTTIMEOUT, CONNECT_TIMEOUT_S),
             (pycurl.LOW_SPEED_LIMIT, 1),
-            (pycurl.LOW_SPEED_TIME, STALL_TIMEOUT_S),
+            (pycurl.LOW_SPEED_TIME, self._watched_s()),
             (pycurl.TCP_KEEPALIVE, 1),
             (pycurl.BUFFERSIZE, _RECEIVE_BYTES),
             (pycurl.UPLOAD_BUFFERSIZE, _SEND_BYTES),
@@ -253,6 +272,10 @@ class _Line:
             curl.setopt(option, value)
         if self._permit and not proxy:
             curl.setopt(pycurl.OPENSOCKETFUNCTION, self._open_socket)
+
+    def _watched_s(self) -> int:
+        """How long a standstill libcurl is to bear, 0 if it is not to care."""
+        return STALL_TIMEOUT_S
 
     def _open_socket(self, _purpose: int, address: Any) -> Any:
         family, kind, protocol, where = address

@@ -14,8 +14,6 @@ from itertools import chain
 from typing import NamedTuple
 from urllib.parse import quote
 
-import urllib3
-
 from syncapp.errors import (
     BackupError,
     PermanentError,
@@ -25,14 +23,11 @@ from syncapp.errors import (
 from syncapp.sources.base import Download
 from syncapp.sources.drive_formats import VIDEO
 from syncapp.sources.drive_media import quoted, resource_keys
-from syncapp.sources.google_client import (
-    STREAM_ERRORS,
-    GoogleClient,
-    content_length,
-    read_chunks,
-)
+from syncapp.sources.google_client import GoogleClient, content_length
 from syncapp.sources.google_errors import translate_transport
 from syncapp.types import JsonObject, RemoteFile
+from syncapp.wire import WireError
+from syncapp.wire_stream import Incoming
 
 TOO_LARGE_CODE = "export_size_limit_exceeded"
 STATE_FIELDS = "modifiedTime,exportLinks"
@@ -45,7 +40,7 @@ BUSY_CODES = frozenset([2, 4, 8, 10, 13, 14])  # of google.rpc: faults of Google
 class _Document(NamedTuple):
     """An export whose first bytes have come."""
 
-    response: urllib3.BaseHTTPResponse
+    response: Incoming
     chunks: Iterator[bytes]
 
 
@@ -141,16 +136,16 @@ def _open(client: GoogleClient, file: RemoteFile, url: str) -> _Document:
     keys = resource_keys(file)
     headers = {"X-Goog-Drive-Resource-Keys": keys} if keys else {}
     response = client.open(url, quoted(file), headers=headers)
-    kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "text/html":
         response.close()
         raise PermanentError(
             f"Google answered with a web page instead of {quoted(file)}.", code="not_a_document"
         )
-    chunks = read_chunks(response)
+    chunks = iter(response)
     try:
         first = next(chunks, b"")
-    except STREAM_ERRORS as error:
+    except WireError as error:
         response.close()
         raise translate_transport(error, quoted(file)) from error
     if not first:
@@ -164,7 +159,7 @@ def _until_checked(
 ) -> Iterator[bytes]:
     try:
         yield from document.chunks
-    except STREAM_ERRORS as error:
+    except WireError as error:
         raise translate_transport(error, quoted(file)) from error
     if _state(client, file).get("modifiedTime") != before.get("modifiedTime"):
         raise TransientError(

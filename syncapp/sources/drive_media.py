@@ -12,19 +12,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import quote
 
-import urllib3
-
 from syncapp.errors import PermanentError, TransientError, Unavailable
 from syncapp.sources.base import Download
 from syncapp.sources.drive_items import REVISION_FIELDS, revision_of
-from syncapp.sources.google_client import (
-    STREAM_ERRORS,
-    GoogleClient,
-    content_length,
-    read_chunks,
-)
+from syncapp.sources.google_client import GoogleClient, content_length
 from syncapp.types import RemoteFile
-from syncapp.wire import TooLong
+from syncapp.wire import TooLong, WireError
+from syncapp.wire_stream import Incoming
 
 RESUMES = 5  # and one more for each RESUME_BYTES read: a long file may meet more breaks
 RESUME_BYTES = 64 * 1024**2
@@ -124,7 +118,7 @@ class _BlobReader:
         self._resumes = 0
         self._response = self._open()
         promised = content_length(self._response)
-        self.content_type = self._response.headers.get("Content-Type", OCTETS)
+        self.content_type = self._response.headers.get("content-type", OCTETS)
         self.size = file.size if promised is None else promised
         if file.size is not None and self.size != file.size:
             self._check_unchanged()
@@ -134,10 +128,10 @@ class _BlobReader:
         while True:
             cause: Exception | None = None
             try:
-                for chunk in read_chunks(self._response):
+                for chunk in self._response:
                     offset += len(chunk)
                     yield chunk
-            except STREAM_ERRORS as error:
+            except WireError as error:
                 cause = error
             if cause is None and (self.size is None or offset >= self.size):
                 return
@@ -146,7 +140,7 @@ class _BlobReader:
     def close(self) -> None:
         self._response.close()
 
-    def _open(self) -> urllib3.BaseHTTPResponse:
+    def _open(self) -> Incoming:
         try:
             return self._client.open(self._url, quoted(self._file), headers=self._headers)
         except PermanentError as error:
@@ -164,7 +158,7 @@ class _BlobReader:
         # After the opening, so that the answer just opened is known to be of that revision.
         self._check_unchanged()
 
-    def _open_at(self, offset: int) -> urllib3.BaseHTTPResponse:
+    def _open_at(self, offset: int) -> Incoming:
         what = quoted(self._file)
         if offset == 0:  # no Range: an empty file answers 416 to any
             return self._client.open(self._url, what, headers=self._headers)
@@ -175,7 +169,7 @@ class _BlobReader:
         except PermanentError:
             self._check_unchanged()  # it may have become shorter: then that is the reason
             raise
-        start = response.headers.get("Content-Range", "")
+        start = response.headers.get("content-range", "")
         if response.status != 206 or not start.startswith(f"bytes {offset}-"):
             response.close()
             raise Unavailable(f"Google did not resume {what} at byte {offset}.")

@@ -16,8 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 
-import urllib3
-
 from syncapp.errors import (
     BackupError,
     Interrupted,
@@ -36,13 +34,10 @@ from syncapp.sources.drive_media import (
     read_blob,
     wait_to_resume,
 )
-from syncapp.sources.google_client import (
-    LONGEST_WAIT_S,
-    STREAM_ERRORS,
-    GoogleClient,
-    read_chunks,
-)
+from syncapp.sources.google_client import LONGEST_WAIT_S, GoogleClient
 from syncapp.types import RemoteFile
+from syncapp.wire import WireError
+from syncapp.wire_stream import Incoming
 
 LEAST_BYTES = 64 * 1024**2  # of a file that is read so
 RANGE_BYTES = 12 * 1024**2  # each costs Google's quota a download; all of it may have to be held
@@ -121,8 +116,8 @@ class _Span:
     def asked(self) -> str:
         return f"bytes={self.start}-{self.stop - 1}"
 
-    def answered_by(self, response: urllib3.BaseHTTPResponse, size: int) -> bool:
-        told = response.headers.get("Content-Range", "")
+    def answered_by(self, response: Incoming, size: int) -> bool:
+        told = response.headers.get("content-range", "")
         return response.status == 206 and told == f"bytes {self.start}-{self.stop - 1}/{size}"
 
 
@@ -135,13 +130,13 @@ class _RangeReader:
         file: RemoteFile,
         size: int,
         streams: Streams,
-        first: tuple[_Span, urllib3.BaseHTTPResponse],
+        first: tuple[_Span, Incoming],
     ) -> None:
         self._client, self._file, self._streams = client, file, streams
         self.size = size
         span, response = first
-        self.content_type = response.headers.get("Content-Type", OCTETS)
-        self._etag = response.headers.get("ETag", "")
+        self.content_type = response.headers.get("content-type", OCTETS)
+        self._etag = response.headers.get("etag", "")
         self._closed = threading.Event()
         self._slow = False  # Google asked for fewer requests: one at a time from there on
         self._resumes = 0
@@ -177,17 +172,17 @@ class _RangeReader:
             self._under_way.append(span)
             self._start(span)
 
-    def _start(self, span: _Span, opened: urllib3.BaseHTTPResponse | None = None) -> None:
+    def _start(self, span: _Span, opened: Incoming | None = None) -> None:
         threading.Thread(target=self._fetch, args=(span, opened), name="range", daemon=True).start()
 
-    def _fetch(self, span: _Span, opened: urllib3.BaseHTTPResponse | None) -> None:
+    def _fetch(self, span: _Span, opened: Incoming | None) -> None:
         """In a thread: everything of one range, or what stopped it."""
         end: BaseException | None = None
         came = span.start
         try:
             response = opened or self._open(span)
             try:
-                for chunk in read_chunks(response):
+                for chunk in response:
                     came += len(chunk)
                     if self._closed.is_set() or came > span.stop:
                         break
@@ -197,7 +192,7 @@ class _RangeReader:
                     response.close()
             if came != span.stop:
                 raise Unavailable(f"Google sent {quoted(self._file)} with a wrong length.")
-        except (BackupError, *STREAM_ERRORS) as error:
+        except (BackupError, WireError) as error:
             end = error
         except BaseException as fault:  # a bug: ends this thread, and the read
             end = fault
@@ -205,11 +200,11 @@ class _RangeReader:
         finally:
             span.pieces.put(end)
 
-    def _open(self, span: _Span) -> urllib3.BaseHTTPResponse:
+    def _open(self, span: _Span) -> Incoming:
         what = quoted(self._file)
         asked = {**media_headers(self._file), "Range": span.asked}
         response = self._client.open(media_url(self._client, self._file), what, headers=asked)
-        same = response.headers.get("ETag", "") == self._etag
+        same = response.headers.get("etag", "") == self._etag
         if not same or not span.answered_by(response, self.size):
             response.close()
             raise Unavailable(f"Google did not send {what} from byte {span.start}.")
@@ -230,7 +225,7 @@ class _RangeReader:
         return rest
 
     def _raise_unless_passing(self, error: BaseException) -> None:
-        passing = isinstance(error, (RateLimited, Unavailable, *STREAM_ERRORS))
+        passing = isinstance(error, (RateLimited, Unavailable, WireError))
         asked = getattr(error, "retry_after_s", None) or 0.0
         if not passing or isinstance(error, LetAlone | Interrupted) or asked > LONGEST_WAIT_S:
             raise error

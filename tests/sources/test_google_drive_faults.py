@@ -105,6 +105,7 @@ def test_silence_is_a_time_out(
     google: RunningEmulator, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
     monkeypatch.setattr(google_client, "READ_TIMEOUT_S", 0.1)
+    monkeypatch.setattr("syncapp.wire.STALL_TIMEOUT_S", 0.1)
     source = drive_source(google)
     file = RemoteFile("any", "", "any", "text/plain", Content.BLOB, "r")
     google.control.add_fault(path, delay_s=0.4)
