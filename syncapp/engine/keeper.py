@@ -16,6 +16,7 @@ from syncapp.models import Lane
 
 log = logging.getLogger(__name__)
 HUNG_S = 8.0  # lanes unclaimed for so long while hands should be free
+MOST_HUNG_S = 240.0  # the same for a cluster whose predecessors were replaced before they took one
 MOST_BACKOFF_S = 30.0
 REPLACE_S = 10.0  # a cluster that hangs has so long to end by itself
 STEADY_S = 60.0  # a cluster that lived so long did not fail at its start
@@ -32,7 +33,7 @@ class Keeper:
         self._lanes = Lane.objects.filter(stage__in=queues.stages(queue), ended_at__isnull=True)
         self._owners = f"{host[:30]}:"
         self._child: subprocess.Popen[bytes] | None = None
-        self._deaths = 0
+        self._deaths = self._hangs = 0
         self._start_at = self._started_at = 0.0
         self._starved_since: float | None = None
         self._kill_at: float | None = None
@@ -72,6 +73,7 @@ class Keeper:
         if self._kill_at is None and self._is_hung():
             log.error("keeper.cluster_hung queue=%s: replacing it", self.queue)
             self.ask()
+            self._hangs += 1
             self._kill_at = time.monotonic() + REPLACE_S
 
     def _kill(self) -> None:
@@ -81,15 +83,21 @@ class Keeper:
             self._child.wait()
 
     def _is_hung(self) -> bool:
-        """Lanes wait and hands should be free, but nobody takes them."""
+        """Lanes wait and hands should be free, but nobody takes them.
+
+        A host under heavy load may need longer than that only to start a cluster: each one that
+        took nothing leaves its successor twice the time, or none would ever come to work.
+        """
         unclaimed = self._lanes.filter(owner="").exists()
         busy = self._lanes.filter(owner__startswith=self._owners).count()
+        if busy:
+            self._hangs = 0
         if not unclaimed or busy >= self.hands:
             self._starved_since = None
             return False
         now = time.monotonic()
         self._starved_since = max(self._starved_since or now, self._started_at)
-        return now - self._starved_since > HUNG_S
+        return now - self._starved_since > min(HUNG_S * 2**self._hangs, MOST_HUNG_S)
 
     def _end_lanes(self) -> None:
         """All its lanes died with it: their successors need not wait."""
