@@ -33,7 +33,8 @@ class Keeper:
         self._lanes = Lane.objects.filter(stage__in=queues.stages(queue), ended_at__isnull=True)
         self._owners = f"{host[:30]}:"
         self._child: subprocess.Popen[bytes] | None = None
-        self._deaths = self._hangs = 0
+        self._deaths = 0
+        self._patience_s = HUNG_S
         self._start_at = self._started_at = 0.0
         self._starved_since: float | None = None
         self._kill_at: float | None = None
@@ -73,7 +74,7 @@ class Keeper:
         if self._kill_at is None and self._is_hung():
             log.error("keeper.cluster_hung queue=%s: replacing it", self.queue)
             self.ask()
-            self._hangs += 1
+            self._patience_s = min(2 * self._patience_s, MOST_HUNG_S)
             self._kill_at = time.monotonic() + REPLACE_S
 
     def _kill(self) -> None:
@@ -91,13 +92,13 @@ class Keeper:
         unclaimed = self._lanes.filter(owner="").exists()
         busy = self._lanes.filter(owner__startswith=self._owners).count()
         if busy:
-            self._hangs = 0
+            self._patience_s = HUNG_S
         if not unclaimed or busy >= self.hands:
             self._starved_since = None
             return False
         now = time.monotonic()
         self._starved_since = max(self._starved_since or now, self._started_at)
-        return now - self._starved_since > min(HUNG_S * 2**self._hangs, MOST_HUNG_S)
+        return now - self._starved_since > self._patience_s
 
     def _end_lanes(self) -> None:
         """All its lanes died with it: their successors need not wait."""
