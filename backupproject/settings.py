@@ -75,7 +75,7 @@ TEMPLATES: list[dict[str, Any]] = [
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
             ],
-            "libraries": {"formats": "syncapp.web.formats"},
+            "libraries": {"formats": "syncapp.web.formats", "cells": "syncapp.admin.cells"},
         },
     }
 ]

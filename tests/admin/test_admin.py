@@ -86,6 +86,20 @@ def test_history_and_catalog_are_only_read(name: str, client: Client, owner: Own
     assert model.objects.filter(pk=row.pk).exists()
 
 
+def test_each_cell_of_a_list_bears_its_columns_title(client: Client, owner: Owned) -> None:
+    page = client.get(changelist("source")).content.decode()
+    cells = re.findall(r'<t[dh] data-label="([^"]+)" class="field-', page)
+    assert cells == [
+        *("Name", "Owner", "Account", "Kind", "Mode", "Paused", "Blocked code"),
+        *("Next at", "Polled at", "Scanned at"),
+    ]
+    assert "app/admin.css" in page
+
+
+def test_no_administrator_can_have_any_function_run(client: Client) -> None:
+    assert client.get("/admin/django_q/schedule/add/").status_code == 404
+
+
 @pytest.mark.parametrize("name", ["file", "version", "copy", "attempt", "event"])
 def test_a_large_table_is_never_counted_whole(
     name: str, client: Client, owner: Owned, monkeypatch: pytest.MonkeyPatch
