@@ -56,15 +56,25 @@
       const focused = focusables(region).indexOf(document.activeElement);
       backupPage.shown.set(region, text);
       region.className = next.className;
+      const opened = [...region.querySelectorAll("details")].map((part) => part.open);
       region.replaceChildren(...document.adoptNode(next).childNodes);
+      region.querySelectorAll("details").forEach((part, place) => { part.open ||= opened[place] === true; });
       if (focused >= 0) focusables(region)[focused]?.focus({ preventScroll: true });
     }
     const title = fresh.querySelector("title");
-    if (title) document.title = title.textContent;
+    if (title && document.title !== title.textContent) {
+      document.title = title.textContent;
+      say(document.title);
+    }
     backupPage.showTimes(document);
   }
 
-  const focusables = (region) => [...region.querySelectorAll("a, button, input, select")];
+  // For screen readers; the title of the dashboard is its sentence.
+  function say(text) {
+    document.getElementById("live-note").textContent = text;
+  }
+
+  const focusables = (region) => [...region.querySelectorAll("a, button, input, select, summary")];
 
   // --- Progress ------------------------------------------------------------------------------
   const whole = new Intl.NumberFormat("en-US");
@@ -139,8 +149,7 @@
   function take(kind, data) {
     if (kind === "progress") return showProgress(data);
     refreshSoon();
-    const note = document.getElementById("live-note"); // read out by screen readers
-    if (kind === "event" && note) note.textContent = data.message;
+    if (kind === "event" && document.querySelector("[data-live]")) say(data.message);
     if (kind === "state") setTimeout(() => refreshSoon(), SETTLE_MS);
   }
 

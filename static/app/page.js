@@ -71,6 +71,14 @@
     update();
   }
 
+  // The menu of a narrow screen closes by Escape, and whoever opened it is where they were.
+  document.addEventListener("keydown", (event) => {
+    const menu = document.querySelector(".navbar-collapse.show");
+    if (event.key !== "Escape" || !menu) return;
+    window.bootstrap.Collapse.getOrCreateInstance(menu).hide();
+    document.querySelector(".navbar-toggler").focus();
+  });
+
   document.addEventListener("submit", (event) => {
     const question = event.target.dataset.confirm;
     if (question && !window.confirm(question)) event.preventDefault();
