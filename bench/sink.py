@@ -1,6 +1,6 @@
 """An S3 server that costs little: `python -m bench.sink --port 0 --ready-file PATH [flags]`.
 
-What rclone, boto3 and the product need, over http or https: PUT (Content-MD5 checked, an
+What rclone, boto3 and the product need, over http or https: PUT (Content-MD5 and CRC32C checked, an
 aws-chunked body unpacked), multipart, copy, HEAD, GET with Range, DELETE, lists. Signatures are not
 checked. Objects live in memory. `--delay-ms` is added before each answer. Faults for the chaos
 tests come over `/_control` (sink_faults.py). SIGUSR1: unreachable, SIGUSR2: back, same data.
@@ -26,7 +26,7 @@ import httptools
 import uvloop
 
 from bench.sink_faults import Faults
-from bench.sink_service import Answer, Service, SinkRequest, unchunk
+from bench.sink_service import CRC32C, Answer, Service, SinkRequest, unchunk
 from bench.sink_store import Body, Store
 
 HIGH_WATER = 1024**2
@@ -92,6 +92,8 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         if self._headers.get(b"expect", b"").lower() == b"100-continue":
             self._write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if CRC32C in self._headers:
+            self._body.crc32c = 0
 
     def on_body(self, body: bytes) -> None:
         self._body.feed(body)

@@ -20,6 +20,7 @@ from xml.sax.saxutils import escape
 from bench.sink_faults import Faults
 from bench.sink_store import Body, Forgotten, Piece, Store, Stored, Upload
 
+CRC32C = b"x-amz-checksum-crc32c"
 READ_BYTES = 256 * 1024
 KEPT = (b"content-type", b"content-encoding", b"cache-control", b"content-disposition")
 Headers = list[tuple[bytes, bytes]]
@@ -123,9 +124,14 @@ class Service:
         upload = self.store.uploads.get(upload_id)
         if upload is None:
             return refused(404, "NoSuchUpload")
-        number = int(request.query["partNumber"])
+        number, told = int(request.query["partNumber"]), request.headers.get(CRC32C)
+        if upload.with_crc32c != (told is not None):
+            return refused(400, "InvalidRequest", "Checksum Type mismatch occurred.")
         upload.parts[number] = (digest, piece, request.body.size)
-        return Answer(200, [(b"etag", etag)])
+        if told is None:
+            return Answer(200, [(b"etag", etag)])
+        upload.crc32c[number] = told.decode()
+        return Answer(200, [(b"etag", etag), (CRC32C, told)])
 
     def _spoiled(self, piece: Piece) -> tuple[bytes, bool] | None:
         """Other bytes to store, and whether the ETag tells; None: no fault."""
@@ -169,8 +175,9 @@ class Service:
     def _post(self, request: SinkRequest) -> Answer:
         if "uploads" in request.query:
             upload_id = uuid.uuid4().hex
+            by_crc32c = request.headers.get(b"x-amz-checksum-algorithm", b"").upper() == b"CRC32C"
             self.store.uploads[upload_id] = Upload(
-                request.bucket, request.key, _meta(request.headers)
+                request.bucket, request.key, _meta(request.headers), with_crc32c=by_crc32c
             )
             return xml(
                 f"<InitiateMultipartUploadResult><Bucket>{request.bucket}</Bucket>"
@@ -184,6 +191,11 @@ class Service:
         wanted = re.findall(rb"<PartNumber>(\d+)</PartNumber>", request.body.small())
         if not {int(n) for n in wanted} <= set(upload.parts):
             return refused(400, "InvalidPart")
+        named = re.findall(rb"<ChecksumCRC32C>(.*?)</ChecksumCRC32C>", request.body.small())
+        if upload.with_crc32c and [c.decode() for c in named] != [
+            upload.crc32c[int(n)] for n in wanted
+        ]:
+            return refused(400, "InvalidPart", "The CRC32C of each part must be named.")
         upload.parts = {int(n): upload.parts[int(n)] for n in wanted}
         stored = self.store.complete(upload_id)
         assert stored is not None
@@ -229,10 +241,15 @@ class Service:
             return refused(404, "NoSuchUpload")
         listed = "".join(
             f"<Part><PartNumber>{n}</PartNumber><ETag>&quot;{md5.hex()}&quot;</ETag>"
-            f"<Size>{size}</Size><LastModified>{_iso(upload.started)}</LastModified></Part>"
+            f"<Size>{size}</Size><LastModified>{_iso(upload.started)}</LastModified>"
+            f"<ChecksumCRC32C>{upload.crc32c.get(n, '')}</ChecksumCRC32C></Part>"
             for n, (md5, _, size) in sorted(upload.parts.items())
         )
-        return xml(f"<ListPartsResult><IsTruncated>false</IsTruncated>{listed}</ListPartsResult>")
+        algorithm = "<ChecksumAlgorithm>CRC32C</ChecksumAlgorithm>" * upload.with_crc32c
+        return xml(
+            f"<ListPartsResult><IsTruncated>false</IsTruncated>{algorithm}{listed}"
+            "</ListPartsResult>"
+        )
 
     # Buckets
 
@@ -321,6 +338,9 @@ def _wrong_digest(request: SinkRequest) -> Answer | None:
     said = request.headers.get(b"content-md5")
     if said and base64.b64decode(said) != request.body.digest():
         return refused(400, "BadDigest", "The Content-MD5 is not that of the body.")
+    told, counted = request.headers.get(CRC32C), request.body.crc32c
+    if told is not None and base64.b64decode(told) != (counted or 0).to_bytes(4, "big"):
+        return refused(400, "BadDigest", "The CRC32C is not that of the body.")
     return None
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
+from crc32c import crc32c
 from sortedcontainers import SortedDict
 
 SPILL_BYTES = 1024**2
@@ -45,6 +46,7 @@ class Body:
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder  # None: forget
         self._md5 = hashlib.md5(usedforsecurity=False)
+        self.crc32c: int | None = None  # counted where the client names one
         self._chunks: list[bytes] = []
         self._file: BinaryIO | None = None
         self._path: Path | None = None
@@ -53,6 +55,8 @@ class Body:
     def feed(self, chunk: bytes) -> None:
         """The next bytes."""
         self._md5.update(chunk)
+        if self.crc32c is not None:
+            self.crc32c = crc32c(chunk, self.crc32c)
         self.size += len(chunk)
         if self.size > SPILL_BYTES:
             self._spill(chunk)
@@ -90,13 +94,15 @@ class Body:
 
 @dataclass(slots=True)
 class Upload:
-    """A multipart upload under way: number → (MD5, piece, size)."""
+    """A multipart upload under way: number → (MD5, piece, size), and → CRC32C if it has those."""
 
     bucket: str
     key: str
     meta: tuple[tuple[bytes, bytes], ...]
     started: float = field(default_factory=time.time)
     parts: dict[int, tuple[bytes, Piece, int]] = field(default_factory=dict)
+    with_crc32c: bool = False
+    crc32c: dict[int, str] = field(default_factory=dict)  # base64
 
 
 class Store:

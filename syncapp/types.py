@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, BinaryIO
 
+from crc32c import crc32c
+
+from syncapp.errors import IntegrityError
+
 JsonObject = dict[str, Any]
+_CHUNK_BYTES = 1024**2
 
 
 def sha256_of(chunks: Iterable[bytes]) -> str:
@@ -19,6 +25,21 @@ def sha256_of(chunks: Iterable[bytes]) -> str:
     for chunk in chunks:
         digest.update(chunk)
     return digest.hexdigest()
+
+
+class Crc32c:
+    """The checksum of RFC 3720, as S3 has it: four bytes, the highest first."""
+
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, data: bytes) -> None:
+        """The next bytes."""
+        self._value = crc32c(data, self._value)
+
+    def digest(self) -> bytes:
+        """Of all that came."""
+        return self._value.to_bytes(4, "big")
 
 
 class Content(StrEnum):
@@ -138,35 +159,73 @@ class Digest:
 class Part:
     """A run of bytes on its way to a destination; `open()` gives a fresh reader at its start.
 
-    Numbers start at 1. `md5` is the raw digest of these bytes alone, so is `sha256`: computed when
-    it is first asked for, as most stores never do.
+    Numbers start at 1. `md5`, `sha256` and `crc32c` are raw digests of these bytes alone, each
+    computed when it is first asked for, once for all threads. What waits on a disk knows its CRC32C
+    from before: IntegrityError if the bytes are no longer those when another digest is computed.
     """
 
     number: int
     size: int
-    md5: bytes
+    known_md5: bytes
     open: Callable[[], BinaryIO]
     known_sha256: bytes = b""
+    known_crc32c: bytes = b""
+    _hashing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     @classmethod
-    def of(cls, number: int, data: bytes, md5: bytes, sha256: bytes = b"") -> Part:
+    def of(cls, number: int, data: bytes, md5: bytes = b"", sha256: bytes = b"") -> Part:
         """A part whose bytes are in memory."""
         return cls(number, len(data), md5, lambda: io.BytesIO(data), sha256)
 
     @property
+    def md5(self) -> bytes:
+        if not self.known_md5:
+            with self._hashing:
+                self.known_md5 = self.known_md5 or self._hashed(hashlib.md5(usedforsecurity=False))
+        return self.known_md5
+
+    @property
     def sha256(self) -> bytes:
         if not self.known_sha256:
-            with self.open() as reader:
-                digest = sha256_of(iter(lambda: reader.read(1024**2), b""))
-            self.known_sha256 = bytes.fromhex(digest)
+            with self._hashing:
+                self.known_sha256 = self.known_sha256 or self._hashed(hashlib.sha256())
         return self.known_sha256
+
+    @property
+    def crc32c(self) -> bytes:
+        if not self.known_crc32c:
+            with self._hashing:
+                if not self.known_crc32c:
+                    crc = Crc32c()
+                    for chunk in self._chunks():
+                        crc.update(chunk)
+                    self.known_crc32c = crc.digest()
+        return self.known_crc32c
+
+    def _hashed(self, digest: hashlib._Hash) -> bytes:
+        crc = Crc32c()
+        for chunk in self._chunks():
+            digest.update(chunk)
+            if self.known_crc32c:
+                crc.update(chunk)
+        if self.known_crc32c and crc.digest() != self.known_crc32c:
+            raise IntegrityError(f"Part {self.number} is no longer what was read.")
+        return digest.digest()
+
+    def _chunks(self) -> Iterator[bytes]:
+        with self.open() as reader:
+            # All of a BytesIO is the very bytes that it was made of, uncopied.
+            size = -1 if type(reader) is io.BytesIO else _CHUNK_BYTES
+            while chunk := reader.read(size):
+                yield chunk
 
 
 @dataclass(frozen=True, slots=True)
 class SentPart:
-    """A part that a destination has confirmed. Raw digest of its bytes; `etag` is the store's.
+    """A part that a destination has confirmed. Raw digests of its bytes; `etag` is the store's.
 
-    `sha256` only where the store needs it again, b"" elsewhere.
+    Each digest only where it is needed again, b"" elsewhere. `md5` may be the store's word, where
+    it has confirmed another checksum. `crc32c` is not written down: the store lists it.
     """
 
     number: int
@@ -174,6 +233,7 @@ class SentPart:
     md5: bytes
     etag: str
     sha256: bytes = b""
+    crc32c: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,12 +285,14 @@ class Limits:
 class CheckResult:
     """One line of a `destination test` or source check: what was tried, and how it ended.
 
-    `level` is "ok", "warning" or "error"; `message` says what to do when it is not "ok".
+    `level` is "ok", "warning" or "error"; `message` says what to do when it is not "ok". `proves`
+    names a reserved setting that is to be remembered as "1" with the destination.
     """
 
     name: str
     level: str
     message: str = ""
+    proves: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,11 @@ class Upload(ABC):
     def has(self, part: Part) -> bool:
         """Whether the store has confirmed these very bytes."""
         there = self.sent.get(part.number)
-        return there is not None and (there.size, there.md5) == (part.size, part.md5)
+        return there is not None and there.size == part.size and self._is(there, part)
+
+    def _is(self, there: SentPart, part: Part) -> bool:
+        """Whether the bytes are the same, told by a cryptographic hash."""
+        return there.md5 == part.md5
 
     @abstractmethod
     def send(self, part: Part) -> str:

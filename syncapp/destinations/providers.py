@@ -58,8 +58,9 @@ class Provider:
     `endpoint` has `{region}` in it, "" where a person must give it. `etag_is_md5`: an object
     sent in one call has its MD5 as ETag (encryption with KMS keys aside). `checksum` is what
     checksum mode "auto" stands for: "sha256" only where x-amz-checksum-sha256 is known to be
-    verified by the service. `data_plane` is what sends bytes where that is "auto": "lean"
-    (s3_wire.py), or "boto3" for a service that has trouble with it.
+    verified by the service; `crc32c`: x-amz-checksum-crc32c is known to be, of parts; of others a
+    test of the destination finds it out. `data_plane` is what sends bytes where that is "auto":
+    "lean" (s3_wire.py), or "boto3" for a service that has trouble with it.
     """
 
     label: str
@@ -68,6 +69,7 @@ class Provider:
     path_style: bool = False
     limits: Limits = field(default_factory=Limits)
     checksum: str = "md5"
+    crc32c: bool = False
     data_plane: str = "lean"
     storage_classes: tuple[str, ...] = ("STANDARD",)
     sse: tuple[str, ...] = ()
@@ -111,6 +113,7 @@ PROVIDERS: dict[str, Provider] = {
             Region("ap-northeast-1", "Tokyo", in_eu=False),
         ),
         checksum="sha256",
+        crc32c=True,  # docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
         storage_classes=(
             "INTELLIGENT_TIERING",
             "STANDARD",

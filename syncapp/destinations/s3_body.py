@@ -21,7 +21,11 @@ class PartBody(io.RawIOBase):
         self._part = part
         self._reader = part.open()
         self._position = 0
-        self.sha256_hex = part.sha256.hex()
+
+    @property
+    def sha256_hex(self) -> str:
+        """Of all of it."""
+        return self._part.sha256.hex()
 
     def __len__(self) -> int:
         return self._part.size

@@ -16,6 +16,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from syncapp.destinations.endpoint import check_resolved
 from syncapp.destinations.probe import Probe, attempt, meta_of, part_of
+from syncapp.destinations.s3_crc32c import check_crc32c
 from syncapp.destinations.s3_objects import base64_of
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.types import CheckResult
@@ -36,7 +37,8 @@ def check_bucket(store: S3Destination) -> list[CheckResult]:
     try:
         lines += _over_boto3(store, list(probe.run()))
         if lines[1].level == "ok":
-            lines += [_checksum(store, probe), _storage_class(store, probe), _sse(store, probe)]
+            lines += [_checksum(store, probe), check_crc32c(store, probe.folder)]
+            lines += [_storage_class(store, probe), _sse(store, probe)]
     finally:
         probe.clean()
         lines.append(_clean_versions(store, probe.folder))

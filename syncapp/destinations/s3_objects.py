@@ -107,6 +107,11 @@ def is_composite(etag: str) -> bool:
     return bool(_OF_PARTS.fullmatch(etag))
 
 
+def md5_told(answer: Mapping[str, Any]) -> bytes:
+    """`plain_md5` raw, b"" if there is none."""
+    return bytes.fromhex(plain_md5(answer) or "")
+
+
 def plain_sha256(answer: Mapping[str, Any]) -> str | None:
     """The whole object's SHA-256 where the store computed it ("…-2" would be one of parts)."""
     checksum = str(answer.get("ChecksumSHA256", ""))

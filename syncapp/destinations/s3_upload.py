@@ -1,14 +1,18 @@
-"""One object being written in parts (S3 multipart upload); each part confirmed by its MD5.
+"""One object being written in parts (S3 multipart upload); each part confirmed by its checksum.
 
-Follows docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html. Keeps one digest per part,
-never its bytes.
+Follows docs.aws.amazon.com/AmazonS3/latest/userguide/mpuoverview.html. Keeps digests of each part,
+never its bytes. A part is vouched for by its MD5; where the store is known to refuse a wrong CRC32C
+by that alone, for an MD5 costs three times as much as sending. Then the MD5 that the store names
+the part by is remembered: it is what the part's bytes must have should the upload be resumed.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from syncapp.destinations.base import UPLOAD_LOST, Upload
@@ -17,6 +21,7 @@ from syncapp.destinations.s3_objects import (
     etag_of,
     is_composite,
     is_kms,
+    md5_told,
     plain_md5,
     version_of,
 )
@@ -28,6 +33,8 @@ if TYPE_CHECKING:
 
     from syncapp.destinations.s3 import S3Destination
 
+_ALGORITHMS = {"sha256": "SHA256", "crc32c": "CRC32C"}
+
 
 class S3Upload(Upload):
     """Parts under an upload id; the store forgets them at `abort`, or at a later sweep."""
@@ -37,6 +44,7 @@ class S3Upload(Upload):
         self._store = store
         self._key = key
         self._sent: dict[int, SentPart] = {}
+        self._checksum = store.settings.part_checksum
         self._about: dict[str, Any] = {
             "Bucket": store.bucket,
             "Key": store.full(key),
@@ -48,8 +56,8 @@ class S3Upload(Upload):
     def start(cls, store: S3Destination, key: str, meta: ObjectMeta) -> S3Upload:
         """Begin one at the store."""
         request = store.write_request(key, meta, in_parts=True)
-        if store.with_sha256:
-            request["ChecksumAlgorithm"] = "SHA256"
+        if algorithm := _ALGORITHMS.get(store.settings.part_checksum):
+            request["ChecksumAlgorithm"] = algorithm
         with store.errors.translated(key):
             answer = store.client.create_multipart_upload(**request)
         return cls(store, key, answer["UploadId"])
@@ -58,48 +66,80 @@ class S3Upload(Upload):
     def resume(
         cls, store: S3Destination, key: str, upload_id: str, parts: Sequence[SentPart]
     ) -> S3Upload | None:
-        """Take up a recorded one: of `parts`, those count that the store lists just as recorded."""
+        """Take up a recorded one: of `parts`, those count that the store lists just as recorded.
+
+        It goes on with the checksum that it began with, as the store tells.
+        """
         upload = cls(store, key, upload_id)
         try:
             listed = upload._listed()
         except (NotFound, PermanentError):
             return None  # forgotten, or a store that can't tell
-        upload._sent = {
-            part.number: part for part in parts if listed.get(part.number) == (part.size, part.etag)
-        }
+        for part in parts:
+            size, etag, crc32c = listed.get(part.number, (0, "", b""))
+            checked = crc32c or upload._checksum != "crc32c"
+            if checked and (size, etag) == (part.size, part.etag):
+                upload._sent[part.number] = replace(part, crc32c=crc32c)
         return upload
 
-    def _listed(self) -> dict[int, tuple[int, str]]:
-        """Size and ETag of each part that the store has."""
+    def _listed(self) -> dict[int, tuple[int, str, bytes]]:
+        """Size, ETag and CRC32C (b"" where there is none) of each part that the store has."""
         pages = self._store.client.get_paginator("list_parts").paginate(**self._about)
+        listed = {}
+        by_crc32c = False
         with self._store.errors.translated(self._key):
-            return {
-                part["PartNumber"]: (part["Size"], etag_of(part))
-                for page in pages
-                for part in page.get("Parts", ())
-            }
+            for page in pages:
+                by_crc32c = by_crc32c or page.get("ChecksumAlgorithm") == "CRC32C"
+                for part in page.get("Parts", ()):
+                    crc32c = base64.b64decode(part.get("ChecksumCRC32C", ""))
+                    listed[part["PartNumber"]] = (part["Size"], etag_of(part), crc32c)
+        if by_crc32c:
+            self._checksum = "crc32c"
+        elif self._checksum == "crc32c":
+            self._checksum = self._store.settings.checksum
+        return listed
 
     @property
     def sent(self) -> Mapping[int, SentPart]:
         return self._sent
 
     def send(self, part: Part) -> str:
-        request: dict[str, Any] = {
-            **self._about,
-            "PartNumber": part.number,
-            "ContentMD5": base64_of(part.md5),
-        }
-        if self._store.with_sha256:
-            request |= {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64_of(part.sha256)}
+        request: dict[str, Any] = {**self._about, "PartNumber": part.number, **self._vouching(part)}
         with self._known():
             answer = self._store.plane.upload_part(request, part)
         # A part that was refused or differs must not be completed by the one sent before.
         self._sent.pop(part.number, None)
-        self._store.confirm(self._key, part, answer)
-        etag = etag_of(answer)
-        sha256 = part.sha256 if self._store.with_sha256 else b""
-        self._sent[part.number] = SentPart(part.number, part.size, part.md5, etag, sha256)
-        return etag
+        sent = self._confirmed_part(part, answer)
+        self._sent[part.number] = sent
+        return sent.etag
+
+    def _vouching(self, part: Part) -> dict[str, str]:
+        """What the store is to hold the part's bytes against."""
+        if self._checksum == "crc32c":
+            return {"ChecksumAlgorithm": "CRC32C", "ChecksumCRC32C": base64_of(part.crc32c)}
+        by_md5 = {"ContentMD5": base64_of(part.md5)}
+        if self._checksum == "sha256":
+            by_sha256 = {"ChecksumAlgorithm": "SHA256", "ChecksumSHA256": base64_of(part.sha256)}
+            return by_md5 | by_sha256
+        return by_md5
+
+    def _confirmed_part(self, part: Part, answer: Mapping[str, Any]) -> SentPart:
+        """IntegrityError if the store reports another digest than what was sent has."""
+        number, size, etag = part.number, part.size, etag_of(answer)
+        if self._checksum != "crc32c":
+            self._store.confirm(self._key, part, answer)
+            sha256 = part.sha256 if self._checksum == "sha256" else b""
+            return SentPart(number, size, part.md5, etag, sha256)
+        crc32c, told = part.crc32c, answer.get("ChecksumCRC32C")
+        md5 = md5_told(answer) if self._store.etag_is_md5 else b""
+        if told is None and md5:  # does not check it any more: then the MD5 must be right
+            self._store.confirm(self._key, part, answer)
+        elif told != base64_of(crc32c):
+            raise IntegrityError(
+                f"The bucket “{self._store.bucket}” reports other bytes than were sent for "
+                f"“{self._key}”, part {number}: CRC32C {told}."
+            )
+        return SentPart(number, size, md5 or part.md5, etag, crc32c=crc32c if told else b"")
 
     def finish(self, digest: Digest) -> ObjectInfo:
         size = sum(sent.size for sent in self._sent.values())
@@ -130,8 +170,10 @@ class S3Upload(Upload):
         parts: list[CompletedPartTypeDef] = []
         for number, sent in sorted(self._sent.items()):
             part: CompletedPartTypeDef = {"PartNumber": number, "ETag": f'"{sent.etag}"'}
-            if self._store.with_sha256:
+            if self._checksum == "sha256":
                 part["ChecksumSHA256"] = base64_of(sent.sha256)
+            elif sent.crc32c:
+                part["ChecksumCRC32C"] = base64_of(sent.crc32c)
             parts.append(part)
         return dict(
             self._store.client.complete_multipart_upload(

@@ -37,6 +37,7 @@ _SENT = {
     "SSEKMSKeyId": "x-amz-server-side-encryption-aws-kms-key-id",
     "ChecksumAlgorithm": "x-amz-sdk-checksum-algorithm",
     "ChecksumSHA256": "x-amz-checksum-sha256",
+    "ChecksumCRC32C": "x-amz-checksum-crc32c",
     "ChecksumMode": "x-amz-checksum-mode",
     "Range": "range",
 }
@@ -48,6 +49,7 @@ _TOLD = {
     "content-type": "ContentType",
     "x-amz-version-id": "VersionId",
     "x-amz-checksum-sha256": "ChecksumSHA256",
+    "x-amz-checksum-crc32c": "ChecksumCRC32C",
     "x-amz-checksum-type": "ChecksumType",
     "x-amz-storage-class": "StorageClass",
     "x-amz-archive-status": "ArchiveStatus",
@@ -117,11 +119,12 @@ class S3Wire:
     def _payload(self, request: JsonObject, part: Part) -> str:
         """What stands for the body in the signature.
 
-        Over TLS a big part is vouched for by its MD5 alone, which is signed, checked by the store
-        and told back: a second hash costs as much as half of sending it.
+        Over TLS a big part is vouched for by its MD5 or CRC32C alone, which is signed, checked by
+        the store and told back: a second hash costs as much as sending it.
         """
-        by_md5 = self._url.startswith("https:") and "ContentMD5" in request
-        if by_md5 and part.size > SMALL_BYTES and not part.known_sha256:
+        vouched = "ContentMD5" in request or "ChecksumCRC32C" in request
+        over_tls = self._url.startswith("https:")
+        if vouched and over_tls and part.size > SMALL_BYTES and not part.known_sha256:
             return "UNSIGNED-PAYLOAD"
         return part.sha256.hex()
 

@@ -6,7 +6,6 @@ byte was read and found to be what the catalog says. Memory: one part a call.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,7 +61,7 @@ def _make(sites: Sites, reading: Reading, wanted: Wanted, destination_id: int) -
     parts = parts_of(counted(sites, reading), bytes_a_part)
     if wanted.digest.size > bytes_a_part:
         return _in_parts(sites, parts, wanted, destination_id, bytes_a_part)
-    only = next(parts, None) or _part(1, b"")
+    only = next(parts, None) or Part.of(1, b"")
     rest = next(parts, None)  # reads to the end, where the whole is compared
     if rest is not None or only.size != wanted.digest.size:
         raise IntegrityError("More or fewer bytes came than were stored.")
@@ -106,13 +105,8 @@ def parts_of(chunks: Iterator[bytes], size: int) -> Iterator[Part]:
     for chunk in chunks:
         held += chunk
         while len(held) > size:
-            yield _part(number, bytes(held[:size]))
+            yield Part.of(number, bytes(held[:size]))
             del held[:size]
             number += 1
     if held:
-        yield _part(number, bytes(held))
-
-
-def _part(number: int, data: bytes) -> Part:
-    md5 = hashlib.md5(data, usedforsecurity=False).digest()
-    return Part.of(number, data, md5, hashlib.sha256(data).digest())
+        yield Part.of(number, bytes(held))

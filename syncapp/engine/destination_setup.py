@@ -19,6 +19,7 @@ from django.utils import timezone
 from accounts.models import User
 from syncapp.destinations import destination_class
 from syncapp.destinations.local import LocalDestination
+from syncapp.destinations.s3_settings import CRC32C_PROVEN
 from syncapp.engine import marks, planning, record
 from syncapp.engine.adapters import origin_for
 from syncapp.engine.segment_store import catalog_store
@@ -29,6 +30,7 @@ from syncapp.types import CheckResult
 
 logger = logging.getLogger(__name__)
 
+_PLACE = ("path", "provider", "endpoint", "region", "bucket", "sse", "data_plane")
 BLOCKED_BY_TEST = "test_failed"
 _PREPARED = "_prepared"  # a local folder was claimed once: its marker must be there from now on
 
@@ -54,8 +56,9 @@ def configure(destination: Destination, values: Mapping[str, str], *, by: User) 
             raise ConfigurationError(f"{option.label}: this is needed.")
     if destination.kind == LocalDestination.kind:
         _check_folder(options["path"], by)
-    if destination.options.get(_PREPARED) and _same(destination.options, options):
-        options[_PREPARED] = destination.options[_PREPARED]
+    for name in (_PREPARED, CRC32C_PROVEN):
+        if destination.options.get(name) and _same(destination.options, options):
+            options[name] = destination.options[name]
     was, destination.options = whereabouts(destination), options
     if whereabouts(destination) != was:
         destination.marked_at = None
@@ -97,8 +100,8 @@ def probe(destination: Destination, *, take_over: bool = False) -> Sequence[Chec
     destination.blocked_code = code if failed else ""
     destination.blocked_reason = f"{failed[0].name}: {failed[0].message}" if failed else ""
     destination.blocked_at = timezone.now() if failed else None
-    if destination.kind == LocalDestination.kind and not failed:
-        destination.options = {**destination.options, _PREPARED: "1"}
+    if not failed:
+        destination.options = {**destination.options, **_learned(destination, lines)}
     if destination.pk is not None:
         destination.save(update_fields=["blocked_code", "blocked_reason", "blocked_at", "options"])
         if not failed:
@@ -117,6 +120,14 @@ def _mark(destination: Destination, *, take_over: bool) -> CheckResult:
     return CheckResult("installation", "ok", "no other installation uses this place")
 
 
+def _learned(destination: Destination, lines: Sequence[CheckResult]) -> dict[str, str]:
+    """What a test that succeeded has shown, also what it no longer shows."""
+    if destination.kind == LocalDestination.kind:
+        return {_PREPARED: "1"}
+    proven = any(line.proves == CRC32C_PROVEN for line in lines)
+    return {CRC32C_PROVEN: "1" if proven else ""}
+
+
 def _refuse_second(destination: Destination) -> None:
     """Two destinations at one place would be one copy of two names, written over by each other."""
     here = whereabouts(destination)
@@ -130,7 +141,8 @@ def _refuse_second(destination: Destination) -> None:
 
 
 def _same(old: Mapping[str, str], new: Mapping[str, str]) -> bool:
-    return old.get("path") == new.get("path")
+    """Whether it is the same place, reached in the same way."""
+    return all((old.get(name) or "") == (new.get(name) or "") for name in _PLACE)
 
 
 def _check_folder(path: str, by: User) -> None:

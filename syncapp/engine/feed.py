@@ -271,10 +271,9 @@ class Feed:
     def _send(self, held: Held) -> None:
         upload, part = self._known_upload(), held.part
         if not upload.has(part):
-            etag = retrying(lambda: upload.send(part), self._halt)
+            retrying(lambda: upload.send(part), self._halt)
             if self._is_big():
-                sent = SentPart(part.number, part.size, part.md5, etag, part.known_sha256)
-                self._note(Sent(self.target.copy_id, upload.id, sent))
+                self._note(Sent(self.target.copy_id, upload.id, upload.sent[part.number]))
         self.spool.confirm(self.target.destination_id, part.number)
 
     def _finish(self) -> None:

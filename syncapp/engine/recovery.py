@@ -8,7 +8,7 @@ destination. `reconcile` follows: what lies there is compared with what the cata
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -54,7 +54,7 @@ def destination_row(at_hand: Destination, owner: User, chain: Chain) -> Destinat
     if at_hand.kind == LocalDestination.kind:
         options = {**options, _PREPARED: "1"}
     for row in Destination.objects.filter(owner=owner, kind=at_hand.kind):
-        if {**row.options, _PREPARED: ""} == {**options, _PREPARED: ""}:
+        if _chosen(row.options) == _chosen(options):
             row.secrets = at_hand.secrets
             row.blocked_code = row.blocked_reason = ""
             row.save()
@@ -84,6 +84,11 @@ def settle_place(row: Destination, *, take_over: bool) -> marks.OtherInstallatio
     row.blocked_at = timezone.now()
     row.save(update_fields=["blocked_code", "blocked_reason", "blocked_at"])
     return error
+
+
+def _chosen(options: Mapping[str, str]) -> dict[str, str]:
+    """Without what tests of the destination have left."""
+    return {name: value for name, value in options.items() if not name.startswith("_")}
 
 
 def _name_in(chain: Chain) -> str:

@@ -27,7 +27,7 @@ from syncapp.engine.readback import Sites
 from syncapp.engine.transfer import part_size
 from syncapp.errors import BackupError, IntegrityError, PermanentError
 from syncapp.models import Lane, Run
-from syncapp.types import Part, SentPart
+from syncapp.types import Part
 
 HANDS = 2  # copies at once, each with at most SENDERS parts in memory and one being read
 NOTE_S = 0.25
@@ -186,6 +186,5 @@ class _Remaking:
 
     def _send_part(self, job: _Job, upload: Upload, part: Part) -> None:
         self.sites.send(job.destination_id, part.size)
-        etag = retrying(lambda: upload.send(part), self.beat.halt)
-        sent = SentPart(part.number, part.size, part.md5, etag, part.known_sha256)
-        self._notes.append(Sent(job.copy_id, upload.id, sent))
+        retrying(lambda: upload.send(part), self.beat.halt)
+        self._notes.append(Sent(job.copy_id, upload.id, upload.sent[part.number]))

@@ -9,7 +9,6 @@ held for another try) until the reader needs the room: then it is dropped and se
 from __future__ import annotations
 
 import errno
-import hashlib
 import io
 import shutil
 import threading
@@ -21,7 +20,7 @@ from typing import BinaryIO
 
 from syncapp.engine.budget import Budget
 from syncapp.errors import BackupError, TransientError, Unavailable
-from syncapp.types import Digest, Part
+from syncapp.types import Crc32c, Digest, Part
 
 _GROWS = 1024**2  # bytes up to which a part's memory is not reserved beforehand
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -179,6 +178,7 @@ def _spill(held: Held, budget: Budget) -> bool:
     if not budget.disk.take(held.part.size):
         return False
     path = budget.disk.folder / f"{uuid.uuid4().hex}.part"
+    crc32c = held.part.crc32c  # before it leaves the memory: a disk may give other bytes back
     try:
         with held.part.open() as source, path.open("wb") as target:
             shutil.copyfileobj(source, target)
@@ -188,7 +188,7 @@ def _spill(held: Held, budget: Budget) -> bool:
         path.unlink(missing_ok=True)
         budget.disk.give(held.part.size)
         return False
-    held.part = replace(held.part, open=lambda: path.open("rb"))
+    held.part = replace(held.part, open=lambda: path.open("rb"), known_crc32c=crc32c)
     held.path = path
     budget.give_memory(held.memory_bytes)
     held.memory_bytes = 0
@@ -214,8 +214,7 @@ class PartFiller:
         self._path: Path | None = None
         self._file: BinaryIO | None = None
         self._bytes = io.BytesIO()
-        self._md5 = hashlib.md5(usedforsecurity=False)
-        self._sha256 = hashlib.sha256()
+        self._crc32c = Crc32c()  # of what goes to disk, which may give other bytes back
         self.filled = 0
         while True:
             freed = budget.times_freed
@@ -247,8 +246,7 @@ class PartFiller:
         return rest
 
     def _to_file(self, file: BinaryIO, data: bytes) -> None:
-        self._md5.update(data)
-        self._sha256.update(data)
+        self._crc32c.update(data)
         try:
             file.write(data)
         except OSError as error:
@@ -264,15 +262,14 @@ class PartFiller:
             self._file.close()
             if spare:
                 self._budget.give_disk(spare)
-            path, md5, sha256 = self._path, self._md5.digest(), self._sha256.digest()
-            part = Part(self.number, self.filled, md5, lambda: path.open("rb"), sha256)
+            path, crc32c = self._path, self._crc32c.digest()
+            part = Part(self.number, self.filled, b"", lambda: path.open("rb"), known_crc32c=crc32c)
             return Held(part, 0, path)
         if spare:
             self._budget.give_memory(spare)
         self._bytes.truncate(self.filled)
         data = self._bytes.getvalue()  # its own buffer: CPython copies nothing here
-        md5 = hashlib.md5(data, usedforsecurity=False).digest()
-        return Held(Part.of(self.number, data, md5), memory_bytes=self.filled)
+        return Held(Part.of(self.number, data), memory_bytes=self.filled)
 
     def discard(self) -> None:
         """Give everything back unused."""

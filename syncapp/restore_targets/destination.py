@@ -229,17 +229,12 @@ def _part(number: int, file: IO[bytes]) -> Part:
     size = file.tell()
     file.flush()
     if isinstance(file, io.BytesIO):
-        data = file.getvalue()
-        return Part.of(number, data, hashlib.md5(data, usedforsecurity=False).digest())
-    md5 = hashlib.md5(usedforsecurity=False)
+        return Part.of(number, file.getvalue())
 
     def opened() -> BinaryIO:
         return cast("BinaryIO", io.BufferedReader(_Stretch(file.fileno(), size)))
 
-    with opened() as reader:
-        while chunk := reader.read(1024**2):
-            md5.update(chunk)
-    return Part(number, size, md5.digest(), opened)
+    return Part(number, size, b"", opened)
 
 
 class _Stretch(io.RawIOBase):
