@@ -101,7 +101,7 @@ def probe(destination: Destination, *, take_over: bool = False) -> Sequence[Chec
     destination.blocked_reason = f"{failed[0].name}: {failed[0].message}" if failed else ""
     destination.blocked_at = timezone.now() if failed else None
     if not failed:
-        destination.options = {**destination.options, **_learned(destination, lines)}
+        destination.options = _with_learned(destination, lines)
     if destination.pk is not None:
         destination.save(update_fields=["blocked_code", "blocked_reason", "blocked_at", "options"])
         if not failed:
@@ -120,12 +120,12 @@ def _mark(destination: Destination, *, take_over: bool) -> CheckResult:
     return CheckResult("installation", "ok", "no other installation uses this place")
 
 
-def _learned(destination: Destination, lines: Sequence[CheckResult]) -> dict[str, str]:
-    """What a test that succeeded has shown, also what it no longer shows."""
+def _with_learned(destination: Destination, lines: Sequence[CheckResult]) -> dict[str, str]:
+    """The options with what a test that succeeded has shown, without what it no longer shows."""
+    kept = {name: value for name, value in destination.options.items() if name != CRC32C_PROVEN}
     if destination.kind == LocalDestination.kind:
-        return {_PREPARED: "1"}
-    proven = any(line.proves == CRC32C_PROVEN for line in lines)
-    return {CRC32C_PROVEN: "1" if proven else ""}
+        return {**kept, _PREPARED: "1"}
+    return {**kept, **{line.proves: "1" for line in lines if line.proves}}
 
 
 def _refuse_second(destination: Destination) -> None:

@@ -47,7 +47,8 @@ def part_of(data: bytes, number: int = 1) -> Part:
 def tampered(promised: bytes, delivered: bytes, number: int = 1) -> Part:
     """A part whose bytes are not those that its digests promise."""
     part = part_of(promised, number)
-    return Part(number, part.size, part.md5, lambda: io.BytesIO(delivered), part.sha256)
+    opened = lambda: io.BytesIO(delivered)  # noqa: E731
+    return Part(number, part.size, part.md5, opened, part.sha256, part.crc32c)
 
 
 def meta_of(data: bytes = b"", *, mtime: datetime = MTIME, known: bool = True) -> ObjectMeta:
