@@ -81,9 +81,9 @@ def _find_out(destination: Destination) -> None:
     forgets big bodies can't be read back."""
     from syncapp.destinations.s3 import S3Destination
     from syncapp.destinations.s3_crc32c import check_crc32c
-    from syncapp.engine.adapters import destination_for
+    from syncapp.engine.adapters import origin_for
 
-    store = destination_for(destination)
+    store = origin_for(destination)
     assert isinstance(store, S3Destination)
     line = check_crc32c(store, ".probe")
     if not line.proves:
