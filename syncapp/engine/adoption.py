@@ -11,19 +11,19 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from django.db.models import Q
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import keys, orphans
+from syncapp.engine import keys, leftovers, orphans
+from syncapp.engine.leftovers import mtime_of
 from syncapp.engine.occupied import STORED
 from syncapp.models import Copy, Destination, File, Source, Version
 from syncapp.types import Content, ObjectInfo, sha256_of
 
 _SHA256 = re.compile("[0-9a-f]{64}")
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Adoption:
@@ -94,10 +94,11 @@ class Adoption:
 
     def _copy(self, version: Version, info: ObjectInfo, head: ObjectInfo) -> None:
         """Say that it lies here, unless the copy lies where the catalog has it: then this is left
-        over from a move, and of no use."""
+        over from a move, of no use, and the next run removes it."""
         mine = Copy.objects.filter(version=version, destination=self.destination)
         there = mine.filter(state__in=STORED).select_related("version").first()
         if there is not None and self._is_there(there, info):
+            leftovers.note_met(there, info.key, info.version_id)
             return
         Copy.objects.update_or_create(
             version=version,
@@ -150,15 +151,6 @@ def _stored_at(info: ObjectInfo) -> datetime:
     """When the store says it was made; a folder's files bear the time of their content instead."""
     now = timezone.now()
     return info.modified_at if info.etag and info.modified_at else now
-
-
-def mtime_of(head: ObjectInfo) -> datetime | None:
-    """The time of its content that it bears, else the store's word."""
-    seconds = head.metadata.get("mtime", "")
-    try:
-        return _EPOCH + timedelta(seconds=float(seconds)) if seconds else head.modified_at
-    except (ValueError, OverflowError):
-        return head.modified_at
 
 
 def _md5(head: ObjectInfo) -> str:

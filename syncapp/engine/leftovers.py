@@ -2,8 +2,8 @@
 are let go of (`note`), and what lies there is removed by the next run that may write under keys.
 
 An object goes only if no copy at this place has its key, and if it is what was written down: it
-bears the file's id and the version's hash, or its bytes are the version's. Whatever else lies there
-is somebody's own, is left alone, and is reported by the next census.
+bears the file's id and the version's hash, or (where keys are exact) its bytes are the version's.
+Whatever else lies there is somebody's own, is left alone, and is reported by the next census.
 
 Called where nobody else writes under the source's keys: in a run's moves, and while a verification
 heals (`mending.keeps_out`).
@@ -12,7 +12,7 @@ heals (`mending.keeps_out`).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -21,8 +21,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import findings, record
-from syncapp.engine.adoption import mtime_of
+from syncapp.engine import findings, keys, record
 from syncapp.engine.beat import Beat
 from syncapp.engine.occupied import STORED
 from syncapp.engine.sets import upsert_many
@@ -35,10 +34,11 @@ from syncapp.words import counted
 
 BATCH = 200
 AGAIN = timedelta(hours=1)  # between looks; a request of a dead worker may arrive until the second
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _HOLDS = [*STORED, Copy.State.RELEASED]  # the copy answers for whatever lies under its key
 _WRITTEN = [
-    "source_id", "destination_id", "object_key", "remote_id", "revision", "size", "md5", "sha256",
-    "modified_at", "noted_at", "looked_at",
+    "source_id", "destination_id", "object_key", "store_version", "remote_id", "revision", "size",
+    "md5", "sha256", "modified_at", "noted_at", "looked_at",
 ]  # fmt: skip
 _COPY = [
     "version__source_id", "destination_id", "version__file__remote_id", "version__revision",
@@ -54,13 +54,13 @@ class _Look(NamedTuple):
     ours: bool
 
 
-def note(copies: QuerySet[Copy], keys: Sequence[str] = ("object_key", "old_key")) -> None:
+def note(copies: QuerySet[Copy], columns: Sequence[str] = ("object_key", "old_key")) -> None:
     """These copies are about to let go of the keys in these columns, in this transaction or later.
 
     One query where there are none.
     """
-    blank: dict[str, Any] = dict.fromkeys(keys, "")
-    _write(copies.exclude(**blank), keys)
+    blank: dict[str, Any] = dict.fromkeys(columns, "")
+    _write(copies.exclude(**blank), columns)
 
 
 def note_made(copy: Copy, key: str) -> None:
@@ -68,14 +68,22 @@ def note_made(copy: Copy, key: str) -> None:
     _write(Copy.objects.filter(pk=copy.pk), (), key)
 
 
+def note_met(copy: Copy, key: str, store_version: str) -> None:
+    """This object has the bytes of the copy's version, and the copy lies elsewhere, whole."""
+    _write(Copy.objects.filter(pk=copy.pk), (), key, store_version=store_version)
+
+
 def forget(copy: Copy, key: str) -> None:
     """The copy names the key now."""
     Leftover.objects.filter(
-        destination_id=copy.destination_id, object_key=key, revision=copy.version.revision
-    ).delete()
+        destination_id=copy.destination_id, object_key=key, store_version="",
+        revision=copy.version.revision,
+    ).delete()  # fmt: skip
 
 
-def _write(copies: QuerySet[Copy], columns: Sequence[str], *also: str) -> None:
+def _write(
+    copies: QuerySet[Copy], columns: Sequence[str], *also: str, store_version: str = ""
+) -> None:
     now, rows = timezone.now(), {}
     for found in copies.values_list(*_COPY, *columns):
         (source, place, remote_id, revision, size, told_size, md5, told_md5, sha256, told_sha256,
@@ -83,11 +91,13 @@ def _write(copies: QuerySet[Copy], columns: Sequence[str], *also: str) -> None:
         about = (size if size is not None else told_size, md5 or told_md5, sha256 or told_sha256)
         for key in {*named, *also} - {""}:
             rows[place, key, remote_id, revision] = (
-                source, place, key, remote_id, revision, *about, modified_at, now, None,
+                source, place, key, store_version, remote_id, revision, *about, modified_at, now,
+                None,
             )  # fmt: skip
     with transaction.atomic():
-        unique = ["destination_id", "object_key", "remote_id", "revision"]
-        upsert_many(Leftover, _WRITTEN, list(rows.values()), unique=unique, update=_WRITTEN[5:])
+        upsert_many(
+            Leftover, _WRITTEN, list(rows.values()), unique=_WRITTEN[1:6], update=_WRITTEN[6:]
+        )
 
 
 def due(source_id: int, destinations: Collection[int]) -> QuerySet[Leftover]:
@@ -141,6 +151,8 @@ def _clear(site: Site, beat: Beat, around: list[int], batch: Sequence[Leftover])
     with transaction.atomic():
         beat.fence()
         held = _held(around, [(row.object_key, look.info.version_id) for row, look in there])
+        if not site.store.exact_keys:
+            held = _held_in_other_letters(around, [row for row, _ in there]) | held
     going = [
         (row, look.info)
         for row, look in there
@@ -214,6 +226,21 @@ def _held(around: list[int], wanted: Collection[tuple[str, str]]) -> dict[tuple[
     return held
 
 
+def _held_in_other_letters(
+    around: list[int], rows: Sequence[Leftover]
+) -> dict[tuple[str, str], bool]:
+    """Keys that may be one with a key of a copy of the same file, for a file system that ignores
+    case; whose object bears another file's marks is not ours anyway."""
+    copies = Copy.objects.filter(
+        destination_id__in=around,
+        version__source_id__in={row.source_id for row in rows},
+        version__file__remote_id__in={row.remote_id for row in rows},
+    )
+    named = copies.values_list("object_key", "old_key")
+    taken = {keys.fold(key) for both in named for key in both if key}
+    return {(row.object_key, ""): False for row in rows if keys.fold(row.object_key) in taken}
+
+
 def _same_place(destination: Destination) -> list[int]:
     """All destinations, of whomever, whose objects may be this one's too, however its service is
     named there."""
@@ -224,10 +251,12 @@ def _same_place(destination: Destination) -> list[int]:
 
 def _look(store: Store, row: Leftover) -> _Look | None:
     """What lies there, None if nothing. Reads it where neither marks nor hash tell."""
-    info = store.head(row.object_key)
+    info = store.head(row.object_key, version_id=row.store_version)
     if info is None:
         return None
-    return _Look(info, _bears_marks(info, row) or _has_bytes(store, info, row))
+    # Where keys are not exact, equal bytes may be those of another file's copy.
+    ours = _bears_marks(info, row) or (store.exact_keys and _has_bytes(store, info, row))
+    return _Look(info, ours)
 
 
 def _bears_marks(info: ObjectInfo, row: Leftover) -> bool:
@@ -238,6 +267,15 @@ def _bears_marks(info: ObjectInfo, row: Leftover) -> bool:
     if sha256 and row.sha256:
         return sha256 == row.sha256
     return row.modified_at is not None and mtime_of(info) == row.modified_at
+
+
+def mtime_of(head: ObjectInfo) -> datetime | None:
+    """The time of its content that it bears, else the store's word."""
+    seconds = head.metadata.get("mtime", "")
+    try:
+        return _EPOCH + timedelta(seconds=float(seconds)) if seconds else head.modified_at
+    except (ValueError, OverflowError):
+        return head.modified_at
 
 
 def _has_bytes(store: Store, info: ObjectInfo, row: Leftover) -> bool:

@@ -52,13 +52,15 @@ class Leftover(models.Model):
     """A key under which bytes of ours may lie although no copy names it any more.
 
     Written before the copy's row lets go of the key (or before an object is made that no row names
-    yet), with what the object must be to be known as ours. Removed with the object, or once a copy
-    that is stored has the key.
+    yet), or when an object is met that a copy makes needless; with what the object must be to be
+    known as ours. Removed with the object, or once a copy that is stored has the key.
     """
 
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="leftovers")
     destination = models.ForeignKey(Destination, on_delete=models.CASCADE, related_name="leftovers")
     object_key = models.TextField()
+    # The store's id of that very version; "" for whatever lies openly under the key.
+    store_version = models.CharField(max_length=255, blank=True, default="")
     remote_id = models.CharField(max_length=255)
     revision = models.CharField(max_length=255)
     size = models.BigIntegerField(null=True)
@@ -71,7 +73,8 @@ class Leftover(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["destination", "object_key", "remote_id", "revision"], name="leftover_once"
+                fields=["destination", "object_key", "store_version", "remote_id", "revision"],
+                name="leftover_once",
             )
         ]
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from syncapp.destinations import local
 from syncapp.engine import findings, jobs, leftovers, runs
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.planning import withdraw
@@ -173,3 +174,18 @@ def test_copies_that_were_never_sent_leave_no_note(few: Setting) -> None:
     withdraw(Version.objects.all(), Version.State.SUPERSEDED)
     assert not Copy.objects.exists()
     assert not Leftover.objects.exists()
+
+
+def test_where_case_is_ignored_a_copy_is_not_taken_for_a_leftover(
+    few: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that takes `a.bin` and `A.bin` for one file, as those of macOS and Windows do."""
+    real = local.components
+    monkeypatch.setattr(local, "components", lambda key: [name.casefold() for name in real(key)])
+    few.back_up()
+    version, store = noted(few, "drive/files/x.bin"), destination_for(few.folder)
+    copy = version.copies.get(destination=few.folder)
+    other = copy.object_key.swapcase().replace("DRIVE/FILES", "drive/files")
+    Leftover.objects.update(object_key=other)
+    few.back_up()
+    assert store.head(copy.object_key) is not None

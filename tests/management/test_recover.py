@@ -24,6 +24,7 @@ from syncapp.models import (
     Erased,
     File,
     Installation,
+    Leftover,
     Policy,
     Recovery,
     Run,
@@ -146,9 +147,17 @@ def test_after_relinking_the_next_backup_uploads_nothing(few: Setting, shell: Sh
     few.back_up()
     segments.write(few.source.pk)
     secrets, before = few.bucket.secrets, files()
+    # A move whose worker died between copy and removal.
+    moved, store = (
+        Copy.objects.filter(destination=few.folder).latest("pk"),
+        destination_for(few.folder),
+    )
+    store.copy(moved.object_key, "drive/files/where it was.bin")
     lose_everything()
     (told,) = recover(shell, few.folder, "--take-over")
     assert told["stopped"] == ""
+    assert (told["adopted"], told["missing"], told["foreign"]) == (0, 0, 0)
+    assert Leftover.objects.get().object_key == "drive/files/where it was.bin"
     source = few.source = Source.objects.get()
     link_again(few)
     schedule.care(timezone.now())
@@ -161,6 +170,7 @@ def test_after_relinking_the_next_backup_uploads_nothing(few: Setting, shell: Sh
     run = few.back_up()
     assert (run.outcome, run.scan) == (Run.Outcome.OK, Run.Scan.CHANGES), run.error_message
     assert (run.files_new, run.files_changed, run.files_done) == (0, 0, 0)
+    assert store.head("drive/files/where it was.bin") is None
     run = few.back_up(full=True)
     assert (run.files_new, run.files_changed, run.files_done) == (0, 0, 0)
     assert few.control.counters()["downloads"] == {}
