@@ -46,6 +46,21 @@ def running_browser(profile: Path, *, width: int = 1280, height: int = 900) -> I
         driver.quit()
 
 
+def fresh_tab(driver: Chrome, origin: str) -> None:
+    """Leave one new tab, without emulation, cookies, stored things of the origin, or words."""
+    old = driver.window_handles
+    driver.switch_to.new_window("tab")
+    new = driver.current_window_handle
+    for handle in old:
+        driver.switch_to.window(handle)
+        driver.close()
+    driver.switch_to.window(new)
+    driver.execute_cdp_cmd("Network.clearBrowserCookies", {})
+    what = {"origin": origin, "storageTypes": "all"}
+    driver.execute_cdp_cmd("Storage.clearDataForOrigin", what)
+    driver.get_log("browser")
+
+
 @pytest.fixture
 def browser(tmp_path: Path) -> Iterator[Chrome]:
     """A browser of 1280 × 900."""

@@ -17,7 +17,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from syncapp.engine import record
 from syncapp.models import Source, Version
 from tests.engine.vault import Vault
-from tests.servers.browser import browser  # noqa: F401 - a fixture
+from tests.servers.browser import fresh_tab, running_browser
 from tests.servers.web import RunningWeb, collect_static, running_web
 from tests.servers.workers import environment
 from tests.web import baked, taking
@@ -66,11 +66,20 @@ def web(django_db_setup: None, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield running
 
 
+@pytest.fixture(scope="module")
+def shared_browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    """One for all tests here, each in a tab that knows of no other."""
+    with running_browser(tmp_path_factory.mktemp("browser")) as driver:
+        yield driver
+
+
 @pytest.fixture
-def page(web: RunningWeb, ana: Owned, browser: Chrome) -> Chrome:  # noqa: F811 - the fixture
+def page(web: RunningWeb, ana: Owned, shared_browser: Chrome) -> Chrome:
     """A browser in which Ana is logged in."""
+    browser = shared_browser
     client = Client()
     client.force_login(ana.user)
+    fresh_tab(browser, web.url)
     browser.get(f"{web.url}/healthz")
     name = django_settings.SESSION_COOKIE_NAME
     browser.add_cookie({"name": name, "value": client.cookies[name].value})
