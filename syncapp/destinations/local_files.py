@@ -54,6 +54,8 @@ def translate(error: OSError, root: str, key: str) -> BackupError:
             "runs the backup read and write rights there, and mount the disk read-write."
         )
     if error.errno == errno.ENOENT:
+        if not key:
+            return NotFound(f"There is no folder {root}, and it can't be made there.")
         return NotFound(f"There is no “{key}” in the folder {root}.")
     if error.errno == errno.ENAMETOOLONG or (error.errno in _NAME):
         return PermanentError(

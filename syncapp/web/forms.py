@@ -82,8 +82,10 @@ class SourceForm(BandwidthForm):
 
     def _plan(self, cleaned: dict[str, Any]) -> Plan:
         known = {name: cleaned[name] for name in PLAN if cleaned.get(name) not in ("", None)}
-        zone = cleaned.get("time_zone") or ""
-        return replace(Plan.of(self.instance), **{**known, "time_zone": zone})
+        known["time_zone"] = cleaned.get("time_zone") or ""
+        if "cron" in self.data and known.get("mode") == Source.Mode.SCHEDULED:
+            known["cron"] = cleaned.get("cron") or ""  # emptied is not left out
+        return replace(Plan.of(self.instance), **known)
 
     def _cron_in_words(self) -> str:
         expression = str(self.data.get("cron") or self.initial.get("cron") or cron.DAILY)

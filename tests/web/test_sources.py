@@ -118,6 +118,7 @@ def test_a_schedule_is_set_in_a_zone_and_said_in_words(owner: Owned, log_in: Log
     [
         ({"mode": "scheduled", "cron": "61 * * * *"}, "bad minute"),
         ({"mode": "scheduled", "cron": "daily"}, "A schedule has 5 fields"),
+        ({"mode": "scheduled", "cron": ""}, "A schedule has 5 fields"),
         ({"mode": "sometimes"}, "Select a valid choice"),
         ({"time_zone": "Europe/Atlantis"}, "There is no time zone"),
     ],
