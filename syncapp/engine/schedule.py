@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django_q.tasks import async_task
@@ -100,14 +101,15 @@ def _act(source: Source, now: datetime) -> bool:
         runs.block(source, error)
         return False
     moved = Source.objects.filter(pk=source.pk, next_at=source.next_at)
-    if not moved.update(next_at=following):
-        return False  # another host was quicker, or a person changed it
-    trigger = _reason(source, now, following)
+    with transaction.atomic():  # who dies in here has not acted
+        if not moved.update(next_at=following):
+            return False  # another host was quicker, or a person changed it
+        trigger = _reason(source, now, following)
+        if trigger is not None:
+            runs.request_backup(source, trigger=trigger, full=trigger == Run.Trigger.RECONCILE)
     log.info("schedule.due source=%d trigger=%s next=%s", source.pk, trigger, following)
     if trigger is None:
         async_task(POLL, source.pk, cluster=queues.SCAN)
-    else:
-        runs.request_backup(source, trigger=trigger, full=trigger == Run.Trigger.RECONCILE)
     return True
 
 

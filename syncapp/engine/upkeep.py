@@ -106,11 +106,12 @@ def _begin(row: Upkeep, now: datetime) -> bool:
     work = WORK[Upkeep.Kind(row.kind)]
     every = work.every(effective(row.source))
     moved = Upkeep.objects.filter(pk=row.pk, next_at=row.next_at)
-    # Switched off: looked at again tomorrow.
-    if not moved.update(next_at=now + (every or _DAY)) or not every:
-        return False
+    with transaction.atomic():  # who dies in here has begun nothing
+        # Switched off: looked at again tomorrow.
+        if not moved.update(next_at=now + (every or _DAY)) or not every:
+            return False
+        work.begin(row.source)
     log.info("upkeep.due source=%d kind=%s", row.source_id, row.kind)
-    work.begin(row.source)
     return True
 
 

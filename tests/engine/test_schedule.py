@@ -15,6 +15,7 @@ from model_bakery import baker
 from accounts.models import GoogleAccount
 from syncapp.engine import schedule
 from syncapp.models import Channel, Destination, Event, Run, Source, Version
+from tests.engine.pruning import Killed
 from tests.web import baked
 
 NOW = datetime(2026, 6, 3, 12, 0, tzinfo=UTC)
@@ -98,6 +99,22 @@ def test_a_schedule_begins_a_backup_once_however_many_times_were_missed(make: Ma
     assert source.next_at == NOW + timedelta(hours=1)
     Run.objects.filter(ended_at=None).update(ended_at=NOW, outcome="ok")
     assert schedule.look(NOW + timedelta(minutes=59)) == 0
+
+
+def test_what_a_killed_supervisor_was_about_to_begin_comes_all_the_same(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make("scheduled", cron="0 * * * *", next_at=NOW - timedelta(days=2))
+
+    def killed(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("syncapp.engine.runs._request", killed)
+        with pytest.raises(Killed):
+            schedule.look(NOW)
+    assert schedule.look(NOW) == 1
+    assert len(began(source)) == 1
 
 
 def test_a_manual_source_is_left_alone(make: Make, queued: list[Any]) -> None:

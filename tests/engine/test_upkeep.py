@@ -9,7 +9,7 @@ import pytest
 
 from syncapp.engine import upkeep
 from syncapp.models import Policy, Run, Source, Upkeep
-from tests.engine.pruning import NOW, ended
+from tests.engine.pruning import NOW, Killed, ended
 from tests.engine.vault import Vault
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -23,6 +23,10 @@ def source(tmp_path: Path) -> Source:
 
 def begun(source: Source) -> list[str]:
     return sorted(source.runs.filter(ended_at__isnull=True).values_list("kind", flat=True))
+
+
+def killed(*_: object) -> None:
+    raise Killed
 
 
 def test_nothing_comes_before_a_first_good_backup(source: Source) -> None:
@@ -73,6 +77,19 @@ def test_what_was_set_too_far_ahead_comes_within_a_period(source: Source) -> Non
     upkeep.look(NOW)
 
     assert upkeep.next_at(source, Upkeep.Kind.PRUNE) == NOW + DAY
+
+
+def test_what_a_killed_supervisor_was_about_to_begin_comes_all_the_same(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended(source)
+    upkeep.look(NOW)
+    with monkeypatch.context() as patch:
+        patch.setattr("syncapp.engine.runs._request", killed)
+        with pytest.raises(Killed):
+            upkeep.look(NOW + 2 * DAY)
+    upkeep.look(NOW + 2 * DAY)
+    assert begun(source) == ["drill", "prune", "verify"]
 
 
 def test_a_host_that_was_slower_begins_nothing(
