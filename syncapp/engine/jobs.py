@@ -195,9 +195,11 @@ def _target(
     key: str,
     occupied: dict[tuple[int, str], Copy],
 ) -> Target:
-    there = occupied.get((copy.destination_id, key))
-    if there is not None and _keeps_away(there, row):
-        key = keys.apart(key, row.remote_id)
+    path, there = key, occupied.get((copy.destination_id, key))
+    for mark in (row.remote_id, f"{row.remote_id} {row.revision}"):
+        if there is None or not _keeps_away(there, row):
+            break
+        key = keys.apart(path, mark)
         there = holders([key], [copy.destination_id]).get((copy.destination_id, key))
     if there is None or there.version_id == row.pk:
         return Target(copy.pk, copy.destination_id, store, key)

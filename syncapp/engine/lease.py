@@ -72,6 +72,12 @@ def held(owner: str, ids: Collection[int]) -> QuerySet[Version]:
     )
 
 
+def keep(owner: str, ids: Collection[int]) -> set[int]:
+    """In a transaction: those that are still this owner's, and stay so until its end."""
+    mine = held(owner, ids).select_for_update(no_key=True)
+    return set(mine.values_list("pk", flat=True))
+
+
 def renew(owner: str, ids: Collection[int], ttl_s: float) -> int:
     """Hold them for another `ttl_s` seconds; how many still were this owner's."""
     return held(owner, ids).update(due_at=timezone.now() + timedelta(seconds=ttl_s))

@@ -11,14 +11,13 @@ from array import array
 from collections.abc import Collection, Iterable, Sequence
 from functools import reduce
 from operator import or_
-from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils import timezone
 
 from syncapp.engine import leftovers, marks, moved
-from syncapp.engine.sets import among, by_pk, chunks, gather_statistics
+from syncapp.engine.sets import among, any_of, by_pk, chunks, gather_statistics
 from syncapp.errors import ConfigurationError
 from syncapp.models import Copy, Destination, Run, Source, Version
 
@@ -127,16 +126,23 @@ def _forget_unwanted(source: Source) -> None:
     unwanted.delete()
 
 
+@transaction.atomic(savepoint=False)
 def withdraw(versions: QuerySet[Version], state: str, code: str = "") -> None:
-    """These will not be read: they leave the work, and no copy of them is waited for."""
-    forget_waiting(versions.values("pk"))
+    """These will not be read: they leave the work, and no copy of them is waited for.
+
+    A lane that is just settling one is waited for, and then what it has stored counts.
+    """
+    held = list(versions.select_for_update(no_key=True).values_list("pk", flat=True))
+    if not held:
+        return
+    forget_waiting(held)
     told = {"error_code": code} if code else {}
-    versions.update(state=state, lease_owner="", **told)
+    Version.objects.filter(pk__in=any_of(held)).update(state=state, lease_owner="", **told)
 
 
-def forget_waiting(versions: QuerySet[Version, Any] | Collection[int]) -> None:
-    """Copies that were never made, of versions that will not be read."""
-    waiting = Copy.objects.filter(version__in=versions, state=Copy.State.PENDING)
+def forget_waiting(versions: Collection[int]) -> None:
+    """Copies that were never made, of versions that will not be read and are held."""
+    waiting = Copy.objects.filter(version_id__in=any_of(versions), state=Copy.State.PENDING)
     leftovers.note(waiting)  # a worker that died may have sent them
     waiting.delete()
 

@@ -28,6 +28,7 @@ from syncapp.engine.adapters import destination_for
 from syncapp.engine.beat import Beat
 from syncapp.engine.erased import ERASED
 from syncapp.engine.occupied import STORED
+from syncapp.engine.readback import ARCHIVED
 from syncapp.engine.sets import update_many
 from syncapp.engine.sites import Site
 from syncapp.errors import BackupError, ConfigurationError, ObjectLocked
@@ -216,6 +217,7 @@ def _go_back(locked: Sequence[tuple[_Row, datetime]]) -> None:
     ids = [row.pk for row, _ in locked]
     was = Case(
         When(error_code__in=_DAMAGE, then=Value(Copy.State.DAMAGED)),
+        When(~Q(error_code__in=["", ARCHIVED]), then=Value(Copy.State.FAILED)),
         When(verified_at__isnull=False, then=Value(Copy.State.VERIFIED)),
         default=Value(Copy.State.STORED),
     )

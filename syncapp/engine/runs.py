@@ -184,11 +184,15 @@ def retry_failed(
     wanted = list(source.destinations.filter(enabled=True).values_list("pk", flat=True))
     count = 0
     for batch in by_pk(versions, size=500):
-        count += _retry([pk for (pk,) in batch], wanted)
+        count += _retry([pk for (pk,) in batch], states, wanted)
     return count
 
 
-def _retry(ids: Sequence[int], destinations: Sequence[int]) -> int:
+@transaction.atomic
+def _retry(found: Sequence[int], states: Sequence[str], destinations: Sequence[int]) -> int:
+    """Those of the versions found that nobody has replaced or taken up since."""
+    still = Version.objects.filter(pk__in=found, current=True, state__in=states)
+    ids = list(still.select_for_update(no_key=True).values_list("pk", flat=True))
     Copy.objects.filter(version__in=ids, state=Copy.State.FAILED).update(
         state=Copy.State.PENDING, error_code="", error_message=""
     )
@@ -327,6 +331,7 @@ def _stop(source_id: int, error: ConfigurationError) -> bool:
     return bool(working.update(blocked_code=error.code[:64], blocked_reason=error.message))
 
 
+@transaction.atomic
 def _end(run: Run, outcome: str, code: str, message: str) -> bool:
     ended = Run.objects.filter(pk=run.pk, ended_at__isnull=True).update(
         stage=Run.Stage.DONE,

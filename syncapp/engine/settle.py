@@ -55,7 +55,7 @@ class Settlement:
         """
         outcomes = {result.job.version_id: decide(result, down) for result in results}
         with transaction.atomic():
-            ours = set(lease.held(self.owner, list(outcomes)).values_list("pk", flat=True))
+            ours = lease.keep(self.owner, list(outcomes))
             kept = [result for result in results if result.job.version_id in ours]
             self._copies(kept, outcomes)
             outdated = self._outdated(kept)
@@ -297,7 +297,7 @@ def unserved(owner: str, ids: Sequence[int], down: Down = ALL_UP) -> None:
     """Versions with nothing to do: complete, waiting for a destination that is stopped, or due
     again, if what they were kept from was found well meanwhile."""
     with transaction.atomic():
-        ours = list(lease.held(owner, ids).values_list("pk", flat=True))
+        ours = sorted(lease.keep(owner, ids))
         copies, lacking = _copies_of(ours)
         states = {pk: plan.version_state(copies[pk]) for pk in ours}
         settled = [(state, "", 0, pk) for pk, state in states.items() if state != plan.PENDING]
