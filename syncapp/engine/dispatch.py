@@ -148,7 +148,7 @@ def _wanted(run: Run, open_lanes: int) -> int:
         return open_lanes
     if run.stage == Run.Stage.SCAN and not open_lanes:
         return int(_may_scan(run))
-    if run.stage == Run.Stage.RESTORE:
+    if run.stage in (Run.Stage.RESTORE, Run.Stage.DRILL):
         return int(open_lanes > 0 or restoring.wants_lane(run))
     if run.stage == Run.Stage.REMAKE and not open_lanes:
         # Large copies leave a hand for all else that their queue does.

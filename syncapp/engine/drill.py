@@ -5,6 +5,7 @@ a folder target writes, and what then stands on the disk is read and hashed: aga
 and against what Google declared where the file is still as it was. Every item is a row, written
 down as it is settled, so a drill goes on after a crash. The scratch folder lies below the data
 folder, holds what the temporary space allows, and is removed at the end or by the next drill.
+What is to come from cold storage (`cold_drill`) is asked back and looked for later and later.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +25,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from syncapp.engine import damage, runs, samples
+from syncapp.engine import cold_drill, damage, runs, samples
 from syncapp.engine.beat import Beat
 from syncapp.engine.budget import Disk
 from syncapp.engine.fetch import Archived, Stored, locate, not_stored
@@ -31,9 +33,15 @@ from syncapp.engine.origins import Origins
 from syncapp.engine.policies import effective
 from syncapp.engine.rates import Rates
 from syncapp.engine.readback import Sites
-from syncapp.engine.restore_lane import Content
+from syncapp.engine.restore_lane import FIRST_THAW_LOOK, MOST_THAW_LOOK, THAW_DAYS, Content
 from syncapp.engine.sets import update_many
-from syncapp.errors import BackupError, IntegrityError, Interrupted, TransientError
+from syncapp.errors import (
+    BackupError,
+    IntegrityError,
+    Interrupted,
+    PermanentError,
+    TransientError,
+)
 from syncapp.models import File, Lane, Restore, RestoreItem, Run, Source, Version
 from syncapp.restore_targets.base import OVERWRITE, Item
 from syncapp.restore_targets.folder import FolderTarget
@@ -47,6 +55,7 @@ TRIES = 3
 ROOM = 1024**3  # bytes of the disk that are left free
 _CHUNK = 1024**2
 State = RestoreItem.State
+UNFINISHED = [State.PENDING, State.THAWING]
 
 
 class Todo(NamedTuple):
@@ -57,6 +66,8 @@ class Todo(NamedTuple):
     stored: Stored | None
     declared_md5: str
     declared_sha256: str
+    attempts: int = 0
+    retrieved: bool = False  # from cold storage, if need be
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +77,7 @@ class Result:
     todo: Todo
     content: Content | None = None
     error: BackupError | None = None
+    look_at: datetime | None = None  # again then: it is being retrieved
 
 
 def scratch_folder(run: Run) -> Path:
@@ -107,8 +119,13 @@ def _plan(run: Run, wish: Restore, beat: Beat) -> None:
     """Write the sample down, once."""
     if wish.planned_at is not None:
         return
-    files = int(wish.options.get("files") or effective(run.source).drill_files)
-    chosen = samples.choose(run, files)
+    policy = effective(run.source)
+    chosen = samples.choose(run, int(wish.options.get("files") or policy.drill_files))
+    asked = bool(wish.options.get("from_cold"))
+    cold, cents = cold_drill.choose(run, policy, asked=asked)
+    chosen += cold
+    wish.options |= {cold_drill.COLD: [[s.version_id, s.destination_id] for s in cold]}
+    wish.options |= {cold_drill.CENTS: dict(cents)}
     names = dict(
         Version.objects.filter(pk__in={sample.version_id for sample in chosen}).values_list(
             "pk", "file_id"
@@ -128,7 +145,7 @@ def _plan(run: Run, wish: Restore, beat: Beat) -> None:
             )
             for sample in chosen
         )
-        Restore.objects.filter(pk=wish.pk).update(planned_at=timezone.now())
+        Restore.objects.filter(pk=wish.pk).update(planned_at=timezone.now(), options=wish.options)
         Run.objects.filter(pk=run.pk).update(
             files_total=len(chosen), bytes_total=sum(sample.size for sample in chosen)
         )
@@ -144,6 +161,7 @@ class _Drill:
         self.sites = Sites(run, beat)
         self.rates = Rates(run)
         self._origins: dict[int, Origins] = {}
+        self._cold = {(version, place) for version, place in wish.options.get(cold_drill.COLD, ())}
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -151,7 +169,7 @@ class _Drill:
         self.disk.close()
 
     def run(self) -> bool:
-        """All items; False when told to stop before the end."""
+        """All items that are due; False if some are left, or are still being retrieved."""
         self.target.begin()
         with ThreadPoolExecutor(HANDS, "drill") as pool:
             while batch := self._batch():
@@ -159,11 +177,11 @@ class _Drill:
                 if not self.beat.may_take():
                     return False
                 self._settle(list(pool.map(self._bring, batch)))
-        return True
+        return not self.wish.items.filter(state__in=UNFINISHED).exists()
 
     def _batch(self) -> list[Todo]:
         items = list(
-            self.wish.items.filter(state=State.PENDING)
+            self.wish.items.filter(state__in=UNFINISHED, due_at__lte=timezone.now())
             .select_related("version__file")
             .order_by("pk")[:BATCH]
         )
@@ -173,7 +191,14 @@ class _Drill:
                 only = Origins(Restore.Prefer.NAMED, item.origin_id)
                 self._origins.setdefault(item.origin_id, only).load([item.origin_id])
         return [
-            Todo(item.pk, item.origin_id or 0, stored.get(item.version_id or 0), *_declared(item))
+            Todo(
+                item.pk,
+                item.origin_id or 0,
+                stored.get(item.version_id or 0),
+                *_declared(item),
+                item.attempts,
+                (item.version_id, item.origin_id) in self._cold,
+            )
             for item in items
         ]
 
@@ -192,9 +217,30 @@ class _Drill:
             except TransientError as failed:
                 error = failed
                 self.beat.wait(2.0**number)
+            except Archived as cold:
+                return self._retrieve(todo, content, cold)
             except BackupError as failed:
                 return Result(todo, content, failed)
         return Result(todo, content, error)
+
+    def _retrieve(self, todo: Todo, content: Content, cold: Archived) -> Result:
+        """Ask for it, if that was allowed, and look again later and later."""
+        if not todo.retrieved:
+            return Result(todo, content, cold)
+        now, place = timezone.now(), cold.places[0]
+        if now > self.of_run.created_at + cold_drill.PATIENCE:
+            late = PermanentError("It did not come back from cold storage.", code="not_retrieved")
+            return Result(todo, content, late)
+        look = min(FIRST_THAW_LOOK * 2 ** min(todo.attempts, 10), MOST_THAW_LOOK)
+        try:
+            content.origins.store(place.destination_id).thaw(
+                place.key, version_id=place.store_version, days=THAW_DAYS
+            )
+        except TransientError as failed:
+            return Result(todo, content, failed, now + look)
+        except BackupError as failed:
+            return Result(todo, content, failed)
+        return Result(todo, content, cold, now + look)
 
     def _content(self, todo: Todo) -> Content | None:
         origins = self._origins.get(todo.destination_id)
@@ -226,29 +272,33 @@ class _Drill:
         damage.note([d for r in results if r.content for d in r.content.damages], self.of_run)
         known = [result for result in results if not isinstance(result.error, Interrupted)]
         good = [result for result in known if result.error is None]
-        cold = [result for result in known if isinstance(result.error, Archived)]
+        ended = [result for result in known if result.look_at is None]
+        cold = [result for result in ended if isinstance(result.error, Archived)]
         rows = [_written(result) for result in known]
         size = sum(result.todo.stored.size for result in good if result.todo.stored)
         with transaction.atomic():
             self.beat.fence()
-            update_many(RestoreItem, ["state", "error_code", "error_message"], ["id"], rows)
+            columns = ["state", "due_at", "attempts", "error_code", "error_message"]
+            update_many(RestoreItem, columns, ["id"], rows)
             Run.objects.filter(pk=self.of_run.pk).update(
                 files_done=F("files_done") + len(good),
-                files_failed=F("files_failed") + len(known) - len(good) - len(cold),
+                files_failed=F("files_failed") + len(ended) - len(good) - len(cold),
                 files_skipped=F("files_skipped") + len(cold),
                 bytes_done=F("bytes_done") + size,
             )
         self.rates.tell(self.of_run)
 
 
-def _written(result: Result) -> tuple[State, str, str, int]:
-    """State, code, message and id of an item. What nobody knew to be in cold storage is no failure:
-    it is read neither here nor by anyone else without a retrieval."""
+def _written(result: Result) -> tuple[State, datetime, int, str, str, int]:
+    """An item's columns, and its id. What nobody knew to be in cold storage is no failure: it is
+    read neither here nor by anyone else without a retrieval."""
     error, item_id = result.error, result.todo.item_id
+    when, attempts = result.look_at or timezone.now(), result.todo.attempts + 1
     if error is None:
-        return State.DONE, "", "", item_id
+        return State.DONE, when, attempts, "", "", item_id
     state = State.SKIPPED if isinstance(error, Archived) else State.FAILED
-    return state, error.code[:64], error.message, item_id
+    state = State.THAWING if result.look_at else state
+    return state, when, attempts, error.code[:64], error.message, item_id
 
 
 @dataclass
@@ -331,6 +381,9 @@ def _end(run: Run, wish: Restore) -> None:
     told = f"{counted(run.files_done, 'file')} restored from {where}, every byte as backed up."
     if run.files_skipped:
         told += f" {run.files_skipped} in cold storage were left out."
+    if wish.options.get(cold_drill.COLD):
+        cost = cold_drill.money(wish.options.get(cold_drill.CENTS, {}))
+        told += f" Retrieving from cold storage: {cost + ' at most' if cost else 'cost not known'}."
     runs.complete(run, told)
 
 

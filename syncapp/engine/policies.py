@@ -23,7 +23,7 @@ class Effective:
     """What holds, and where each value comes from.
 
     `origins` has the fields' names of Policy; the rules are one: "keep". `verify_bytes` 0 is no
-    limit, `drill_days` 0 no drills.
+    limit, `drill_days` 0 no drills, `drill_cold_cents` 0 nothing that costs.
     """
 
     rules: Rules
@@ -34,6 +34,7 @@ class Effective:
     verify_bytes: int
     drill_days: int
     drill_files: int
+    drill_cold_cents: int
     origins: Mapping[str, Origin]
 
 
@@ -45,6 +46,7 @@ BUILT_IN: Mapping[str, int] = {
     "verify_bytes": 0,
     "drill_days": 30,
     "drill_files": 20,
+    "drill_cold_cents": 0,
 }
 RULES = ("last", "days", "hourly", "daily", "weekly", "monthly", "yearly")
 

@@ -237,12 +237,12 @@ def _of_reading(facts: Facts, now: datetime) -> Iterator[Reason]:
     readable = facts.copies - facts.archived
     if facts.archived:
         objects = counted(facts.archived, "object")
-        message = f"In cold storage: listed, but neither read back nor drilled: {objects}."
-        yield Reason("archived", 1, message, "Restore some of them now and then.")
+        message = f"In cold storage: listed, but not read back: {objects}."
+        yield Reason("archived", 1, message, "Drill from it now and then: a few files cost cents.")
     if readable <= 0:
-        if facts.archived:
-            message = "All copies lie in cold storage: no drill can prove that they come back."
-            todo = "Keep the source at another destination too, or restore some files yourself."
+        if facts.archived and not is_proven(facts, now):
+            message = "All copies lie in cold storage, and none was brought back from it lately."
+            todo = "Drill from cold storage, or allow a sum a month for that in the policy."
             yield Reason("all_archived", 10, message, todo)
         return
     share = facts.read / readable

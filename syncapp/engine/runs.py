@@ -76,12 +76,15 @@ def request_drill(
     by: User | None = None,
     trigger: Run.Trigger = Run.Trigger.PERSON,
     files: int | None = None,
+    cold: bool = False,
 ) -> tuple[Run, bool]:
-    """A restore drill of the source, and whether it is new; `files` None: as the policy says."""
+    """A restore drill of the source, and whether it is new; `files` None: as the policy says.
+    `cold`: also from cold storage, which costs (`cold_drill.stated`)."""
     run = Run(kind=Run.Kind.DRILL, requested_by=by, trigger=trigger)
     run, new = _request(source, run)
     if new:
-        options = {} if files is None else {"files": files}
+        options = {"files": files} if files is not None else {}
+        options |= {"from_cold": True} if cold else {}
         Restore.objects.get_or_create(
             run=run, defaults={"target": Restore.Target.SCRATCH, "options": options}
         )

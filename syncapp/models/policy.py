@@ -61,6 +61,10 @@ class Policy(models.Model):
     )
     drill_days = _number("days between restore drills", "0: no drills. Empty: as in the default.")
     drill_files = _number("files in a drill")
+    drill_cold_cents = _number(
+        "cents a month for drills from cold storage",
+        "In the service's currency. 0: none. Empty: as in the default.",
+    )
 
     class Meta:
         verbose_name_plural = "policies"

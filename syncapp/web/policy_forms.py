@@ -23,6 +23,10 @@ from syncapp.web.forms import _style
 from syncapp.words import counted
 
 _NUMBERS = [f"keep_{rule}" for rule in RULES]
+_NONE = {
+    "drill_days": "0: no drills. ",
+    "drill_cold_cents": "In the service's currency; 0: nothing is retrieved. ",
+}
 _ORIGINS = {
     Origin.BUILT_IN: "built in",
     Origin.DEFAULT: "your default",
@@ -37,7 +41,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
         model = Policy
         fields = [
             *("keep", *_NUMBERS, "trash_days", "guard_percent", "guard_files"),
-            *("verify_days", "verify_bytes", "drill_days", "drill_files"),
+            *("verify_days", "verify_bytes", "drill_days", "drill_files", "drill_cold_cents"),
         ]
         widgets = {"keep": forms.RadioSelect}
         labels = {
@@ -56,6 +60,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             "verify_bytes": "Most bytes read back a day",
             "drill_days": "Days between restore drills",
             "drill_files": "Files in a drill",
+            "drill_cold_cents": "Cents a month for drills from cold storage",
         }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -80,7 +85,7 @@ class PolicyForm(forms.ModelForm):  # type: ignore[type-arg]
             if name == "verify_bytes" and not value:
                 value = "no limit"
             origin = _ORIGINS[above.origins[name]]
-            none = "0: no drills. " if name == "drill_days" else ""
+            none = _NONE.get(name, "")
             self.fields[name].help_text = f"{none}Empty: {value} ({origin})."
 
     def clean(self) -> dict[str, Any]:
@@ -119,6 +124,8 @@ def holding(policy: Effective) -> Iterator[Holding]:
     often = f"every {counted(policy.drill_days, 'day')}" if policy.drill_days else "none"
     yield line("Restore drills", "drill_days", often)
     yield line("In each drill", "drill_files", counted(policy.drill_files, "file"))
+    cold = f"{counted(policy.drill_cold_cents, 'cent')} a month" if policy.drill_cold_cents else ""
+    yield line("Drills from cold storage", "drill_cold_cents", cold or "none")
 
 
 def rules_in_words(rules: Rules) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from syncapp.engine import restore_paths, runs
+from syncapp.engine import cold_drill, restore_paths, runs
 from syncapp.engine.folders import Folders
 from syncapp.management import lookup
 from syncapp.management.base import Exit, add_json, usage
@@ -37,6 +37,7 @@ class Command(RunCommand):
     )
     kinds = ()
     files: int | None = None
+    cold = False
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Which sources, how many files, pins."""
@@ -44,6 +45,11 @@ class Command(RunCommand):
             "source", nargs="*", metavar="SOURCE", help="Id, slug or name; all without it."
         )
         parser.add_argument("--files", type=int, help="How many files (the policy's number).")
+        parser.add_argument(
+            "--cold",
+            action="store_true",
+            help="Also a few files from cold storage: takes hours and costs; it says how much.",
+        )
         parser.add_argument("--pin", metavar="PATH", help="A file that every drill restores.")
         parser.add_argument("--unpin", metavar="PATH", help="No longer restore it every time.")
         parser.add_argument("--wait", action="store_true", help="Wait for the end, with progress.")
@@ -53,14 +59,16 @@ class Command(RunCommand):
         """Change the pins, or ask for drills."""
         if options["pin"] or options["unpin"]:
             return self._pins(options)
-        self.files = options["files"]
+        self.files, self.cold = options["files"], options["cold"]
         if self.files is not None and self.files < 1:
             raise usage("--files: at least 1.")
         return super().answer(options)
 
     def request(self, source: Source) -> tuple[Run, bool]:
         """A drill."""
-        return runs.request_drill(source, files=self.files)
+        if self.cold:
+            self.warn(f"{printable(source.name)}: {printable(cold_drill.stated(source))}")
+        return runs.request_drill(source, files=self.files, cold=self.cold)
 
     def code_of(self, run: Run) -> Exit:
         """A drill that failed is a failure."""

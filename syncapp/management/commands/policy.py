@@ -38,6 +38,7 @@ _TOLD: Mapping[str, str] = {
     "verify_bytes": "most bytes read back a day (0: no limit)",
     "drill_days": "days between restore drills (0: none)",
     "drill_files": "files in a drill",
+    "drill_cold_cents": "cents a month for drills from cold storage (0: none)",
 }
 
 

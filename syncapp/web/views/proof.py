@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
 from django.views.decorators.http import require_POST, require_safe
 
-from syncapp.engine import findings, restore_paths, runs, upkeep
+from syncapp.engine import cold_drill, findings, restore_paths, runs, upkeep
 from syncapp.engine.policies import effective
 from syncapp.models import Canary, File, Finding, RestoreItem, Run, Source, Upkeep
 from syncapp.types import Content
@@ -38,6 +38,7 @@ def proof(request: HttpRequest, source_id: int) -> HttpResponse:
         "source": source,
         "protection": protections_of(user, list(queries.sources_of(user))).get(source.pk),
         "policy": policy,
+        "cold": cold_drill.stated(source),
         "next_verify": upkeep.next_at(source, Upkeep.Kind.VERIFY),
         "next_drill": upkeep.next_at(source, Upkeep.Kind.DRILL),
         "page": newest_first(
@@ -78,11 +79,13 @@ def _pinned(source: Source) -> list[tuple[Canary, list[Folder]]]:
 @login_required
 @require_POST
 def drill(request: HttpRequest, source_id: int) -> HttpResponse:
-    """Restore a sample now."""
+    """Restore a sample now; with `cold`, from cold storage too."""
     source = _source(request, source_id)
     return started(
         request,
-        lambda: runs.request_drill(source, by=person(request)),
+        lambda: runs.request_drill(
+            source, by=person(request), cold=request.POST.get("cold") == "1"
+        ),
         begins=f"The drill of {source.name} begins.",
         already=f"A drill of {source.name} is under way already.",
     )
