@@ -10,7 +10,8 @@ import argparse
 import json
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from scripts import ports, product
@@ -64,7 +65,7 @@ def _play(demo: Stage, services: Services) -> bool:
     env = demo.environment(google_url)
     say("Preparing the database, starting web server and workers …")
     product.prepare(env)
-    _make_administrator(demo, env)
+    new = _make_administrator(demo, env)
     services.start(product.web(demo.web_port, env, demo.log("web")))
     services.wait_ready("web server", lambda: ports.answers(demo.web_port))
     services.start(product.workers(env, demo.log("workers")))
@@ -73,7 +74,8 @@ def _play(demo: Stage, services: Services) -> bool:
     visitor = Visitor(demo.url)
     visitor.log_in(demo.memory.username, demo.memory.password)
     visitor.link_google(account["sub"])
-    _set_up(demo, env, account["email"])
+    known = _Known() if new else _known(env)
+    _set_up(demo, env, account["email"], known)
     started = time.monotonic()
     say("Backing up …")
     _command(env, "backup", "--wait")
@@ -82,31 +84,47 @@ def _play(demo: Stage, services: Services) -> bool:
     return _prove(demo, google_url, time.monotonic() - started)
 
 
-def _make_administrator(demo: Stage, env: Mapping[str, str]) -> None:
-    """The person of the demo, unless an earlier run has made them."""
+def _make_administrator(demo: Stage, env: Mapping[str, str]) -> bool:
+    """The person of the demo; whether they are new, and nothing can be theirs yet."""
     made = product.attempt(
         env, "setup_admin", "--username", demo.memory.username, text=f"{demo.memory.password}\n"
     )
     if made.returncode != 0 and "already" not in made.stderr:
         raise Failure(f"manage.py setup_admin: {made.stderr.strip()}")
+    return made.returncode == 0
 
 
-def _set_up(demo: Stage, env: Mapping[str, str], email: str) -> None:
+@dataclass(frozen=True)
+class _Known:
+    """What earlier runs have set up: destinations by name, the source and where it is kept."""
+
+    destinations: Collection[str] = ()
+    source: str = ""
+    attached: Collection[str] = ()
+
+
+def _known(env: Mapping[str, str]) -> _Known:
+    destinations = json.loads(product.manage(env, "destination", "list", "--json"))["destinations"]
+    names = {destination["name"] for destination in destinations}
+    sources = json.loads(product.manage(env, "source", "list", "--json"))["sources"]
+    if not sources:
+        return _Known(names)
+    return _Known(names, str(sources[0]["id"]), sources[0]["destinations"])
+
+
+def _set_up(demo: Stage, env: Mapping[str, str], email: str, known: _Known) -> None:
     """Two destinations and the source, where they are not there from an earlier run."""
-    known = json.loads(product.manage(env, "destination", "list", "--json"))
-    names = {destination["name"] for destination in known["destinations"]}
-    if S3 not in names:
+    if S3 not in known.destinations:
         _add_s3(demo, env)
-    if LOCAL not in names:
+    if LOCAL not in known.destinations:
         demo.local_folder.mkdir(exist_ok=True)
         path = f"path={demo.local_folder}"
         product.manage(env, "destination", "add", "local", "--name", LOCAL, "--set", path)
-    sources = json.loads(product.manage(env, "source", "list", "--json"))["sources"]
-    if not sources:
+    if not known.source:
         product.manage(env, "source", "add", "--account", email, "--destination", S3, LOCAL)
         return
-    for name in {S3, LOCAL} - set(sources[0]["destinations"]):
-        product.manage(env, "destination", "attach", name, "--source", str(sources[0]["id"]))
+    for name in {S3, LOCAL} - set(known.attached):
+        product.manage(env, "destination", "attach", name, "--source", known.source)
 
 
 def _add_s3(demo: Stage, env: Mapping[str, str]) -> None:
