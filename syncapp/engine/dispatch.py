@@ -119,12 +119,13 @@ def _is_resting(run: Run) -> bool:
 
 
 def _is_preceded(run: Run) -> bool:
-    """Whether a lane of an earlier backup is still ending: it may have a request under way that
-    writes under a key of the source, or (in a scan) a page that is older than what is there now."""
-    if run.kind != Run.Kind.BACKUP:
+    """Whether a lane of an earlier backup (of an earlier pruning) is still ending: it may have a
+    request under way that writes (removes) under a key of the source, or (in a scan) a page that
+    is older than what is there now."""
+    if run.kind not in (Run.Kind.BACKUP, Run.Kind.PRUNE):
         return False
     earlier = Lane.objects.filter(
-        run__source_id=run.source_id, run__kind=Run.Kind.BACKUP, ended_at__isnull=True
+        run__source_id=run.source_id, run__kind=run.kind, ended_at__isnull=True
     )
     stages = {"stage": run.stage} if run.stage == Run.Stage.SCAN else {}
     return earlier.filter(**stages).exclude(run=run).exclude(owner="").exists()

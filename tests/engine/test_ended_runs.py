@@ -4,15 +4,50 @@ found otherwise."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from syncapp.destinations.local import LocalDestination
 from syncapp.engine import beat, dispatch, jobs, runs
 from syncapp.engine.ledger import Ledger
-from syncapp.models import Lane, Run
+from syncapp.models import Copy, Lane, Run
 from tests.engine.conftest import Setting
+from tests.engine.pruning import ended, history, keep, lane
 from tests.engine.tree import blobs_parent, check_all
+from tests.engine.vault import Vault
+
+
+def test_the_next_prune_waits_for_a_removal_that_is_under_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, transactional_db: None
+) -> None:
+    """Else it would forget the copy, and what another file has put under the key by then went."""
+    vault = Vault.make(tmp_path, "one")
+    ended(vault.source)
+    keep(vault, keep_last=1)
+    history(vault, 100, 1)
+    run, _ = runs.request_prune(vault.source)
+    real, began = LocalDestination.purge, list[Run]()
+
+    def purge(self: LocalDestination, key: str, *, version_id: str = "") -> None:
+        if not began:
+            runs.cancel(run)
+            began.append(runs.request_prune(vault.source)[0])
+            lane(began[0])
+            if not Copy.objects.filter(object_key=key).exists():
+                other = vault.file("other.txt")
+                vault.path(other, vault.destinations[0]).rename(Path(self.root, key))
+                other.copies.update(object_key=key)
+        real(self, key, version_id=version_id)
+
+    monkeypatch.setattr(LocalDestination, "purge", purge)
+    lane(run)
+    lane(began[0])
+    for copy in Copy.objects.filter(state="stored"):
+        assert vault.path(copy.version, copy.destination).exists()
+    began[0].refresh_from_db()
+    assert (began[0].outcome, Copy.objects.count()) == (Run.Outcome.OK, 1)
 
 
 class Meanwhile:
