@@ -1,20 +1,19 @@
 """The work of a restore's lane: items side by side, each read, checked and placed; settled in sets.
 
 Threads know no database: the lane's thread gives out items and writes down what became of them,
-fenced by the lane's row. An item that was placed and not written down before a crash is found whole
-by the target and only then noted. What lies in cold storage is asked back and comes again later.
+fenced by the lane's row. Where the target finishes many files at once, the lane has it do so before
+it writes them down. An item that was placed and not written down before a crash is found whole by
+the target and only then noted. What lies in cold storage is asked back and comes again later.
 """
 
 from __future__ import annotations
 
 import random
 import time
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -26,6 +25,7 @@ from syncapp.engine import damage
 from syncapp.engine.beat import Beat
 from syncapp.engine.damage import Damage
 from syncapp.engine.fetch import Archived, Reading, Stored, locate, not_stored
+from syncapp.engine.hands import Hands
 from syncapp.engine.origins import Origins
 from syncapp.engine.rates import Rates
 from syncapp.engine.restore_plan import google_names
@@ -38,11 +38,12 @@ from syncapp.errors import (
     TransientError,
 )
 from syncapp.models import Restore, RestoreItem, Run
-from syncapp.restore_targets.base import Item, Placed, Target
+from syncapp.restore_targets.base import Item, Placed, Target, Unnamed
 from syncapp.sources.drive_formats import SHORTCUT
 from syncapp.types import JsonObject
 
-BATCH = 200
+BATCH = 400
+ENOUGH = 250  # so many are settled before SETTLE_S have passed
 SETTLE_S = 0.25
 LONG_S = 60.0  # nobody waits for the end of a file that takes longer
 OUTAGE_TRIES = 12  # the last one about two hours after the first
@@ -119,6 +120,8 @@ class Result:
     due_at: datetime | None = None
     damages: list[Damage] = field(default_factory=list)
     note: str = ""  # what could not be as it was, of an item that is whole
+    written: Unnamed | None = None  # the target has to finish it yet
+    content: Content | None = None
 
     @property
     def stops_all(self) -> bool:
@@ -134,78 +137,81 @@ class RestoreLane:
         self._to_drive = restore.target == Restore.Target.DRIVE
         self._origins = Origins(restore.prefer, restore.origin_id)
         self._rates = Rates(run)
-        self._ready: deque[tuple[Row, Stored | None]] = deque()
-        # Item, and since when (monotonic).
-        self._at_work: dict[Future[Result], tuple[int, float]] = {}
+        self._out: set[int] = set()  # items given out and not settled yet
+        self._written: list[Result] = []
         self._results: list[Result] = []
-        self._settled_at = 0.0
+        self._settled_at = self._looked_at = 0.0
         self._chance = random.Random()
         self.stopped_by: ConfigurationError | None = None
 
     def work(self) -> None:
         """Until nothing is due now, or the lane is told to stop."""
-        with ThreadPoolExecutor(settings.RESTORES_IN_FLIGHT, "restore") as pool:
-            try:
-                while self._feed(pool) or self._at_work:
-                    done, _ = wait(self._at_work, SETTLE_S, FIRST_COMPLETED)
-                    self._take(done)
+        hands = Hands(settings.RESTORES_IN_FLIGHT, self._bring, enough=ENOUGH)
+        try:
+            with hands:
+                while self._feed(hands) or hands.are_busy:
+                    hands.due.wait(SETTLE_S)
+                    hands.due.clear()
+                    self._take(hands)
                     self._beat.raise_if_lost()
-            finally:
-                wait(self._at_work)
-                self._take(set(self._at_work))
-                self._settle()
-                self._rates.tell(self._run, last=True)
+        finally:
+            self._take(hands)
+            self._settle()
+            self._rates.tell(self._run, last=True)
 
-    def _feed(self, pool: ThreadPoolExecutor) -> bool:
+    def _feed(self, hands: _Hands) -> bool:
         """Keep every thread busy; whether more may follow."""
-        while len(self._at_work) < settings.RESTORES_IN_FLIGHT:
-            if not self._may_begin():
-                self._ready.clear()
-                return False
-            if not self._ready and not self._load():
-                return False
-            row, stored = self._ready.popleft()
-            self._at_work[pool.submit(self._bring, row, stored)] = (row.pk, time.monotonic())
-        return True
+        if not self._may_begin(hands):
+            self._out.difference_update(row.pk for row, _ in hands.recall())
+            return False
+        if not hands.are_short:
+            return True
+        if hands.are_busy and time.monotonic() - self._looked_at < SETTLE_S:
+            return True  # there was nothing more a moment ago
+        more = self._load()
+        if not more:
+            self._looked_at = time.monotonic()
+        hands.give(more)
+        return bool(more)
 
-    def _may_begin(self) -> bool:
+    def _may_begin(self, hands: _Hands) -> bool:
         """Whether to take up more. A lane that is to end, but can't for a big file, goes on."""
         if self.stopped_by or self._beat.halted():
             return False
-        since = time.monotonic() - LONG_S
-        return self._beat.may_take() or any(at < since for _, at in self._at_work.values())
+        return self._beat.may_take() or hands.longest_s() > LONG_S
 
-    def _load(self) -> bool:
+    def _load(self) -> list[_Task]:
         """The next items that are due, with all that is known about them; a few queries."""
         self._settle()
-        busy = [pk for pk, _ in self._at_work.values()]
         rows: list[Row] = []
         for state in (State.THAWING, State.PENDING):  # what was waited for comes first
-            due = RestoreItem.objects.filter(
-                restore=self._restore, state=state, due_at__lte=timezone.now()
-            ).exclude(pk__in=busy)
-            found = self._ordered(due.exclude(_LAST) if self._to_drive else due)
-            rows += [Row(*values) for values in found[: BATCH - len(rows)]]
-        if not rows and self._to_drive:
-            due = RestoreItem.objects.filter(_LAST, restore=self._restore, state=State.PENDING)
-            found = self._ordered(due.filter(due_at__lte=timezone.now()).exclude(pk__in=busy))
-            rows = [Row(*values) for values in found[:BATCH]]
+            due = self._due(state)
+            rows += self._first(due.exclude(_LAST) if self._to_drive else due, BATCH - len(rows))
+        if not rows and self._to_drive and not self._out:
+            rows = self._first(self._due(State.PENDING).filter(_LAST), BATCH)
         stored = locate([row.version_id for row in rows if row.version_id is not None])
         self._origins.load({p.destination_id for s in stored.values() for p in s.places})
-        self._ready.extend((row, stored.get(row.version_id or 0)) for row in rows)
-        return bool(rows)
+        self._out.update(row.pk for row in rows)
+        return [(row, stored.get(row.version_id or 0)) for row in rows]
 
-    def _ordered(self, due: QuerySet[RestoreItem]) -> Any:
-        return due.order_by("due_at", "pk").values_list(*_COLUMNS)
+    def _due(self, state: State) -> QuerySet[RestoreItem]:
+        now = timezone.now()
+        return RestoreItem.objects.filter(restore=self._restore, state=state, due_at__lte=now)
 
-    def _bring(self, row: Row, stored: Stored | None) -> Result:
-        """One item, in a thread of its own."""
+    def _first(self, due: QuerySet[RestoreItem], most: int) -> list[Row]:
+        """Those that are not given out yet; few are, so that they are left out here."""
+        rows = due.order_by("due_at", "pk").values_list(*_COLUMNS)[: most + len(self._out)]
+        return [Row(*values) for values in rows if values[0] not in self._out][:most]
+
+    def _bring(self, task: _Task) -> Result:
+        """One item, in a thread of many."""
+        row, stored = task
         content: Content | None = None
         path = tuple(row.path.split("/"))
         item = Item(
             row.pk,
             path,
-            google_names(path),
+            google_names(path) if self._to_drive else path,
             row.modified_at,
             row.remote_id or "",
             row.mime_type or "",
@@ -218,14 +224,19 @@ class RestoreLane:
             if stored is None:
                 return self._failed(row, not_stored(), None)
             content = Content(stored, self._origins, self._beat, self._rates)
-            placed = self._target.place(item, content, self._restore.collision)
-            return self._done(row, placed, content)
+            if self._beat.halted():
+                raise Interrupted("The restore was asked to stop.")
+            written = self._target.write(item, content, self._restore.collision)
+            if isinstance(written, Unnamed):
+                return Result(row, State.PENDING, written=written, content=content)
+            return self._done(row, written, content)
         except Archived as error:
             return self._thaw(row, error, content)
         except BackupError as error:
             return self._failed(row, error, content)
         finally:
-            connection.close()  # a target that reads tokens has opened one
+            if connection.connection is not None:
+                connection.close()  # a target that reads tokens has opened one
 
     def _done(self, row: Row, placed: Placed, content: Content | None) -> Result:
         state = State.SKIPPED if placed.kept else State.DONE
@@ -270,24 +281,48 @@ class RestoreLane:
             row, State.THAWING, "", place.destination_id, refusal or error, due_at, damages
         )
 
-    def _take(self, done: set[Future[Result]]) -> None:
-        for future in done:
-            del self._at_work[future]
-            result = future.result()
-            if result.stops_all and isinstance(result.error, ConfigurationError):
-                self.stopped_by = result.error
-            elif not isinstance(result.error, Interrupted):
-                self._results.append(result)
-        if time.monotonic() - self._settled_at >= SETTLE_S:
+    def _take(self, hands: _Hands) -> None:
+        for result in hands.take():
+            if result.written:
+                self._written.append(result)
+            else:
+                self._keep(result)
+        waiting = len(self._written) + len(self._results)
+        if waiting >= ENOUGH or time.monotonic() - self._settled_at >= SETTLE_S:
             self._settle()
             self._rates.tell(self._run)
 
+    def _keep(self, result: Result) -> None:
+        if result.stops_all and isinstance(result.error, ConfigurationError):
+            self.stopped_by = result.error
+        elif not isinstance(result.error, Interrupted):
+            self._results.append(result)
+
+    def _finish(self) -> None:
+        """Have the target make durable, and name, what was written."""
+        results, self._written = self._written, []
+        written = [result.written for result in results if result.written]
+        if not written:
+            return
+        self._beat.raise_if_lost()
+        try:
+            answers = self._target.name(written)
+        except BackupError as error:
+            answers = [error] * len(written)
+        for result, answer in zip(results, answers, strict=True):
+            if isinstance(answer, BackupError):
+                self._keep(self._failed(result.row, answer, result.content))
+            else:
+                self._keep(self._done(result.row, answer, result.content))
+
     def _settle(self) -> None:
         """Write down what became of items; nothing is lost if this never happens."""
+        self._finish()
         results, self._results = self._results, []
         self._settled_at = time.monotonic()
         if not results:
             return
+        self._out.difference_update(result.row.pk for result in results)
         damage.note([one for result in results for one in result.damages], self._run)
         now = timezone.now()
         rows = [_written(result, now) for result in results]
@@ -306,6 +341,10 @@ class RestoreLane:
                 files_skipped=F("files_skipped") + counts[State.SKIPPED],
                 bytes_done=F("bytes_done") + done,
             )
+
+
+_Task = tuple[Row, Stored | None]
+_Hands = Hands[_Task, Result]
 
 
 def _written(result: Result, now: datetime) -> tuple[object, ...]:

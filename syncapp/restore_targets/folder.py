@@ -1,9 +1,11 @@
 """A folder of this server as the target: plain files with their times.
 
-A file is written under a temporary name in `.restoring-<run>` below the target, fsynced, given its
-time, and only then its name, which never replaces what it is not to replace (link(2) fails where a
-name is taken). Where a folder ignores case, only a file of exactly the same name is replaced. No
-symbolic link below the target is followed.
+A file is written under a temporary name in `.restoring-<run>` below the target, given its time,
+made durable, and only then gets its name, which never replaces what it is not to replace (link(2)
+fails where a name is taken). Small files are made durable many at once where the disk can
+(`durable`): until that is done none of them has its name, and a kill costs reading them again.
+Where a folder ignores case, only a file of exactly the same name is replaced. No symbolic link
+below the target is followed.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ import os
 import shutil
 import stat
 import threading
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Protocol
@@ -27,7 +30,13 @@ from syncapp.destinations.local_files import (
     translated,
 )
 from syncapp.destinations.one_name import is_alias
-from syncapp.errors import ConfigurationError, IntegrityError, PermanentError, TransientError
+from syncapp.errors import (
+    BackupError,
+    ConfigurationError,
+    IntegrityError,
+    PermanentError,
+    TransientError,
+)
 from syncapp.restore_targets.base import (
     OVERWRITE,
     SKIP,
@@ -36,11 +45,14 @@ from syncapp.restore_targets.base import (
     Path,
     Placed,
     Target,
+    Unnamed,
     numbered,
 )
+from syncapp.restore_targets.durable import FEW, FileSystem
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EMLINK, errno.ENOSYS}
 RESUMED_BYTES = 16 * 1024**2  # of a smaller piece nothing is kept
+_SMALL_BYTES = 1024**2  # of more bytes each file is made durable for itself, by who writes it
 _MOST_NAMES = 1000  # tried by RENAME
 
 
@@ -64,6 +76,7 @@ class FolderTarget(Target):
         self._root, self._begun = root, begun
         self._unfinished = f".restoring-{run_id}"
         self._naming = threading.Lock()
+        self._disk: FileSystem | None = None
 
     def begin(self) -> None:
         if self._begun:
@@ -109,6 +122,29 @@ class FolderTarget(Target):
         return ""
 
     def place(self, item: Item, content: Bytes, collision: str) -> Placed:
+        written = self._written(item, content, collision)
+        return written if isinstance(written, Placed) else self._name_alone(written)
+
+    def write(self, item: Item, content: Bytes, collision: str) -> Placed | Unnamed:
+        written = self._written(item, content, collision)
+        if isinstance(written, Placed) or (self._disk and self._disk.syncs_at_once):
+            return written
+        return self._name_alone(written)
+
+    def name(self, written: Sequence[Unnamed]) -> list[Placed | BackupError]:
+        with (
+            translated(self._root),
+            self._opened() as root_fd,
+            self._at_work(root_fd) as unfinished,
+        ):
+            try:
+                return self._name_all(root_fd, unfinished, written)
+            finally:
+                for one in written:
+                    self._forget(unfinished, one.temporary)
+
+    def _written(self, item: Item, content: Bytes, collision: str) -> Placed | Unnamed:
+        """Where it is already, or its bytes under a temporary name."""
         item = self._past_our_own(item)
         shown = "/".join(item.path)
         with (
@@ -117,14 +153,68 @@ class FolderTarget(Target):
             self._at_work(root_fd) as unfinished,
             folder(root_fd, list(item.path[:-1]), create=True) as parent,
         ):
+            if self._disk is None:
+                self._disk = FileSystem(unfinished)
             placed = self._found(parent, item, content, collision)
             if placed is not None:
                 return placed
-            self._write(unfinished, item, content)
-            try:
-                return self._name(unfinished, parent, item, content, collision)
-            finally:
-                self._forget(unfinished, item)
+            # Nobody else's: a lane that was frozen, and replaced, must not write into it.
+            small = content.size <= _SMALL_BYTES
+            temporary = f"{item.id}-{uuid.uuid4().hex}" if small else str(item.id)
+            self._write(unfinished, temporary, item, content)
+            return Unnamed(item, content, collision, temporary)
+
+    def _name_alone(self, written: Unnamed) -> Placed:
+        (answer,) = self.name([written])
+        if isinstance(answer, BackupError):
+            raise answer
+        return answer
+
+    def _name_all(
+        self, root_fd: int, unfinished: int, written: Sequence[Unnamed]
+    ) -> list[Placed | BackupError]:
+        """First all bytes are made durable, then names are given, then these are made durable."""
+        disk = self._disk if len(written) >= FEW else None
+        if disk and not (disk.syncs_at_once and disk.holds(unfinished)):
+            disk = None
+        if disk:
+            disk.sync()
+        by_folder: dict[Path, list[int]] = {}
+        for number, one in enumerate(written):
+            if not disk and one.content.size <= _SMALL_BYTES:
+                _fsync(unfinished, one.temporary)
+            by_folder.setdefault(one.item.path[:-1], []).append(number)
+        answers: dict[int, Placed | BackupError] = {}
+        for above, numbers in by_folder.items():
+            some = [written[number] for number in numbers]
+            named = self._name_in(root_fd, above, unfinished, some, sync=not disk)
+            answers.update(zip(numbers, named, strict=True))
+        if disk:
+            disk.sync()
+        return [answers[number] for number in range(len(written))]
+
+    def _name_in(
+        self, root_fd: int, above: Path, unfinished: int, some: Sequence[Unnamed], *, sync: bool
+    ) -> Sequence[Placed | BackupError]:
+        """Those of one folder."""
+        try:
+            with (
+                translated(self._root, "/".join(above)),
+                folder(root_fd, list(above), create=True) as parent,
+            ):
+                answers = [self._name_or_error(unfinished, parent, one) for one in some]
+                if sync:
+                    os.fsync(parent)
+                return answers
+        except BackupError as error:
+            return [error] * len(some)
+
+    def _name_or_error(self, unfinished: int, parent: int, one: Unnamed) -> Placed | BackupError:
+        try:
+            with translated(self._root, "/".join(one.item.path)):
+                return self._name(unfinished, parent, one)
+        except BackupError as error:
+            return error
 
     def end(self) -> None:
         with translated(self._root), suppress(FileNotFoundError), self._opened() as root_fd:
@@ -165,7 +255,7 @@ class FolderTarget(Target):
         )
 
     def _placed(self, path: Path, *, kept: bool = False) -> Placed:
-        return Placed(os.path.join(self._root, *path), kept)
+        return Placed(f"{self._root}/{'/'.join(path)}", kept)
 
     def _found(self, parent: int, item: Item, content: Bytes, collision: str) -> Placed | None:
         """The item as it stands there already, or what it must give way to; None: to be made."""
@@ -195,11 +285,11 @@ class FolderTarget(Target):
         finally:
             os.close(fd)
 
-    def _write(self, unfinished: int, item: Item, content: Bytes) -> None:
+    def _write(self, unfinished: int, temporary: str, item: Item, content: Bytes) -> None:
         """The whole file under its temporary name. Of a big one that was cut off the rest is read;
         should what was there be wrong, it is read anew from the beginning at the next try."""
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = os.open(str(item.id), flags, 0o600, dir_fd=unfinished)
+        fd = os.open(temporary, flags, 0o600, dir_fd=unfinished)
         kept = False
         try:
             start, digest = self._resume(fd, content.size)
@@ -218,12 +308,13 @@ class FolderTarget(Target):
                 raise IntegrityError(f"“{'/'.join(item.path)}” did not come as it was stored.")
             if item.modified_at is not None:
                 set_mtime(fd, item.modified_at)
-            os.fsync(fd)
+            if content.size > _SMALL_BYTES:
+                os.fsync(fd)
             kept = True
         finally:
             os.close(fd)
             if not kept:
-                self._forget(unfinished, item)
+                self._forget(unfinished, temporary)
 
     def _resume(self, fd: int, size: int) -> tuple[int, Digest | None]:
         """Where to go on: the end of what an earlier try has written, and the hash of that."""
@@ -237,29 +328,26 @@ class FolderTarget(Target):
             digest.update(chunk)
         return start, digest
 
-    def _forget(self, unfinished: int, item: Item) -> None:
+    def _forget(self, unfinished: int, temporary: str) -> None:
         with suppress(FileNotFoundError):
-            os.unlink(str(item.id), dir_fd=unfinished)
+            os.unlink(temporary, dir_fd=unfinished)
 
-    def _name(
-        self, unfinished: int, parent: int, item: Item, content: Bytes, collision: str
-    ) -> Placed:
+    def _name(self, unfinished: int, parent: int, one: Unnamed) -> Placed:
         """Give the finished file its name, or the next free one.
 
         Also what replaces is first linked: of two files whose names are one to this folder the
         second one then finds the first, even if both are placed at once.
         """
-        temporary, (*above, name) = str(item.id), item.path
+        *above, name = one.item.path
         for candidate in _names(name):
-            named = self._link(unfinished, temporary, parent, candidate)
-            if not named and _replaces(parent, name, candidate, collision):
-                os.rename(temporary, name, src_dir_fd=unfinished, dst_dir_fd=parent)
-                named = True
-            if named:
-                os.fsync(parent)
+            if self._link(unfinished, one.temporary, parent, candidate):
                 return self._placed((*above, candidate))
-            if collision == SKIP:
-                return self._placed(item.path, kept=not self._is_there(parent, name, content))
+            if _replaces(parent, name, candidate, one.collision):
+                os.rename(one.temporary, name, src_dir_fd=unfinished, dst_dir_fd=parent)
+                return self._placed((*above, name))
+            if one.collision == SKIP:
+                kept = not self._is_there(parent, name, one.content)
+                return self._placed(one.item.path, kept=kept)
         raise PermanentError(f"There are {_MOST_NAMES} files named like “{name}” already.")
 
     def _link(self, unfinished: int, temporary: str, parent: int, name: str) -> bool:
@@ -276,6 +364,14 @@ class FolderTarget(Target):
                     return False
                 os.rename(temporary, name, src_dir_fd=unfinished, dst_dir_fd=parent)
         return True
+
+
+def _fsync(parent: int, name: str) -> None:
+    fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _names(name: str) -> Iterator[str]:

@@ -174,12 +174,12 @@ def test_a_lane_that_is_to_end_goes_on_beside_a_file_that_takes_long(
     over, others = threading.Event(), threading.Semaphore(0)
     real = FolderTarget._write
 
-    def write(self: FolderTarget, unfinished: int, item: Item, content: Content) -> None:
+    def write(self: FolderTarget, at: int, name: str, item: Item, content: Content) -> None:
         over.set()
         if item.path == ("0.txt",):
             for _ in range(5):
                 assert others.acquire(timeout=20), "the others wait for the long one"
-        real(self, unfinished, item, content)
+        real(self, at, name, item, content)
         others.release()
 
     monkeypatch.setattr(FolderTarget, "_write", write)
@@ -249,7 +249,7 @@ def test_a_lane_that_was_replaced_writes_nothing_more(
     run = request(vault, out)
     dispatch.top_up(run.pk)
     lane = Lane.objects.get(run=run)
-    real = FolderTarget.place
+    real = FolderTarget.name
 
     def replaced(self: FolderTarget, *arguments: Any) -> Any:
         placed = real(self, *arguments)
@@ -257,7 +257,7 @@ def test_a_lane_that_was_replaced_writes_nothing_more(
         return placed
 
     with monkeypatch.context() as patch:
-        patch.setattr(FolderTarget, "place", replaced)
+        patch.setattr(FolderTarget, "name", replaced)
         dispatch.work(lane.pk)
     assert items(run) == {"a.txt": "pending"}
 
