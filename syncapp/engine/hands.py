@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
@@ -24,17 +25,15 @@ class Hands(Generic[Task, Done]):
         """`due` is set when fewer tasks wait than there are threads, or `enough` are done."""
         self._number, self._do, self._enough = number, do, enough
         self._waiting: SimpleQueue[Task | None] = SimpleQueue()
-        self._done: deque[Done | BaseException] = deque()
+        self._done: deque[Done] = deque()
         self._began: dict[int, float] = {}  # by thread, what it is at since (monotonic)
         self._given = self._taken = 0
         self.due = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._work, args=(n,), name=f"hand-{n}") for n in range(number)
-        ]
+        self._pool = ThreadPoolExecutor(number, "hand")
+        self._threads: list[Future[None]] = []
 
     def __enter__(self) -> Hands[Task, Done]:
-        for thread in self._threads:
-            thread.start()
+        self._threads = [self._pool.submit(self._work, n) for n in range(self._number)]
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -42,8 +41,7 @@ class Hands(Generic[Task, Done]):
         self.recall()
         for _thread in self._threads:
             self._waiting.put(None)
-        for thread in self._threads:
-            thread.join()
+        self._pool.shutdown()
 
     @property
     def are_short(self) -> bool:
@@ -72,26 +70,26 @@ class Hands(Generic[Task, Done]):
             if task is not None:
                 found.append(task)
 
-    def take(self) -> Iterable[Done]:
-        """What is done by now; what a task raised is raised here."""
-        for _ in range(len(self._done)):
-            done = self._done.popleft()
+    def take(self) -> Iterator[Done]:
+        """What is done by now; then what a task raised, which ended its thread, is raised here."""
+        ended = [thread for thread in self._threads if thread.done()]
+        while self._done:
             self._taken += 1
-            if isinstance(done, BaseException):
-                raise done
-            yield done
+            yield self._done.popleft()
+        for thread in ended:
+            thread.result()
 
     def longest_s(self) -> float:
         """For how long somebody has been at one task."""
         return max((time.monotonic() - at for at in list(self._began.values())), default=0.0)
 
     def _work(self, number: int) -> None:
-        while (task := self._waiting.get()) is not None:
-            self._began[number] = time.monotonic()
-            try:
+        try:
+            while (task := self._waiting.get()) is not None:
+                self._began[number] = time.monotonic()
                 self._done.append(self._do(task))
-            except BaseException as error:  # noqa: BLE001 - raised where it is taken
-                self._done.append(error)
-            del self._began[number]
-            if self.are_short or len(self._done) >= self._enough:
-                self.due.set()
+                del self._began[number]
+                if self.are_short or len(self._done) >= self._enough:
+                    self.due.set()
+        finally:
+            self.due.set()

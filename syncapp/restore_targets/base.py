@@ -127,7 +127,7 @@ class Target(ABC):
 
     def name(self, written: Sequence[Unnamed]) -> list[Placed | BackupError]:
         """The second half, in order: durable when it returns. What it raises is true of all."""
-        raise NotImplementedError(f"nothing is left unnamed here, but {len(written)} files")
+        return [self.place(one.item, one.content, one.collision) for one in written]
 
     def finish_folder(self, item: Item) -> str:
         """Give a folder its time, and share it as it was, where that is wanted; what could not be
