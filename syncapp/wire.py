@@ -24,6 +24,8 @@ from syncapp.wire_trust import Trust, trust_in
 CONNECT_TIMEOUT_S = 10
 STALL_TIMEOUT_S = 60  # without a byte in either direction
 MAX_ANSWER_BYTES = 1024**2
+BROKEN_HEAD = "The answer broke off in its head."
+_BLANK = (b"\r\n", b"\n")
 _RECEIVE_BYTES = 64 * 1024
 _SEND_BYTES = 256 * 1024  # for bodies that are longer than libcurl's own 64 KiB
 
@@ -189,6 +191,15 @@ class Line:
         """Of the last answer, 0 before its first line has come."""
         return int(self._curl.getinfo(pycurl.RESPONSE_CODE))
 
+    def has_head(self) -> bool:
+        """Whether the answer's head came whole: not only an interim one's, or a proxy's."""
+        for line in reversed(self._head):
+            if line in _BLANK:
+                return self.status() >= 200  # 0 while a proxy makes a tunnel
+            if line.startswith(b"HTTP/"):
+                break
+        return False
+
     def headers(self) -> dict[str, str]:
         """As `Answer` has them."""
         return _headers(self._head)
@@ -209,6 +220,8 @@ class Line:
         self._body.clear()
         self._perform()
         status = self.status()
+        if not self.has_head():
+            raise WireError(BROKEN_HEAD)
         if self._learning:
             self._learn(asked.origin)
         if isinstance(body, bytes):

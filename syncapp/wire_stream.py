@@ -16,12 +16,11 @@ from typing import Any
 import pycurl
 
 from syncapp import wire
-from syncapp.wire import Asked, Line, TimedOut, Wire
+from syncapp.wire import BROKEN_HEAD, Asked, Line, TimedOut, Wire, WireError
 from syncapp.wire_trust import Trust
 
-PIECE_BYTES = 256 * 1024  # at least, but for the last; libcurl may give twice as many at once
+PIECE_BYTES = 256 * 1024  # at least, but for the last; what libcurl has at hand may be 1 MiB more
 LOOK_S = 1.0  # how long a reader is left alone with a slow sender
-_RECEIVE_BYTES = 512 * 1024
 _POLLED = {
     pycurl.POLL_IN: select.POLLIN,
     pycurl.POLL_OUT: select.POLLOUT,
@@ -157,10 +156,10 @@ class _StreamLine(Line):
         self._looked = self._heard = time.monotonic()
         self._multi.add_handle(self._curl)
         self._running = True
-        while self._running and not self._has_head():
+        while self._running and not self.has_head():
             self._step()
-        if self._broken is not None and not self._has_head():
-            raise self._broken
+        if not self.has_head():
+            raise self._broken or WireError(BROKEN_HEAD)
         if self._learning:
             self._learn(asked.origin)
 
@@ -177,16 +176,11 @@ class _StreamLine(Line):
 
     def _configure(self, url: str) -> None:
         super()._configure(url)
-        self._curl.setopt(pycurl.BUFFERSIZE, _RECEIVE_BYTES)
         if self._decode:
             self._curl.setopt(pycurl.ACCEPT_ENCODING, "gzip")  # the request's own header goes first
 
     def _watched_s(self) -> int:
         return 0  # libcurl would count the time that the reader takes
-
-    def _has_head(self) -> bool:
-        """Not of an interim answer, nor of a proxy's (0 while it makes a tunnel)."""
-        return bool(self._head) and self._head[-1] in (b"\r\n", b"\n") and self.status() >= 200
 
     def _step(self) -> None:
         """Wait until something has happened, a LOOK_S at most, and take in what has come."""

@@ -136,6 +136,12 @@ def short(connection: socket.socket, server: RawServer) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf")
 
 
+def beheaded(connection: socket.socket, server: RawServer) -> None:
+    """Hangs up in the head of its answer."""
+    connection.recv(65536)
+    connection.sendall(b'HTTP/1.1 200 OK\r\nETag: "ab')
+
+
 def garbled(connection: socket.socket, server: RawServer) -> None:
     """Speaks no HTTP."""
     connection.recv(65536)
@@ -151,6 +157,7 @@ def garbled(connection: socket.socket, server: RawServer) -> None:
         (drops, 20 * MIB, WireError),
         (short, 10, WireError),
         (garbled, 10, WireError),
+        (beheaded, 10, WireError),
     ],
 )
 @pytest.mark.parametrize("streamed", [False, True])
