@@ -17,7 +17,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import keys, leftovers, orphans
+from syncapp.engine import erased, keys, leftovers, orphans
 from syncapp.engine.leftovers import mtime_of
 from syncapp.engine.occupied import STORED
 from syncapp.models import Copy, Destination, File, Source, Version
@@ -45,6 +45,8 @@ class Adoption:
         sha256 = head.sha256 or head.metadata.get("sha256", "")
         if not remote_id or not _SHA256.fullmatch(sha256):
             return False
+        if erased.is_erased(self.source.pk, remote_id):
+            return False  # what a lock has kept of it comes back into no catalog
         if not head.frozen and self._hash_of(info) != sha256:
             return False
         file = File.objects.filter(source=self.source, remote_id=remote_id).first()

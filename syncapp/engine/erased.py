@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from syncapp.models import Erased
 from syncapp.types import Content, RemoteFile
@@ -21,12 +21,21 @@ def digest(remote_id: str) -> str:
     return hashlib.sha256(remote_id.encode()).hexdigest()
 
 
+def is_erased(source_id: int, remote_id: str) -> bool:
+    """Whether a person has had this file erased."""
+    return _decided(source_id).filter(digest=digest(remote_id)).exists()
+
+
+def _decided(source_id: int) -> QuerySet[Erased]:
+    # One that is only being looked at is not decided yet.
+    decided = Q(erasure__isnull=True) | Q(erasure__marked_at__isnull=False)
+    return Erased.objects.filter(decided, source_id=source_id)
+
+
 def redact(source_id: int, files: Sequence[RemoteFile]) -> list[RemoteFile]:
     """The files as they may be written down: of an erased one, nothing but its id and place."""
     digests = {digest(file.remote_id): file.remote_id for file in files}
-    # One that is only being looked at is not decided yet.
-    decided = Q(erasure__isnull=True) | Q(erasure__marked_at__isnull=False)
-    rows = Erased.objects.filter(decided, source_id=source_id, digest__in=digests)
+    rows = _decided(source_id).filter(digest__in=digests)
     gone = {digests[found] for found in rows.values_list("digest", flat=True)}
     return [_redacted(file) if file.remote_id in gone else file for file in files]
 

@@ -53,7 +53,8 @@ def facts_of(sources: Sequence[Source], now: datetime) -> dict[int, Facts]:
     copies = _copies(ids, policies, now)
     places = _places(sources, copies)
     backups = _last_runs(ids, Run.Kind.BACKUP, _GOOD)
-    drills = _last_runs(ids, Run.Kind.DRILL, [*_GOOD, Run.Outcome.FAILED])
+    # One with warnings has tried nothing: it says nothing against what an earlier one has found.
+    drills = _last_runs(ids, Run.Kind.DRILL, [Run.Outcome.OK, Run.Outcome.FAILED])
     versions, refused, found = _versions(ids), _refused(ids), _findings(ids)
     facts = {}
     for source in sources:

@@ -204,3 +204,13 @@ def test_each_destination_is_to_be_read_back() -> None:
 
 def test_green_is_nothing_of_which_much_has_failed() -> None:
     assert judge(replace(BEST, failed=51), NOW).band is Band.AMBER
+
+
+def test_a_drill_that_tried_nothing_hides_no_failed_one(db: None, tmp_path: Path) -> None:
+    vault, now = Vault.make(tmp_path, "one"), timezone.now()
+    for outcome, why in (("failed", "a file"), ("warnings", "")):
+        Run.objects.create(
+            source=vault.source, kind="drill", outcome=outcome, error_message=why, ended_at=now,
+            stage="done",
+        )  # fmt: skip
+    assert facts_of([vault.source], now)[vault.source.pk].drill_failed == "a file"

@@ -15,7 +15,16 @@ from django.utils import timezone
 
 from accounts.linking import Consent, keep_consent
 from accounts.models import GoogleAccount, User
-from syncapp.engine import marks, restoring, schedule, segment_intake, segment_rows, segments
+from syncapp.engine import (
+    erased,
+    marks,
+    reconcile,
+    restoring,
+    schedule,
+    segment_intake,
+    segment_rows,
+    segments,
+)
 from syncapp.engine.adapters import destination_for
 from syncapp.models import (
     Change,
@@ -362,3 +371,14 @@ def test_with_one_destination_left_a_restore_gives_back_every_byte(
 
 def _is_file(remote_id: str) -> bool:
     return File.objects.filter(remote_id=remote_id, content="blob").exists()
+
+
+def test_what_was_erased_and_still_lies_there_is_not_taken_up(few: Setting) -> None:
+    few.back_up()
+    file = File.objects.filter(content="blob").latest("pk")
+    Erased.objects.create(source=few.source, digest=erased.digest(file.remote_id))
+    remote_id = file.remote_id
+    file.delete()
+    compared = reconcile.compare(few.source, few.folder, lambda _: None)
+    assert (compared.adopted, compared.foreign) == (0, 1)
+    assert not File.objects.filter(remote_id=remote_id).exists()
