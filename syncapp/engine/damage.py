@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -34,6 +34,13 @@ def note(found: Iterable[Damage], run: Run | None = None) -> int:
     One that was moved, removed or stored anew since it was read is left as it is.
     """
     return sum(_note(damage, run) for damage in found)
+
+
+def elsewhere(places: Collection[Place]) -> set[int]:
+    """Of these copies, by id, those that do not lie there any more: moved since, or let go."""
+    rows = Copy.objects.filter(pk__in=[place.copy_id for place in places])
+    now = {pk: tuple(at) for pk, *at in rows.values_list("pk", "object_key", "store_version")}
+    return {p.copy_id for p in places if now.get(p.copy_id) != (p.key, p.store_version)}
 
 
 def _note(damage: Damage, run: Run | None) -> bool:

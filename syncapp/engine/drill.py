@@ -25,7 +25,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from syncapp.engine import cold_drill, damage, runs, samples
+from syncapp.engine import cold_drill, damage, runs, samples, scratch
 from syncapp.engine.beat import Beat
 from syncapp.engine.budget import Disk
 from syncapp.engine.fetch import Archived, Stored, locate, not_stored
@@ -80,39 +80,21 @@ class Result:
     look_at: datetime | None = None  # again then: it is being retrieved
 
 
-def scratch_folder(run: Run) -> Path:
-    """Where its files stand while they are compared."""
-    return Path(settings.DATA_DIR) / "drills" / str(run.pk)
-
-
 def drill(run: Run, lane: Lane, beat: Beat) -> None:
     """Plan the sample, restore it item by item, end the run; returns early when told to stop."""
     wish, _ = Restore.objects.get_or_create(
         run=run, defaults={"target": Restore.Target.SCRATCH, "options": {}}
     )
-    _sweep()
+    scratch.sweep()
     _plan(run, wish, beat)
-    work = _Drill(run, wish, beat, scratch_folder(run) / str(lane.pk))
+    work = _Drill(run, wish, beat, scratch.folder_of(run) / str(lane.pk))
     try:
         done = work.run()
     finally:
         work.close()
     if done:
-        shutil.rmtree(scratch_folder(run), ignore_errors=True)
+        shutil.rmtree(scratch.folder_of(run), ignore_errors=True)
         _end(run, wish)
-
-
-def _sweep() -> None:
-    """Remove what drills that have ended left behind (a killed worker's)."""
-    root = Path(settings.DATA_DIR) / "drills"
-    if not root.is_dir():
-        return
-    for folder in root.iterdir():
-        known = folder.name.isdigit() and Run.objects.filter(
-            pk=int(folder.name), ended_at__isnull=True
-        )
-        if not (known and known.exists()):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _plan(run: Run, wish: Restore, beat: Beat) -> None:
@@ -268,9 +250,10 @@ class _Drill:
         return shutil.disk_usage(self.folder).free > size + ROOM and self.disk.take(size)
 
     def _settle(self, results: list[Result]) -> None:
-        """Write down what is known now; what was interrupted is tried again by the next lane."""
+        """Write down what is known now; what was interrupted, or moved, is tried again."""
         damage.note([d for r in results if r.content for d in r.content.damages], self.of_run)
         known = [result for result in results if not isinstance(result.error, Interrupted)]
+        known = _where_they_were(known)
         good = [result for result in known if result.error is None]
         ended = [result for result in known if result.look_at is None]
         cold = [result for result in ended if isinstance(result.error, Archived)]
@@ -287,6 +270,20 @@ class _Drill:
                 bytes_done=F("bytes_done") + size,
             )
         self.rates.tell(self.of_run)
+
+
+def _where_they_were(results: list[Result]) -> list[Result]:
+    """Without those whose copy was moved while it was read: such a failure is none."""
+    places = {
+        result.todo.item_id: place
+        for result in results
+        if result.error is not None and result.todo.stored is not None
+        for place in result.todo.stored.places
+        if place.destination_id == result.todo.destination_id
+    }
+    moved = damage.elsewhere(places.values())
+    gone = {item_id for item_id, place in places.items() if place.copy_id in moved}
+    return [result for result in results if result.todo.item_id not in gone]
 
 
 def _written(result: Result) -> tuple[State, datetime, int, str, str, int]:

@@ -128,6 +128,35 @@ def test_a_drill_goes_on_where_a_killed_worker_left_it(
     assert run.files_done == run.files_total == RestoreItem.objects.filter(state="done").count()
 
 
+def test_a_copy_that_is_moved_while_it_is_read_fails_no_drill(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = vault.file("a.txt", b"on its way")
+    copy, store = (
+        version.copies.get(destination=vault.destinations[0]),
+        vault.store(vault.destinations[0]),
+    )
+    real, to = drill._Drill._bring, "drive/files/where it went"
+
+    def moved(self: Any, todo: Any) -> Any:
+        if store.head(copy.object_key):
+            store.copy(copy.object_key, to)
+            store.delete(copy.object_key)
+        return real(self, todo)
+
+    real_settle = drill._Drill._settle
+
+    def settle(self: Any, results: Any) -> None:
+        Copy.objects.filter(pk=copy.pk).update(object_key=to)
+        real_settle(self, results)
+
+    monkeypatch.setattr(drill._Drill, "_bring", moved)
+    monkeypatch.setattr(drill._Drill, "_settle", settle)
+    run = drilled(vault)
+    assert (run.outcome, run.files_done, run.files_failed) == (Run.Outcome.OK, 2, 0)
+    assert not Finding.objects.exists()
+
+
 def test_nothing_stored_is_nothing_proven(vault: Vault) -> None:
     assert drilled(vault).outcome == Run.Outcome.WARNINGS
     vault.source.refresh_from_db()

@@ -14,7 +14,7 @@ from model_bakery import baker
 
 from accounts.models import User
 from syncapp.engine import findings
-from syncapp.models import Canary, Finding, Restore, RestoreItem, Run
+from syncapp.models import Canary, Copy, Finding, Restore, RestoreItem, Run
 from tests.web import baked
 from tests.web.baked import Owned
 
@@ -153,3 +153,18 @@ def test_the_number_of_queries_is_fixed(owner: Owned, log_in: LogIn) -> None:
         made = baked.file(owner.source, f"p{n}", "folder", f"p{n}")
         Canary.objects.create(source=owner.source, file=made)
     assert count() <= before + 2  # the pinned files' folders
+
+
+def test_a_drill_from_cold_storage_is_offered_with_its_price_and_asked_for_by_its_owner(
+    owner: Owned, teammate: Owned, log_in: LogIn
+) -> None:
+    Copy.objects.filter(version__source=owner.source).update(error_code="archived")
+    page = page_of(owner, log_in)
+    assert "Drill from cold storage" in page
+    assert "It takes hours, up to two days." in page
+    address = reverse("source_drill", args=[owner.source.pk])
+    assert log_in(teammate.user).post(address, {"cold": "1"}).status_code == 404
+    log_in(owner.user).post(address, {"cold": "1"})
+    assert Restore.objects.get(run__source=owner.source, run__kind="drill").options == {
+        "from_cold": True
+    }
