@@ -71,6 +71,13 @@
     update();
   }
 
+  // What the browser can't show is not left as an empty frame; it may have failed before this runs.
+  for (const shown of document.querySelectorAll(".preview :is(img, video, audio)")) {
+    const failed = () => { document.getElementById("not-shown").hidden = false; };
+    shown.addEventListener("error", failed);
+    if (shown.error || (shown.complete && !shown.naturalWidth)) failed();
+  }
+
   // The menu of a narrow screen closes by Escape, and whoever opened it is where they were.
   document.addEventListener("keydown", (event) => {
     const menu = document.querySelector(".navbar-collapse.show");
