@@ -110,7 +110,7 @@ def _drive(url: str, authority: str) -> tuple[GoogleDriveSource, RemoteFile]:
 
 
 READS: dict[str, Callable[[str, str], Put]] = {
-    "GET as a stream (urllib3)": by_stream,
+    "GET as a stream": by_stream,
     "GET in one call (pycurl)": by_read_small,
 }
 
