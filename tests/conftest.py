@@ -26,7 +26,6 @@ from tests.servers.redis import redis_server, redis_url  # noqa: F401 - fixtures
 # What is imported and collected stays until the end: to look through it for garbage again and again
 # would be a sixth of a run.
 gc.disable()
-YOUNG = 5_000  # objects, Python's own 700 are made by any query
 
 LEFT_OUT = "left out, no "
 IN_CI = os.environ.get("CI", "").lower() == "true"
@@ -65,7 +64,6 @@ def _is_about(item: pytest.Item, vendor: str) -> bool:
 
 def pytest_collection_finish() -> None:
     gc.freeze()
-    gc.set_threshold(YOUNG)
     gc.enable()
 
 
