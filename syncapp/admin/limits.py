@@ -1,11 +1,12 @@
-"""What all workers share: paces, breakers, and uploads that a next worker goes on with."""
+"""What all workers share: paces, breakers, uploads that a next worker goes on with, and the mark by
+which an installation knows its places."""
 
 from __future__ import annotations
 
 from django.contrib import admin
 
 from syncapp.admin.base import ReadOnlyAdmin
-from syncapp.models import Breaker, Pace, PartialUpload, UploadedPart
+from syncapp.models import Breaker, Installation, Pace, PartialUpload, UploadedPart
 
 
 @admin.register(Pace)
@@ -54,3 +55,12 @@ class UploadedPartAdmin(ReadOnlyAdmin):
     list_filter = ("upload__copy__destination",)
     search_fields = ("=md5", "=etag")
     raw_id_fields = ("upload",)
+
+
+@admin.register(Installation)
+class InstallationAdmin(ReadOnlyAdmin):
+    """The one row of this database: its mark at every destination, and those it has succeeded."""
+
+    list_display = ("mark", "succeeds")
+    list_filter = ("mark",)
+    search_fields = ("=mark",)

@@ -28,7 +28,9 @@ from tests.web.baked import Owned
 MODELS = [
     model for model in apps.get_app_config("syncapp").get_models() if not model._meta.auto_created
 ]
-READ_ONLY = {"file", "version", "copy", "run", "attempt", "event", "worker", "lane"}
+READ_ONLY = {
+    *("file", "version", "copy", "run", "attempt", "event", "worker", "lane", "installation"),
+}
 SECRET = "never-to-be-seen-again"
 
 
