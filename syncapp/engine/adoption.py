@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from django.db.models import Q
@@ -36,24 +37,39 @@ class Adoption:
         self.adopted = 0
         self._folders: dict[str, str | None] = {"": ""}  # components joined → remote id
 
-    def adopt(self, info: ObjectInfo) -> bool:
-        """Take an object up; False if it does not tell what it is."""
-        head = self.store.head(info.key, version_id=info.version_id)
-        if head is None:
-            return True  # gone since it was listed
+    def sort(
+        self, unclaimed: Sequence[ObjectInfo]
+    ) -> tuple[list[tuple[ObjectInfo, ObjectInfo]], list[ObjectInfo]]:
+        """Those that tell what they are, each with what it bears; and those that don't.
+
+        Reads them whole: not to be called in a transaction, which others would wait for.
+        """
+        telling, foreign = [], []
+        for info in unclaimed:
+            head = self.store.head(info.key, version_id=info.version_id)
+            if head is None:
+                continue  # gone since it was listed
+            if self._tells(info, head):
+                telling.append((info, head))
+            else:
+                foreign.append(info)
+        return telling, foreign
+
+    def adopt(self, info: ObjectInfo, head: ObjectInfo) -> None:
+        """Take up an object that tells what it is."""
+        remote_id = head.metadata["remote-id"]
+        file = File.objects.filter(source=self.source, remote_id=remote_id).first()
+        file = file or self._new_file(info, remote_id)
+        version = self._version(file, info, head, _sha256(head))
+        self._copy(version, info, head)
+
+    def _tells(self, info: ObjectInfo, head: ObjectInfo) -> bool:
         remote_id = head.metadata.get("remote-id", "")
-        sha256 = head.sha256 or head.metadata.get("sha256", "")
-        if not remote_id or not _SHA256.fullmatch(sha256):
+        if not remote_id or not _SHA256.fullmatch(_sha256(head)):
             return False
         if erased.is_erased(self.source.pk, remote_id):
             return False  # what a lock has kept of it comes back into no catalog
-        if not head.frozen and self._hash_of(info) != sha256:
-            return False
-        file = File.objects.filter(source=self.source, remote_id=remote_id).first()
-        file = file or self._new_file(info, remote_id)
-        version = self._version(file, info, head, sha256)
-        self._copy(version, info, head)
-        return True
+        return head.frozen or self._hash_of(info) == _sha256(head)
 
     def finish(self) -> None:
         """After the last one: folders that files lie in but nobody knows get their placeholders."""
@@ -120,8 +136,9 @@ class Adoption:
         if (copy.object_key, copy.store_version) == (info.key, info.version_id):
             return False  # it is this one, and it was not what the copy says
         head = self.store.head(copy.object_key, version_id=copy.store_version)
-        sha256 = head and (head.sha256 or head.metadata.get("sha256"))
-        return head is not None and head.size == info.size and sha256 == copy.version.sha256
+        if head is None or head.size != info.size:
+            return False
+        return _sha256(head) == copy.version.sha256
 
     def _new_file(self, info: ObjectInfo, remote_id: str) -> File:
         """A row for a file that the catalog never heard of, where its key says it was."""
@@ -153,6 +170,11 @@ def _stored_at(info: ObjectInfo) -> datetime:
     """When the store says it was made; a folder's files bear the time of their content instead."""
     now = timezone.now()
     return info.modified_at if info.etag and info.modified_at else now
+
+
+def _sha256(head: ObjectInfo) -> str:
+    """Hex, "" if it does not bear any."""
+    return head.sha256 or head.metadata.get("sha256", "")
 
 
 def _md5(head: ObjectInfo) -> str:

@@ -72,8 +72,10 @@ def compare(
     listing = (info for info in store.versions(f"{source.slug}/") if not info.marker)
     for batch in chunks(listing, BATCH):
         unclaimed = _note_seen(source, destination, batch, store, began)
+        telling, foreign = adoption.sort(unclaimed)
         with transaction.atomic():
-            foreign = [info for info in unclaimed if not adoption.adopt(info)]
+            for info, head in telling:
+                adoption.adopt(info, head)
             _report(source, destination, foreign, told)
         told.objects += len(batch)
         told.foreign += len(foreign)

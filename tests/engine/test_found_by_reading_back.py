@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import GoogleAccount, User
+from syncapp.destinations.local import LocalDestination
 from syncapp.engine import (
     database_backup,
     erasure_rows,
@@ -202,6 +204,25 @@ def test_comparing_twice_reports_a_foreign_object_once(vault: Vault) -> None:
     for _ in range(2):
         assert reconcile.compare(vault.source, destination, lambda _: None).foreign == 1
     assert Finding.objects.filter(kind=Finding.Kind.FOREIGN).count() == 1
+
+
+def test_objects_are_read_while_nobody_waits_for_the_database(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On SQLite a transaction keeps all others from writing; an object may be read for hours."""
+    file, destination = vault.file("a.txt", b"kept"), vault.destinations[0]
+    Copy.objects.filter(version=file, destination=destination).delete()
+    read: Callable[..., Any] = LocalDestination.read
+    in_transaction: list[bool] = []
+
+    def reading(*args: Any, **options: Any) -> Any:
+        in_transaction.append(connection.in_atomic_block)
+        return read(*args, **options)
+
+    monkeypatch.setattr(LocalDestination, "read", reading)
+    assert reconcile.compare(vault.source, destination, lambda _: None).adopted == 1
+    assert in_transaction
+    assert not any(in_transaction)
 
 
 # --- Erasing ----------------------------------------------------------------------------------
