@@ -67,6 +67,14 @@ def test_a_folder_is_restored_by_its_path(
     assert "Complete" in answer.out
 
 
+def test_a_relative_folder_is_one_below_the_terminals(
+    shell: Shell, reports: Vault, at_work: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert shell("restore", "drive", "My Drive/Reports", "--to", "out", "--wait").code == 0
+    assert len(files(tmp_path / "out")) == 2
+
+
 def test_a_folder_is_restored_to_the_drive_of_an_account(
     shell: Shell, reports: Vault, at_work: None, drive: RunningEmulator
 ) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import time
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -244,7 +245,7 @@ def _add_targets(parser: CommandParser) -> None:
 
 def _target(options: dict[str, Any]) -> tuple[str, JsonObject]:
     if options["to"]:
-        return Restore.Target.FOLDER, {"path": options["to"]}
+        return Restore.Target.FOLDER, {"path": str(Path.cwd() / options["to"])}
     if options["to_destination"]:
         row = lookup.find_destination(options["to_destination"])
         return Restore.Target.DESTINATION, {"destination": row.pk, "prefix": options["folder"]}
