@@ -138,7 +138,6 @@ def beside(call: Callable[[], object]) -> threading.Thread:
     return thread
 
 
-@pytest.mark.skipif(connection.vendor == "sqlite", reason="SQLite writes one after the other")
 def test_what_a_scan_replaces_while_a_lane_settles_it_is_stored_or_left(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
