@@ -195,14 +195,10 @@ class Part:
     def crc32c(self) -> bytes:
         if not self.known_crc32c:
             with self._hashing:
-                if not self.known_crc32c:
-                    crc = Crc32c()
-                    for chunk in self._chunks():
-                        crc.update(chunk)
-                    self.known_crc32c = crc.digest()
+                self.known_crc32c = self.known_crc32c or self._hashed(Crc32c())
         return self.known_crc32c
 
-    def _hashed(self, digest: hashlib._Hash) -> bytes:
+    def _hashed(self, digest: hashlib._Hash | Crc32c) -> bytes:
         crc = Crc32c()
         for chunk in self._chunks():
             digest.update(chunk)

@@ -23,7 +23,7 @@ from syncapp.engine.policies import Effective
 from syncapp.engine.readback import ARCHIVED
 from syncapp.engine.samples import DRAWS, Sample
 from syncapp.models import Copy, Destination, Restore, Run, Source, Version
-from syncapp.words import counted
+from syncapp.words import counted, money
 
 FILES, MOST_BYTES = 3, 16 * 1024**2  # of each destination
 PATIENCE = timedelta(days=3)  # Amazon's slowest retrieval takes two
@@ -39,9 +39,9 @@ def most_cents(row: Destination) -> tuple[str, int] | None:
     return prices.currency, max(math.ceil(a_gb * FILES * MOST_BYTES / 1e9 * 100), 1)
 
 
-def money(cents: Mapping[str, int]) -> str:
-    """`0.01 USD + 0.02 EUR`; "" for nothing."""
-    return " + ".join(f"{n / 100:,.2f} {currency}" for currency, n in sorted(cents.items()) if n)
+def told(cents: Mapping[str, int]) -> str:
+    """As `money` tells sums of whole units."""
+    return money({currency: number / 100 for currency, number in cents.items()})
 
 
 def stated(source: Source) -> str:
@@ -53,10 +53,10 @@ def stated(source: Source) -> str:
             unknown.append(row.name)
         else:
             cents[most[0]] += most[1]
-    told = f"Up to {counted(FILES, 'small file')} of each destination's cold storage are retrieved"
-    told += f", for {money(cents)} at most by the list prices" if cents else ""
-    told += f"; what {', '.join(unknown)} asks for it is not known" if unknown else ""
-    return f"{told}. It takes hours, up to two days."
+    text = f"Up to {counted(FILES, 'small file')} of each destination's cold storage are retrieved"
+    text += f", for {told(cents)} at most by the list prices" if cents else ""
+    text += f"; what {', '.join(unknown)} asks for it is not known" if unknown else ""
+    return f"{text}. It takes hours, up to two days."
 
 
 def spent(source: Source) -> Counter[str]:

@@ -33,7 +33,7 @@ from syncapp.engine.origins import Origins
 from syncapp.engine.policies import effective
 from syncapp.engine.rates import Rates
 from syncapp.engine.readback import Sites
-from syncapp.engine.restore_lane import FIRST_THAW_LOOK, MOST_THAW_LOOK, THAW_DAYS, Content
+from syncapp.engine.restore_lane import THAW_DAYS, Content, next_look
 from syncapp.engine.sets import update_many
 from syncapp.errors import (
     BackupError,
@@ -213,7 +213,7 @@ class _Drill:
         if now > self.of_run.created_at + cold_drill.PATIENCE:
             late = PermanentError("It did not come back from cold storage.", code="not_retrieved")
             return Result(todo, content, late)
-        look = min(FIRST_THAW_LOOK * 2 ** min(todo.attempts, 10), MOST_THAW_LOOK)
+        look = next_look(todo.attempts)
         try:
             content.origins.store(place.destination_id).thaw(
                 place.key, version_id=place.store_version, days=THAW_DAYS
@@ -379,7 +379,7 @@ def _end(run: Run, wish: Restore) -> None:
     if run.files_skipped:
         told += f" {run.files_skipped} in cold storage were left out."
     if wish.options.get(cold_drill.COLD):
-        cost = cold_drill.money(wish.options.get(cold_drill.CENTS, {}))
+        cost = cold_drill.told(wish.options.get(cold_drill.CENTS, {}))
         told += f" Retrieving from cold storage: {cost + ' at most' if cost else 'cost not known'}."
     runs.complete(run, told)
 

@@ -14,7 +14,7 @@ import hashlib
 import logging
 import socket
 import threading
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple, cast
 
@@ -23,7 +23,6 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.destinations.base import Upload
 from syncapp.engine.segment_format import FOLDER
 from syncapp.errors import (
     BackupError,
@@ -33,7 +32,7 @@ from syncapp.errors import (
     TransientError,
 )
 from syncapp.models import Destination, Installation
-from syncapp.types import ObjectInfo, ObjectMeta, Part, SentPart
+from syncapp.types import ObjectMeta, Part
 
 log = logging.getLogger(__name__)
 KEY = f"{FOLDER}/installation.json"
@@ -41,6 +40,10 @@ OTHER = "other_installation"
 _SEEN_EVERY = timedelta(hours=1)
 _MOST_BYTES = 4096
 _MOST_NAME = 100  # characters of a host's name that are told
+# What writes or removes, of a store's calls.
+_CHANGING = frozenset(
+    {"put", "start_upload", "resume_upload", "copy", "delete", "purge", "sweep_uploads"}
+)
 
 
 class Mark(NamedTuple):
@@ -185,7 +188,15 @@ class Guarded:
         return cast("Store", self)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
+        call = getattr(self._store, name)
+        return self._after_a_look(call) if name in _CHANGING else call
+
+    def _after_a_look(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def changing(*args: Any, **options: Any) -> Any:
+            self.look()
+            return call(*args, **options)
+
+        return changing
 
     def allow(self) -> None:
         """It was looked at, or is to be ours."""
@@ -219,46 +230,6 @@ class Guarded:
         finally:
             self._looks += 1
         self._seen.set()
-
-    def put(self, key: str, part: Part, meta: ObjectMeta) -> ObjectInfo:
-        self.look()
-        return self._store.put(key, part, meta)
-
-    def start_upload(self, key: str, meta: ObjectMeta, *, part_size: int) -> Upload:
-        self.look()
-        return self._store.start_upload(key, meta, part_size=part_size)
-
-    def resume_upload(
-        self,
-        key: str,
-        meta: ObjectMeta,
-        *,
-        upload_id: str,
-        part_size: int,
-        parts: Sequence[SentPart],
-    ) -> Upload | None:
-        self.look()
-        return self._store.resume_upload(
-            key, meta, upload_id=upload_id, part_size=part_size, parts=parts
-        )
-
-    def copy(
-        self, source_key: str, target_key: str, *, version_id: str = "", size: int | None = None
-    ) -> ObjectInfo:
-        self.look()
-        return self._store.copy(source_key, target_key, version_id=version_id, size=size)
-
-    def delete(self, key: str, *, version_id: str = "") -> None:
-        self.look()
-        self._store.delete(key, version_id=version_id)
-
-    def purge(self, key: str, *, version_id: str = "") -> None:
-        self.look()
-        self._store.purge(key, version_id=version_id)
-
-    def sweep_uploads(self, started_before: datetime, keep: Collection[str] = ()) -> int:
-        self.look()
-        return self._store.sweep_uploads(started_before, keep)
 
 
 def check(store: Store) -> None:

@@ -18,7 +18,7 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
-from syncapp.engine import segment_store
+from syncapp.engine import findings, segment_store
 from syncapp.engine.adoption import Adoption
 from syncapp.engine.occupied import STORED
 from syncapp.engine.sets import chunks, update_many
@@ -165,7 +165,7 @@ def _report(
     room = max(MOST_FINDINGS - told.foreign, 0)
     about = {"source": source, "destination": destination, "kind": Finding.Kind.FOREIGN}
     keys = [info.key for info in foreign[:room]]
-    known = Finding.objects.filter(**about, object_key__in=keys, healed_at__isnull=True)
+    known = findings.strangers().filter(source=source, destination=destination, object_key__in=keys)
     new = dict.fromkeys(keys).keys() - set(known.values_list("object_key", flat=True))
     Finding.objects.bulk_create(
         Finding(**about, object_key=key, message=_FOREIGN) for key in sorted(new)

@@ -25,6 +25,7 @@ from syncapp.engine.time_limits import OutOfTime, queries_until
 from syncapp.errors import BackupError
 from syncapp.models import Destination, Restore, Source
 from syncapp.types import Content
+from syncapp.words import money
 
 log = logging.getLogger(__name__)
 SAMPLE = 100  # objects that an estimate asks about being archived
@@ -59,9 +60,8 @@ class Estimate:
     @property
     def cost(self) -> str:
         """For people: `0.45 USD + 0.10 EUR`, `about 0.10 EUR`, `nothing`."""
-        parts = [f"{amount:,.2f} {name}" for name, amount in sorted(self.costs.items()) if amount]
-        if parts:
-            return "about " * self.about + " + ".join(parts)
+        if told := money(self.costs):
+            return "about " * self.about + told
         return "not known" if self.unpriced_bytes else "nothing"
 
 

@@ -274,9 +274,8 @@ class RestoreLane:
             refusal = caught
         if refusal is not None and not isinstance(refusal, TransientError):
             return Result(row, State.FAILED, error=refusal)
-        look = min(FIRST_THAW_LOOK * 2 ** min(row.attempts, 10), MOST_THAW_LOOK)
         damages = content.damages if content else []
-        due_at = timezone.now() + look
+        due_at = timezone.now() + next_look(row.attempts)
         return Result(
             row, State.THAWING, "", place.destination_id, refusal or error, due_at, damages
         )
@@ -345,6 +344,12 @@ class RestoreLane:
 
 _Task = tuple[Row, Stored | None]
 _Hands = Hands[_Task, Result]
+
+
+def next_look(attempts: int) -> timedelta:
+    """How long what is asked back from cold storage is waited for: longer and longer."""
+    look: timedelta = FIRST_THAW_LOOK * 2 ** min(attempts, 10)
+    return min(look, MOST_THAW_LOOK)
 
 
 def _written(result: Result, now: datetime) -> tuple[object, ...]:
