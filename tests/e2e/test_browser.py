@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -142,7 +143,9 @@ class Eyes:
     def _wait(self, condition: Callable[[], Any], what: str) -> Any:
         page = self.browser
         try:
-            return WebDriverWait(page, PATIENCE_S, 0.05).until(lambda _: condition())
+            # A live part may be drawn anew between being found and being asked: looked at again.
+            wait = WebDriverWait(page, PATIENCE_S, 0.05, [StaleElementReferenceException])
+            return wait.until(lambda _: condition())
         except Exception as error:
             error.add_note(f"waited for {what} at {page.current_url}:\n{page.page_source[:6000]}")
             raise
