@@ -26,6 +26,8 @@ from tests.servers.process import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 START_S = 60.0
+# A stand-in should cost as little as it can: whole parts in memory that is kept.
+_MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 * 1024**2), "MALLOC_TRIM_THRESHOLD_": str(64 * 1024**2)}
 GOOGLE = "https://www.googleapis.com"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _prctl = ctypes.CDLL(None).prctl  # looked up here: between fork and exec nothing may be locked
@@ -160,7 +162,7 @@ def started(name: str, command: list[str], folder: Path) -> Iterator[Server]:
             cwd=ROOT,
             stdout=log,
             stderr=log,
-            env={k: v for k, v in os.environ.items() if not k.startswith("DJANGO")},
+            env=_MALLOC | {k: v for k, v in os.environ.items() if not k.startswith("DJANGO")},
             preexec_fn=die_with_parent,
         )
     try:
