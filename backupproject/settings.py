@@ -309,4 +309,4 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["stderr"], "level": ENV["LOG_LEVEL"]},
     "loggers": {"botocore": {"level": "WARNING"}, "googleapiclient": {"level": "WARNING"}},
 }
-os.environ.setdefault("MALLOC_ARENA_MAX", "2")  # threads would hold memory they no longer use
+os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # threads would hold memory they no longer use

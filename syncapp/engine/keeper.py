@@ -20,10 +20,10 @@ MOST_HUNG_S = 240.0  # the same for a cluster whose predecessors were replaced b
 MOST_BACKOFF_S = 30.0
 REPLACE_S = 10.0  # a cluster that hangs has so long to end by itself
 STEADY_S = 60.0  # a cluster that lived so long did not fail at its start
-# glibc otherwise keeps an arena a thread, and freed parts in it: 30 MB a worker, measured. A part
-# from memory that is kept costs no page faults: 10 % of the CPU of big files, measured.
+# glibc otherwise keeps an arena a thread, with freed parts in each: two are 40 MB a worker more
+# than one, measured. A part from memory that is kept costs no page faults: 10 % of big files' CPU.
 _MALLOC = {
-    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_ARENA_MAX": "1",
     "MALLOC_MMAP_THRESHOLD_": str(16 * 1024**2),
     "MALLOC_TRIM_THRESHOLD_": str(32 * 1024**2),
 }
