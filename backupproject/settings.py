@@ -7,7 +7,6 @@ and acknowledge failures, because attempts are counted in the catalog and not in
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -309,4 +308,3 @@ LOGGING: dict[str, Any] = {
     "root": {"handlers": ["stderr"], "level": ENV["LOG_LEVEL"]},
     "loggers": {"botocore": {"level": "WARNING"}, "googleapiclient": {"level": "WARNING"}},
 }
-os.environ.setdefault("MALLOC_ARENA_MAX", "1")  # threads would hold memory they no longer use
