@@ -231,6 +231,7 @@ QUEUES = {"transfer": WORKERS, "scan": 2, "verify": 2, "restore": 1}
 # A lane ends with its last file, and one file may take days on a slow line; ended in its middle it
 # would begin to read anew each time. A scan's lane ends after LANE_SECONDS wherever it is.
 _SCANS = {"timeout": 3600, "retry": 7200}
+_QUEUE_IN_DATABASE = {"orm": "default", "broker_class": "syncapp.engine.broker.Queue"}
 Q_CLUSTER: dict[str, Any] = {
     "name": "backup",
     "cluster_name": "transfer",
@@ -250,7 +251,8 @@ Q_CLUSTER: dict[str, Any] = {
     "ack_failures": True,
     "poll": 0.2,
     "label": "Queue",
-    **({"redis": REDIS_URL} if REDIS_URL else {"orm": "default"}),
+    "guard_cycle": 2,  # how soon a process that died has a successor; a status lives three seconds
+    **({"redis": REDIS_URL} if REDIS_URL else _QUEUE_IN_DATABASE),
 }
 EVENTSTREAM_STORAGE_CLASS = "syncapp.engine.live.BoundedStorage"
 EVENTSTREAM_CHANNELMANAGER_CLASS = "syncapp.web.events.OwnerChannels"

@@ -25,7 +25,6 @@ START_S = 10.0
 
 def lay_bridge() -> None:
     """Where the servers' ends of the cables are plugged in."""
-    _ip("link", "set", "lo", "up")
     _ip("link", "add", BRIDGE, "type", "bridge")
     _ip("addr", "add", "10.77.0.1/24", "dev", BRIDGE)
     _ip("link", "set", BRIDGE, "up")

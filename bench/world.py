@@ -26,8 +26,9 @@ ELSEWHERE = frozenset(
 
 
 def enter() -> None:
-    """Start this program again inside, unless it is there already; never returns then."""
+    """Start this program again inside and never return; inside, bring loopback up."""
     if os.environ.get(INSIDE):
+        _run("ip", "link", "set", "lo", "up")
         return
     unshare = shutil.which("unshare")
     if unshare is None:
@@ -40,9 +41,8 @@ def enter() -> None:
 
 
 def furnish(folder: Path, authorities: list[Path]) -> None:
-    """Bring loopback up, name Google's hosts, trust these authorities too. Only inside."""
+    """Name Google's hosts, trust these authorities too. Only inside."""
     assert os.environ.get(INSIDE), "outside it would change the machine"
-    _run("ip", "link", "set", "lo", "up")
     names = " ".join(host for host in HOSTS if not host.startswith("*"))
     hosts = folder / "hosts"
     hosts.write_text(f"127.0.0.1 localhost {os.uname().nodename} {names}\n")

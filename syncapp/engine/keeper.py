@@ -94,11 +94,11 @@ class Keeper:
         A host under heavy load may need longer than that only to start a cluster: each one that
         took nothing leaves its successor twice the time, or none would ever come to work.
         """
-        unclaimed = self._lanes.filter(owner="").exists()
-        busy = self._lanes.filter(owner__startswith=self._owners).count()
+        owners = list(self._lanes.values_list("owner", flat=True))
+        busy = sum(owner.startswith(self._owners) for owner in owners)
         if busy:
             self._patience_s = HUNG_S
-        if not unclaimed or busy >= self.hands:
+        if "" not in owners or busy >= self.hands:
             self._starved_since = None
             return False
         now = time.monotonic()

@@ -47,7 +47,7 @@ _TIMED = [Source.Mode.SCHEDULED, Source.Mode.REALTIME]
 
 
 class Schedule:
-    """One per supervisor: `tick` several times a second, the rarer care now and then."""
+    """One per supervisor: `tick` every second, the rarer care now and then."""
 
     def __init__(self) -> None:
         self._care_at = 0.0

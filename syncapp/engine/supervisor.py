@@ -28,7 +28,7 @@ from syncapp.models import Worker
 log = logging.getLogger(__name__)
 TICK_S = 1.0
 SWEEP_S = 30.0
-LOOK_S = 0.2  # how soon a new run or a push is noticed
+LOOK_S = 0.2  # how soon a new run is noticed, and a cluster's end
 _FORGET_AFTER = timedelta(days=1)
 
 
@@ -61,25 +61,28 @@ class Supervisor:
     def _look(self) -> None:
         for keeper in self.keepers:
             keeper.keep()
-        self._schedule.tick()
         if time.monotonic() >= self._next_tick:
             self._next_tick = time.monotonic() + TICK_S
             self._tick()
         elif time.monotonic() >= self._next_sweep:
             self._next_sweep = time.monotonic() + SWEEP_S
-            budget.sweep(settings.SPOOL_DIR)
+            self._sweep()
         elif dispatch.run_waits():
             dispatch.tick()
 
     def _tick(self) -> None:
         now = timezone.now()
-        Worker.objects.update_or_create(
-            host=self.host, pid=os.getpid(), defaults={"heartbeat_at": now}
-        )
-        Worker.objects.filter(heartbeat_at__lt=now - _FORGET_AFTER).delete()
+        mine = Worker.objects.filter(host=self.host, pid=os.getpid())
+        if not mine.update(heartbeat_at=now):
+            Worker.objects.create(host=self.host, pid=os.getpid(), heartbeat_at=now)
+        self._schedule.tick()
         dispatch.tick()
         for keeper in self.keepers:
             keeper.replace_if_hung()
+
+    def _sweep(self) -> None:
+        budget.sweep(settings.SPOOL_DIR)
+        Worker.objects.filter(heartbeat_at__lt=timezone.now() - _FORGET_AFTER).delete()
 
     def _stop(self) -> int:
         for keeper in self.keepers:
