@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from syncapp import pacing
-from syncapp.engine.breakers import is_outage
+from syncapp.engine.breakers import is_outage, passes
 from syncapp.engine.transfer import Result
 from syncapp.errors import (
     BackupError,
@@ -80,7 +80,7 @@ def _decide_source(outcome: Outcome, error: BackupError, attempt: int, result: R
         outcome.attempts = attempt - 1
     if isinstance(error, PermanentError):
         outcome.refused = True
-    elif _is_final(error, attempt):
+    elif pacing.is_final(error, attempt):
         outcome.given_up = {target.destination_id for target in result.job.targets}
     else:
         outcome.wait_s = pacing.attempt_delay_s(error, max(outcome.attempts, 1), _chance)
@@ -92,7 +92,7 @@ def _decide_destination(
     outcome.error, outcome.destination_id = error, destination_id
     if destination_id in down.destinations and is_outage(error):
         outcome.down.add(destination_id)
-    elif isinstance(error, ConfigurationError):
+    elif isinstance(error, ConfigurationError) and not passes(error):
         outcome.blocked[destination_id] = error
     elif _is_final(error, outcome.attempts):
         outcome.given_up.add(destination_id)
@@ -107,6 +107,7 @@ def _slowed(result: Result) -> int:
 
 
 def _is_final(error: BackupError, attempt: int) -> bool:
-    if isinstance(error, NotFound):  # at a destination: an upload that was swept, say
+    """At a destination: an upload may have been swept, a disk have room for all but this file."""
+    if isinstance(error, NotFound) or passes(error):
         return attempt >= pacing.MAX_ATTEMPTS
     return pacing.is_final(error, attempt)
