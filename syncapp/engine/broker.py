@@ -1,4 +1,4 @@
-"""Django-Q's queue in the database, for hosts that mostly wait: an empty one costs next to nothing.
+"""Django-Q's queue in the database, for hosts that mostly wait: an empty one is asked cheaply.
 
 Each queue's pusher looks several times a second, for ever. Measured on a small machine with slow
 wake-ups, a look by the ORM costs 9 ms of CPU, by one plain statement 4.6, most of it the waking.
