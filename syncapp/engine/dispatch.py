@@ -80,7 +80,8 @@ def tick() -> int:
     Lane.objects.filter(ended_at__isnull=True).exclude(heartbeat_at__range=alive).update(
         ended_at=now
     )
-    active = Run.objects.filter(ACTIVE)
+    # Who asked first is served first: nothing asked later passes a listing that waits.
+    active = Run.objects.filter(ACTIVE).order_by("pk")
     return sum(top_up(run_id) for run_id in list(active.values_list("pk", flat=True)))
 
 

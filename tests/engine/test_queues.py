@@ -88,11 +88,12 @@ def test_whole_listings_leave_a_hand_for_change_logs(
     asked: list[str] = []
     monkeypatch.setattr(dispatch, "async_task", lambda *_, cluster: asked.append(cluster))
     other = second_source(setting)
-    runs.request_backup(setting.source)
+    first, _ = runs.request_backup(setting.source)
     runs.request_backup(other)
     dispatch.tick()
     dispatch.tick()
     assert asked == ["scan"], "the second listing waits for the first"
+    assert Lane.objects.get().run == first
     other.cursor = {"user": "1"}
     other.save()
     dispatch.tick()
