@@ -51,6 +51,7 @@ class S3Upload(Upload):
             "UploadId": upload_id,
         }
         self._done = False
+        self._version_id: str | None = None  # of the object, once it is completed
 
     @classmethod
     def start(cls, store: S3Destination, key: str, meta: ObjectMeta) -> S3Upload:
@@ -148,10 +149,11 @@ class S3Upload(Upload):
                 f"Of “{self._key}” {size} bytes in {len(self._sent)} parts were sent, not the "
                 f"{digest.size} bytes that it has."
             )
-        with self._known():
-            answer = self._complete()
-        self._done = True
-        return self._confirmed(digest, version_of(answer))
+        if self._version_id is None:  # a store completes once: asked again, it knows of none
+            with self._known():
+                self._version_id = version_of(self._complete())
+            self._done = True
+        return self._confirmed(digest, self._version_id)
 
     @contextmanager
     def _known(self) -> Iterator[None]:

@@ -308,7 +308,8 @@ class Feed:
         error = self.error
         if self.spool.error is not None or isinstance(error, Dropped | Interrupted):
             return False
-        return isinstance(error, TransientError)
+        # What is held is of no use for an upload that the store has lost: its start is gone.
+        return isinstance(error, TransientError) and may_go_on(error)
 
     def _leave_and_tell(self) -> None:
         self._leave_upload()

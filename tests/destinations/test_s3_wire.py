@@ -29,7 +29,7 @@ from syncapp.errors import (
 )
 from syncapp.types import ObjectMeta, Part
 from tests.destinations.conftest import s3_store
-from tests.destinations.samples import HOSTILE_NAMES, MIB, MTIME, meta_of, part_of, put
+from tests.destinations.samples import HOSTILE_NAMES, MIB, MTIME, digest_of, meta_of, part_of, put
 from tests.destinations.test_s3_errors import REFUSALS
 from tests.servers import certificates
 from tests.servers.raw_http import Play, RawServer, answering, raw_server, reply
@@ -178,6 +178,27 @@ def test_an_upload_that_the_store_lost_is_told() -> None:
         with pytest.raises(TransientError) as caught:
             upload.send(part_of(b"end"))
     assert caught.value.code == "upload_lost"
+
+
+def test_an_object_that_is_complete_is_only_looked_at_again() -> None:
+    """After completing, a store may be too busy to say what stands there."""
+    data = bytes(FIVE)
+    tag = f'"{hashlib.md5(hashlib.md5(data).digest()).hexdigest()}-1"'
+    answers = answering(
+        reply("200 OK", b"<r><UploadId>up</UploadId></r>"),
+        stored(data),
+        reply("200 OK", b"<r><ETag>&quot;x-1&quot;</ETag></r>"),
+        reply("503 Slow Down"),
+        f"HTTP/1.1 200 OK\r\nContent-Length: {FIVE}\r\nETag: {tag}\r\n\r\n".encode(),
+    )
+    with store_on(answers) as (store, server):
+        upload = store.start_upload("big.bin", meta_of(), part_size=FIVE)
+        upload.send(part_of(data))
+        with pytest.raises(TransientError):
+            upload.finish(digest_of(data))
+        assert upload.finish(digest_of(data)).size == FIVE
+    said = [head_of(request)[0].partition(" ")[0] for request in server.requests]
+    assert said == ["POST", "PUT", "POST", "HEAD", "HEAD"]
 
 
 def mute(connection: socket.socket, server: RawServer) -> None:

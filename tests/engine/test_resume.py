@@ -183,3 +183,28 @@ def test_an_unfinished_upload_is_kept_for_a_week_while_its_file_is_as_it_was(
     Version.objects.update(current=False)
     assert uploads.worth_keeping(one_big.folder) == set()
     assert not PartialUpload.objects.exists()
+
+
+def test_an_upload_that_the_store_loses_is_sent_anew_in_the_same_run(
+    one_big: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, lane = begin(one_big)
+    sends = Sends(monkeypatch)
+    bucket, once, forgotten = destination_for(one_big.bucket), threading.Lock(), []
+
+    def lost(upload: Any) -> None:
+        if isinstance(upload, S3Upload) and len(upload.sent) >= 5 and once.acquire(blocking=False):
+            forgotten.append(bucket.sweep_uploads(datetime.now(UTC) + timedelta(minutes=1)))
+
+    sends.before = lost
+    dispatch.work(lane.pk)
+    assert len(forgotten) == 1
+    Version.objects.filter(size=SIZE).update(due_at=timezone.now())  # the wait before another try
+    dispatch.tick()
+    for another in Lane.objects.filter(run=run, owner="", ended_at=None):
+        dispatch.work(another.pk)
+    run.refresh_from_db()
+    assert run.outcome == Run.Outcome.OK, run.error_message
+    assert sends.bytes[LocalUpload] == SIZE
+    assert sends.bytes[S3Upload] > SIZE
+    assert_stored_and_right(one_big)
