@@ -22,9 +22,10 @@ from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts import scopes, setup, write_consent
+from accounts.actions import action
 from accounts.adapters import GoogleAdapter
 from accounts.forms import AdministratorForm
 from accounts.linking import unlink
@@ -62,8 +63,7 @@ def _card(account: GoogleAccount) -> dict[str, Any]:
     }
 
 
-@login_required
-@require_POST
+@action
 def google_connect(request: HttpRequest) -> HttpResponse:
     """Off to Google's consent page; `account` in the form names the one to reconnect.
 
@@ -83,8 +83,7 @@ def google_connect(request: HttpRequest) -> HttpResponse:
     return answer
 
 
-@login_required
-@require_POST
+@action
 def google_write(request: HttpRequest, account_id: int) -> HttpResponse:
     """Off to Google to allow restoring into this account's Drive; `next` is where to come back."""
     account = _mine(request, account_id)

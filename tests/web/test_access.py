@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from django.test import Client
@@ -64,6 +65,29 @@ def test_an_action_is_there_for_its_owner_by_post_and_for_nobody_else(
     assert not Run.objects.filter(ended_at=None).exists()
     assert log_in(owner.user).get(address).status_code == 405
     assert log_in(owner.user).post(address).status_code == 302
+
+
+@pytest.mark.parametrize("name", ACTIONS)
+def test_who_logs_in_at_an_action_comes_back_to_the_page_of_its_button(
+    name: str, owner: Owned
+) -> None:
+    owner.user.set_password("secret words")
+    owner.user.save()
+    browser, action = Client(), reverse(name, args=ACTIONS[name](owner))
+    button = f"http://testserver{reverse('log')}"
+    for headers, page in (
+        ({"Referer": button}, button),
+        ({"Referer": "https://evil.example/"}, "/"),
+    ):
+        answer = browser.post(action, headers=headers)
+        at_login = browser.get(answer["Location"])
+        assert "nothing was done" in at_login.content.decode()
+        wish = {"login": owner.user.username, "password": "secret words"}
+        wish["next"] = parse_qs(urlsplit(answer["Location"]).query)["next"][0]
+        after = browser.post(reverse("account_login"), wish)
+        assert after["Location"] == page
+        assert browser.get(page).status_code == 200
+        browser.logout()
 
 
 @pytest.mark.parametrize("name", ACTIONS)

@@ -8,8 +8,8 @@ from typing import cast
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponseRedirect
 from django.shortcuts import redirect
-from django.utils.http import url_has_allowed_host_and_scheme
 
+from accounts.actions import is_ours
 from accounts.models import User
 from syncapp.errors import BackupError
 from syncapp.models import Run
@@ -23,7 +23,7 @@ def person(request: HttpRequest) -> User:
 def back(request: HttpRequest, fallback: str = "dashboard") -> HttpResponseRedirect:
     """To the page that the form was on (`next`), never to another site."""
     target = request.POST.get("next", "")
-    if url_has_allowed_host_and_scheme(target, {request.get_host()}, request.is_secure()):
+    if is_ours(request, target):
         return HttpResponseRedirect(target)
     return redirect(fallback)
 

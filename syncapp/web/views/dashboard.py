@@ -8,8 +8,9 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
+from accounts.actions import action
 from syncapp.engine import runs
 from syncapp.models import Event
 from syncapp.web import cards, queries, refused
@@ -79,8 +80,7 @@ def refusals(request: HttpRequest) -> HttpResponse:
     return render(request, "dashboard/refusals.html", context)
 
 
-@login_required
-@require_POST
+@action
 def acknowledge(request: HttpRequest, event_id: int) -> HttpResponse:
     """Take note of an alert; it leaves the dashboard and stays in the log."""
     alerts = queries.events_of(person(request)).filter(level=Event.Level.ALERT)

@@ -9,8 +9,9 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts.actions import action
 from syncapp import destinations as kinds
 from syncapp.engine import breakers, destination_setup, record
 from syncapp.models import Destination, Event
@@ -89,8 +90,7 @@ def show(request: HttpRequest, destination_id: int) -> HttpResponse:
     return render(request, "destinations/destination.html", context)
 
 
-@login_required
-@require_POST
+@action
 def test(request: HttpRequest, destination_id: int) -> HttpResponse:
     """Try it for real: write, read back, compare, delete."""
     destination = _destination(request, destination_id)
@@ -117,8 +117,7 @@ def _worst(lines: Sequence[CheckResult]) -> CheckResult | None:
     return next((line for line in lines if line.level == "error"), None)
 
 
-@login_required
-@require_POST
+@action
 def switch(request: HttpRequest, destination_id: int) -> HttpResponse:
     """Switch a destination off (what it holds stays) or on again."""
     destination = _destination(request, destination_id)
@@ -133,8 +132,7 @@ def switch(request: HttpRequest, destination_id: int) -> HttpResponse:
     return back(request)
 
 
-@login_required
-@require_POST
+@action
 def remove(request: HttpRequest, destination_id: int) -> HttpResponse:
     """Forget a destination. Refused while the catalog knows copies in it."""
     destination = _destination(request, destination_id)

@@ -11,8 +11,9 @@ from django.db import transaction
 from django.db.models import Count, Max, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
+from accounts.actions import action
 from syncapp.engine import erasure_report
 from syncapp.engine.erase import request_erasure
 from syncapp.errors import BackupError
@@ -122,8 +123,7 @@ def erasure(request: HttpRequest, erasure_id: int) -> HttpResponse:
     return render(request, "erasures/erasure.html", context)
 
 
-@login_required
-@require_POST
+@action
 def resume(request: HttpRequest, erasure_id: int) -> HttpResponse:
     """Go on; `locked=1`: also where an object lock protects some of it."""
     found = _erasure(request, erasure_id)

@@ -9,8 +9,9 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
+from accounts.actions import action
 from syncapp.engine import breakers, restoring
 from syncapp.models import Event, Run
 from syncapp.web import queries
@@ -44,8 +45,7 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
     return render(request, "history/run.html", context)
 
 
-@login_required
-@require_POST
+@action
 def cancel(request: HttpRequest, run_id: int) -> HttpResponse:
     """End a run; what it has stored stays stored."""
     found = get_object_or_404(queries.runs_of(person(request)), pk=run_id)

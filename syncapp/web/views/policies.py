@@ -11,8 +11,9 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
+from accounts.actions import action
 from syncapp.engine import prunable, record, runs
 from syncapp.engine.policies import Effective, Origin, effective, effective_default, resolve
 from syncapp.engine.prunable import Prunable, Savings, Terms
@@ -140,8 +141,7 @@ def _named(listed: Sequence[Prunable]) -> list[dict[str, Any]]:
     ]
 
 
-@login_required
-@require_POST
+@action
 def prune(request: HttpRequest, source_id: int) -> HttpResponse:
     """Remove now what may go by the policy that holds."""
     source = _source(request, source_id)

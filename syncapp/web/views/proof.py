@@ -9,8 +9,9 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
+from accounts.actions import action
 from syncapp.engine import cold_drill, findings, restore_paths, runs, upkeep
 from syncapp.engine.policies import effective
 from syncapp.models import Canary, File, Finding, RestoreItem, Run, Source, Upkeep
@@ -76,8 +77,7 @@ def _pinned(source: Source) -> list[tuple[Canary, list[Folder]]]:
     return [(row, above[row.file_id]) for row in rows]
 
 
-@login_required
-@require_POST
+@action
 def drill(request: HttpRequest, source_id: int) -> HttpResponse:
     """Restore a sample now; with `cold`, from cold storage too."""
     source = _source(request, source_id)
@@ -91,8 +91,7 @@ def drill(request: HttpRequest, source_id: int) -> HttpResponse:
     )
 
 
-@login_required
-@require_POST
+@action
 def pin(request: HttpRequest, source_id: int) -> HttpResponse:
     """Have a file (`path`, or `file`) restored by every drill."""
     source = _source(request, source_id)
@@ -113,8 +112,7 @@ def pin(request: HttpRequest, source_id: int) -> HttpResponse:
     return back(request)
 
 
-@login_required
-@require_POST
+@action
 def unpin(request: HttpRequest, source_id: int) -> HttpResponse:
     """No longer restore a file (`canary`) by every drill."""
     source = _source(request, source_id)
@@ -125,8 +123,7 @@ def unpin(request: HttpRequest, source_id: int) -> HttpResponse:
     return back(request)
 
 
-@login_required
-@require_POST
+@action
 def leave(request: HttpRequest, source_id: int) -> HttpResponse:
     """Leave a foreign object (`finding`) where it is, and warn of it no more."""
     source = _source(request, source_id)

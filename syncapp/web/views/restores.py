@@ -11,8 +11,9 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
+from accounts.actions import action
 from accounts.models import GoogleAccount
 from accounts.scopes import may_write
 from syncapp.engine import drive_restore, restore_report, restoring, runs, targets
@@ -126,8 +127,7 @@ def _download_address(source: Source, files: list[int], form: RestoreForm) -> st
     return address(reverse("archive", args=[source.pk]), source, files, kept)
 
 
-@login_required
-@require_POST
+@action
 def start(request: HttpRequest) -> HttpResponse:
     """Begin what was checked."""
     source, files = asked_for(request)
@@ -161,8 +161,7 @@ def _origin(source: Source, form: RestoreForm) -> Destination | None:
     return Destination.objects.filter(pk=form.origin_id, owner=source.owner_id).first()
 
 
-@login_required
-@require_POST
+@action
 def back(request: HttpRequest, source_id: int, file_id: int) -> HttpResponse:
     """One click: a file or folder, as it was last, back into a new folder of its own Drive."""
     source = get_object_or_404(queries.sources_of(person(request)), pk=source_id)
@@ -242,24 +241,21 @@ def _lacks_consent(restore: Restore) -> GoogleAccount | None:
     return account if account is not None and not may_write(account) else None
 
 
-@login_required
-@require_POST
+@action
 def pause(request: HttpRequest, run_id: int) -> HttpResponse:
     """Hold it; what is under way is kept."""
     runs.pause_run(_restore(request, run_id).run)
     return redirect("restore_run", run_id)
 
 
-@login_required
-@require_POST
+@action
 def resume(request: HttpRequest, run_id: int) -> HttpResponse:
     """Go on where it was."""
     runs.resume_run(_restore(request, run_id).run)
     return redirect("restore_run", run_id)
 
 
-@login_required
-@require_POST
+@action
 def retry(request: HttpRequest, run_id: int) -> HttpResponse:
     """Try again, in the same place, what failed."""
     number = restoring.retry(_restore(request, run_id).run)

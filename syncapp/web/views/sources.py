@@ -10,8 +10,9 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
+from accounts.actions import action
 from accounts.models import GoogleAccount
 from syncapp.engine import guard, push, runs, source_setup
 from syncapp.engine.source_setup import Plan
@@ -96,8 +97,7 @@ def _stored(source: Source) -> Source:
     return Source.objects.select_related("account").get(pk=source.pk)
 
 
-@login_required
-@require_POST
+@action
 def backup(request: HttpRequest, source_id: int) -> HttpResponse:
     """Sync now."""
     return _start_backup(request, _source(request, source_id))
@@ -112,8 +112,7 @@ def _start_backup(request: HttpRequest, source: Source) -> HttpResponse:
     )
 
 
-@login_required
-@require_POST
+@action
 def verify(request: HttpRequest, source_id: int) -> HttpResponse:
     """Check what is stored; `all`: read every copy back."""
     source, everything = _source(request, source_id), request.POST.get("all") == "1"
@@ -126,8 +125,7 @@ def verify(request: HttpRequest, source_id: int) -> HttpResponse:
     )
 
 
-@login_required
-@require_POST
+@action
 def pause(request: HttpRequest, source_id: int) -> HttpResponse:
     """Move nothing more until resumed; what is under way is kept."""
     source = _source(request, source_id)
@@ -136,8 +134,7 @@ def pause(request: HttpRequest, source_id: int) -> HttpResponse:
     return back(request)
 
 
-@login_required
-@require_POST
+@action
 def resume(request: HttpRequest, source_id: int) -> HttpResponse:
     """Go on."""
     source = _source(request, source_id)
@@ -146,8 +143,7 @@ def resume(request: HttpRequest, source_id: int) -> HttpResponse:
     return back(request)
 
 
-@login_required
-@require_POST
+@action
 def approve(request: HttpRequest, source_id: int) -> HttpResponse:
     """Let a run that stopped to ask do what it was about to."""
     source = _source(request, source_id)
@@ -158,16 +154,14 @@ def approve(request: HttpRequest, source_id: int) -> HttpResponse:
     return back(request)
 
 
-@login_required
-@require_POST
+@action
 def retry(request: HttpRequest, source_id: int) -> HttpResponse:
     """Try one version again (`version` in the form), in a backup that begins now."""
     chosen = row_number(request.POST.get("version", ""))
     return _retry(request, [_source(request, source_id)], [] if chosen is None else [chosen])
 
 
-@login_required
-@require_POST
+@action
 def retry_all(request: HttpRequest) -> HttpResponse:
     """Try everything again that was given up; `refused`: what Google refused, too."""
     return _retry(request, queries.sources_of(person(request)), None)
