@@ -31,7 +31,9 @@ class SourceCard:
     label: str
     reason: str
     active: Progress | None
-    last: Run | None
+    last: Run | None  # the last backup that ended, however
+    good: Run | None  # the last one that succeeded
+    empty: bool  # the last whole listing saw no file, and no change log has named one since
     stored: int | None
     size_bytes: int | None
     next: str
@@ -102,7 +104,8 @@ def _source_card(
     now: datetime,
     down: Mapping[str, Breaker],
 ) -> SourceCard:
-    active, last = latest.active.get(source.pk), latest.ended.get(source.pk)
+    active, last = latest.active.get(source.pk), latest.tried.get(source.pk)
+    good, listed = latest.good.get(source.pk), latest.listed.get(source.pk)
     state, label, reason = _source_state(source, active, last)
     outage = down.get(breakers.account_key(source.account_id))
     if outage and active and state == "running":
@@ -123,7 +126,8 @@ def _source_card(
         stored, size = max(held, default=(0, 0))
     running = progress_of(active, now) if active else None
     when = next_look(source, now)
-    return SourceCard(source, state, label, reason, running, last, stored, size, when)
+    empty = listed is not None and not listed.files_seen
+    return SourceCard(source, state, label, reason, running, last, good, empty, stored, size, when)
 
 
 def _source_state(source: Source, active: Run | None, last: Run | None) -> tuple[str, str, str]:
@@ -181,10 +185,10 @@ def place_of(destination: Destination) -> str:
 
 
 def steps(seen: Overview) -> list[Step]:
-    """What remains to be done before there is a backup."""
+    """What remains to be done before there is a backup; what was recovered is one too."""
     unused = next((a for a in seen.accounts if not has_source(a, seen)), None)
     setup = f"setup:{unused.pk}" if unused else ""
-    backed_up = any(card.last and card.last.files_seen for card in seen.sources)
+    backed_up = any(card.good or card.stored for card in seen.sources)
     return [
         Step(
             "Link a Google account",
@@ -284,9 +288,7 @@ def _of_sources(seen: Overview, wanted: set[int], now: datetime) -> Situation:
             for card in seen.sources
             if not any(d.pk in wanted for d in card.source.destinations.all())
         ),
-        found_nothing=_named(
-            (card, "") for card, run in last if run.outcome == Run.Outcome.OK and not run.files_seen
-        ),
+        found_nothing=_named((card, "") for card in at_rest if card.empty),
         unread=_named((card, "") for card, run in last if is_unread(card.source, run, now)),
         last_backup_at=min((current_at(card.source, run, now) for card, run in last), default=None),
     )

@@ -17,6 +17,7 @@ from django.db.models.fields import BooleanField
 from accounts.models import GoogleAccount, User
 from syncapp.engine import moment
 from syncapp.engine.folders import Folders
+from syncapp.engine.runs import GOOD
 from syncapp.models import (
     Attempt,
     Copy,
@@ -81,23 +82,34 @@ def open_alerts(user: User) -> QuerySet[Event]:
 
 @dataclass(frozen=True, slots=True)
 class LatestRuns:
-    """Of each source (by id): the run under way, and the latest backup that ended."""
+    """Of each source (by id): the run under way, and its latest backups.
+
+    `tried` is the latest that ended, `good` the latest that succeeded, `listed` the latest that
+    tells whether there are any files: a change log that names none doesn't, a whole listing does.
+    """
 
     active: dict[int, Run]
-    ended: dict[int, Run]
+    tried: dict[int, Run]
+    good: dict[int, Run]
+    listed: dict[int, Run]
 
 
 def latest_runs(user: User) -> LatestRuns:
-    """Two queries, whatever the number of sources and the length of their history."""
+    """Three queries, whatever the number of sources and the length of their history."""
     active = {run.source_id: run for run in runs_of(user).filter(ended_at=None).order_by("pk")}
-    newest = (
-        Run.objects.filter(source=OuterRef("pk"), kind=Run.Kind.BACKUP, ended_at__isnull=False)
-        .order_by("-pk")
-        .values("pk")[:1]
+    ended = Run.objects.filter(
+        source=OuterRef("pk"), kind=Run.Kind.BACKUP, ended_at__isnull=False
+    ).order_by("-pk")
+    good = ended.filter(outcome__in=GOOD)
+    listed = ended.filter(Q(outcome__in=GOOD, scan=Run.Scan.FULL) | Q(files_seen__gt=0))
+    found = Source.objects.filter(owner=user).values_list(
+        *(Subquery(backups.values("pk")[:1]) for backups in (ended, good, listed))
     )
-    ids = Source.objects.filter(owner=user).annotate(newest=Subquery(newest)).values("newest")
-    ended = {run.source_id: run for run in runs_of(user).filter(pk__in=ids)}
-    return LatestRuns(active, ended)
+    ids = [set(column) for column in zip(*found, strict=True)] or [set(), set(), set()]
+    runs = list(runs_of(user).filter(pk__in=set().union(*ids)))
+    return LatestRuns(
+        active, *({run.source_id: run for run in runs if run.pk in column} for column in ids)
+    )
 
 
 def _in_trouble(user: User) -> QuerySet[Version]:

@@ -175,11 +175,17 @@ def _never(s: Situation) -> Status | None:
 
 
 def _nothing_found(s: Situation) -> Status | None:
-    if not s.found_nothing and s.stored != 0:
+    if not s.found_nothing:
         return None
-    about = f" in {_names(s.found_nothing)}" if s.found_nothing else ""
     detail = "A backup of nothing is no backup: see whether this is the right account."
-    return Status("warning", f"The last backup found no files{about}", detail)
+    return Status("warning", f"The last backup found no files in {_names(s.found_nothing)}", detail)
+
+
+def _nothing_stored(s: Situation) -> Status | None:
+    if s.stored != 0:
+        return None
+    detail = "What Google does not hand out stands below, each with its reason."
+    return Status("warning", "No file is stored", detail if s.refused_files else "")
 
 
 def _unread(s: Situation) -> Status | None:
@@ -244,6 +250,7 @@ _RULES: tuple[Callable[[Situation], Status | None], ...] = (
     _nothing_found,
     _unread,
     _waiting,
+    _nothing_stored,
     _paused,
     _overdue,
 )

@@ -92,19 +92,47 @@ def test_a_new_person_is_led_step_by_step(outsider: User, log_in: LogIn) -> None
     assert reverse("source_setup", args=[account.pk]) in page
 
 
-def test_the_steps_are_gone_when_a_backup_has_found_files(owner: Owned, log_in: LogIn) -> None:
-    assert "Your first backup" not in shown(log_in(owner.user))
-    Run.objects.update(files_seen=0)
+def test_the_steps_are_shown_until_a_backup_has_succeeded(owner: Owned, log_in: LogIn) -> None:
+    owner.source.files.all().delete()
+    Run.objects.update(outcome=Run.Outcome.FAILED)
     assert "Your first backup" in shown(log_in(owner.user))
+    Run.objects.update(outcome=Run.Outcome.WARNINGS)
+    assert "Your first backup" not in shown(log_in(owner.user))
 
 
-def test_a_backup_that_found_nothing_is_not_green(owner: Owned, log_in: LogIn) -> None:
+def test_a_backup_whose_listing_saw_no_file_is_not_green(owner: Owned, log_in: LogIn) -> None:
     baked.worker()
     owner.source.files.all().delete()
-    Run.objects.update(files_seen=0, files_failed=0)
+    Run.objects.update(scan=Run.Scan.FULL, files_seen=0, files_failed=0)
     page = shown(log_in(owner.user))
     assert sentence(page) == "The last backup found no files in Drive of ana"
     assert "hero-warning" in page
+    unchanged(owner)
+    page = shown(log_in(owner.user))
+    assert sentence(page) == "The last backup found no files in Drive of ana"
+
+
+def test_a_backup_without_a_change_says_what_the_one_before_said(
+    owner: Owned, log_in: LogIn
+) -> None:
+    baked.worker()
+    settle(owner)
+    unchanged(owner)
+    page = shown(log_in(owner.user))
+    assert sentence(page) == "Everything is stored and verified in 2 destinations"
+    assert "Your first backup" not in page
+
+
+def unchanged(owner: Owned) -> None:
+    """Leave the person with a later backup, whose change log named no file."""
+    baker.make(
+        Run,
+        source=owner.source,
+        stage=Run.Stage.DONE,
+        outcome=Run.Outcome.OK,
+        scan=Run.Scan.CHANGES,
+        ended_at=timezone.now(),
+    )
 
 
 def test_a_run_under_way_shows_its_progress(owner: Owned, log_in: LogIn) -> None:

@@ -38,6 +38,7 @@ STATES: list[tuple[dict[str, object], str, str]] = [
     ({"never_backed_up": ONE}, "warning", "Drive was never backed up"),
     ({"found_nothing": ONE}, "warning", "The last backup found no files in Drive"),
     ({"waiting": 1}, "warning", "1 copy is still to be made"),
+    ({"stored": 0}, "warning", "No file is stored"),
     ({"paused": ONE}, "warning", "Drive is paused"),
     ({"last_backup_at": NOW - timedelta(days=9)}, "warning", "The last backup was 9 days ago"),
 ]
