@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from syncapp.engine import breakers, runs
 from syncapp.engine.absorb import IN_TRASH
+from syncapp.engine.not_backed_up import refused_files
 from syncapp.engine.when import is_unread
 from syncapp.models import Breaker, Copy, Destination, Run, Source, Version, Worker
 from syncapp.types import Content
@@ -51,7 +52,7 @@ class Finding:
 class SourceHealth:
     """One source: present files by the state of their current version, and its copies.
 
-    `refused` counts what Google does not give, `trashed` what lies in its trash.
+    `refused` counts what Google refuses, `trashed` what lies in its trash.
     `copies`: destination id → state → current versions.
     """
 
@@ -213,7 +214,7 @@ def _summary(states: Sequence[SourceHealth]) -> Finding:
     refused = sum(s.refused for s in states)
     parts = [f"{counted(stored, 'file')} stored in every destination"]
     parts += [f"{waiting:,} waiting"] if waiting else []
-    parts += [f"{refused:,} that Google does not give, each with its reason"] if refused else []
+    parts += [f"{refused:,} that Google refuses, each with its reason"] if refused else []
     level = Level.NOTE if waiting else Level.OK
     return Finding(level, "stored", f"{', '.join(parts)}.")
 
@@ -239,7 +240,7 @@ def _examine_source(source: Source) -> SourceHealth:
         stored=states[Version.State.STORED],
         waiting=states[Version.State.PENDING],
         failed=states[Version.State.FAILED],
-        refused=runs.refused_files(source.pk),
+        refused=refused_files(source.pk),
         trashed=here.filter(problem=IN_TRASH).count(),
         copies=_copies(source),
     )

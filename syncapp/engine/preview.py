@@ -129,7 +129,9 @@ def _compare_page(source: Source, page: ItemPage, destinations: list[int], found
 
 def _sort(file: RemoteFile, row: _Row | None, destinations: int, found: Preview) -> None:
     problem = file.problem or (IN_TRASH if file.trashed else "")
-    if problem:
+    if problem == IN_TRASH and row is not None and row.state == Version.State.STORED:
+        found.unchanged.add(file)
+    elif problem:
         found.refused[problem] += 1
     elif row is None or row.revision is None:
         _read(file, found.new, found)

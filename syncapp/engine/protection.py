@@ -205,9 +205,7 @@ def _of_backups(facts: Facts, now: datetime) -> Iterator[Reason]:
         message = f"Waiting to be stored: {counted(facts.waiting, 'file')}."
         yield Reason("files_waiting", 10, message, "Let the backup come to its end.")
     if facts.refused:
-        message = (
-            f"Google does not give {counted(facts.refused, 'file')}; the list has the reasons."
-        )
+        message = f"Google refuses {counted(facts.refused, 'file')}; the list has the reasons."
         yield Reason("files_refused", 2, message, "Look at the list: some can be shared or moved.")
 
 

@@ -16,8 +16,7 @@ from django.db.models import Count, Exists, Max, Min, OuterRef, Q, QuerySet
 
 from syncapp.destinations.local import LocalDestination
 from syncapp.destinations.providers import PROVIDERS
-from syncapp.engine import breakers, findings
-from syncapp.engine.absorb import IN_TRASH
+from syncapp.engine import breakers, findings, not_backed_up
 from syncapp.engine.health import told
 from syncapp.engine.policies import Effective, Origin, resolve
 from syncapp.engine.protection import Facts, Place, Protection, judge
@@ -210,12 +209,9 @@ def _versions(ids: Sequence[int]) -> dict[int, dict[str, Any]]:
 
 def _refused(ids: Sequence[int]) -> Counter[int]:
     found: Counter[int] = Counter()
-    here = File.objects.filter(source_id__in=ids, vanished_at__isnull=True).exclude(problem="")
-    read = Version.objects.filter(
-        source_id__in=ids, current=True, state=Version.State.REFUSED, file__problem="",
-        file__vanished_at__isnull=True,
-    )  # fmt: skip
-    for rows in (here.exclude(problem=IN_TRASH), read):
+    listed = not_backed_up.refused_at_listing(File.objects.filter(source_id__in=ids))
+    read = not_backed_up.refused_at_reading(Version.objects.filter(source_id__in=ids))
+    for rows in (listed, read):
         for pk, number in _by_source(rows):
             found[pk] += number
     return found

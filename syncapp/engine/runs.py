@@ -17,10 +17,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from syncapp.engine import breakers, findings, record, wishes
+from syncapp.engine.not_backed_up import refused_files
 from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN, plan_versions
 from syncapp.engine.sets import by_pk
 from syncapp.errors import BackupError, ConfigurationError
-from syncapp.models import Breaker, Copy, Event, File, Restore, Run, Source, Version, Worker
+from syncapp.models import Breaker, Copy, Event, Restore, Run, Source, Version, Worker
 from syncapp.words import counted
 
 # Stands in a run whose moves were put off; it does not end well.
@@ -274,7 +275,7 @@ def _finish(run: Run, deferred: QuerySet[Version], held_up: int, outage: Breaker
         code = outage.error_code if outage else "files_failed" if failed or held_up else NOT_MOVED
         return _end(run, Run.Outcome.FAILED, code, told)
     if refused:
-        but = f"All stored but {counted(refused, 'file')} that Google does not give"
+        but = f"All stored but {counted(refused, 'file')} that Google refuses"
         told = f"{but}; each has its reason. {told}".rstrip()
     if Event.objects.filter(run=run, code__in=[EMPTIED, SHARP_DROP]).exists():
         told = f"{told} Something unusual was seen: the log has it.".lstrip()
@@ -282,18 +283,6 @@ def _finish(run: Run, deferred: QuerySet[Version], held_up: int, outage: Breaker
         return _end(run, Run.Outcome.WARNINGS, "", told)
     moved = f", {run.files_moved} moved" if run.files_moved else ""
     return _end(run, Run.Outcome.OK, "", f"{counted(run.files_done, 'file')} stored{moved}.")
-
-
-def refused_files(source_id: int) -> int:
-    """Files of a source that Google does not let be read; trash aside, which is excluded."""
-    # In the words of the indexes `file_refused` and `version_refused`.
-    here = File.objects.filter(source_id=source_id, vanished_at__isnull=True)
-    listed = here.exclude(problem="").exclude(problem="in_trash").exclude(problem="erased")
-    read = Version.objects.filter(
-        source_id=source_id, current=True, state=Version.State.REFUSED, file__problem="",
-        file__vanished_at__isnull=True,
-    )  # fmt: skip
-    return listed.count() + read.count()
 
 
 def complete(run: Run, message: str, *, outcome: str = Run.Outcome.OK) -> bool:

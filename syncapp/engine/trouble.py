@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from django.db.models import Count, QuerySet
 
+from syncapp.engine import not_backed_up
 from syncapp.engine.folders import Folders
 from syncapp.engine.sets import by_pk
 from syncapp.models import Copy, File, Source, Version
@@ -24,7 +25,8 @@ class Kind(StrEnum):
     """What is wrong."""
 
     FAILED = "failed"  # given up after its attempts; the next backup tries again
-    REFUSED = "refused"  # Google does not give it, or it lies in Google's trash
+    REFUSED = "refused"  # Google does not give it
+    EXCLUDED = "excluded"  # a rule leaves it out: in Google's trash and never stored, or erased
     DAMAGED = "damaged"  # a copy that was stored is missing or different
 
 
@@ -46,8 +48,10 @@ def troubles(source: Source, kind: Kind) -> Iterator[Trouble]:
     if kind is Kind.DAMAGED:
         yield from _damaged(source, folders)
         return
-    if kind is Kind.REFUSED:
-        yield from _unreadable(source, folders)
+    if kind is not Kind.FAILED:
+        yield from _unread(source, kind, folders)
+    if kind is Kind.EXCLUDED:
+        return
     versions = _versions(source, kind)
     columns = "file__parent_id", "file__name", "error_code", "error_message"
     for batch in by_pk(versions, *columns, size=_BATCH):
@@ -57,38 +61,44 @@ def troubles(source: Source, kind: Kind) -> Iterator[Trouble]:
 
 
 def reasons(source: Source, kind: Kind) -> Counter[str]:
-    """How many files by the reason's code: FAILED or REFUSED."""
+    """How many files by the reason's code; not of DAMAGED."""
     found: Counter[str] = Counter()
-    read = _versions(source, kind).values_list("error_code").annotate(n=Count("pk")).order_by()
-    for code, number in read:
-        found[code or kind.value] += number
-    if kind is Kind.REFUSED:
-        listed = _problems(source).values_list("problem").annotate(n=Count("pk")).order_by()
+    if kind is not Kind.EXCLUDED:
+        read = _versions(source, kind).values_list("error_code").annotate(n=Count("pk")).order_by()
+        for code, number in read:
+            found[code or kind.value] += number
+    if kind is not Kind.FAILED:
+        listed = _listed(source, kind).values_list("problem").annotate(n=Count("pk")).order_by()
         for code, number in listed:
             found[code] += number
     return found
 
 
 def _versions(source: Source, kind: Kind) -> QuerySet[Version]:
-    return Version.objects.filter(
-        source=source,
+    versions = Version.objects.filter(source=source)
+    if kind is Kind.REFUSED:
+        return not_backed_up.refused_at_reading(versions)
+    return versions.filter(
         current=True,
-        state=kind.value,
+        state=Version.State.FAILED,
         file__problem="",
         file__vanished_at__isnull=True,
     )
 
 
-def _problems(source: Source) -> QuerySet[File]:
-    return File.objects.filter(source=source, vanished_at__isnull=True).exclude(problem="")
+def _listed(source: Source, kind: Kind) -> QuerySet[File]:
+    files = File.objects.filter(source=source)
+    if kind is Kind.REFUSED:
+        return not_backed_up.refused_at_listing(files)
+    return not_backed_up.excluded(files)
 
 
-def _unreadable(source: Source, folders: Folders) -> Iterator[Trouble]:
+def _unread(source: Source, kind: Kind, folders: Folders) -> Iterator[Trouble]:
     columns = "parent_id", "name", "problem", "problem_message"
-    for batch in by_pk(_problems(source), *columns, size=_BATCH):
+    for batch in by_pk(_listed(source, kind), *columns, size=_BATCH):
         folders.load({parent_id for _, parent_id, *_ in batch})
         for _, parent_id, name, code, message in batch:
-            yield Trouble(Kind.REFUSED, folders.path(parent_id, name), code, message)
+            yield Trouble(kind, folders.path(parent_id, name), code, message)
 
 
 def _damaged(source: Source, folders: Folders) -> Iterator[Trouble]:

@@ -4,7 +4,7 @@ JSON of a run, stable: id, source (slug), kind, stage, outcome, error_code, erro
 created_at, started_at, ended_at, seconds, files_seen, files_new, files_changed, files_vanished,
 files_moved, files_total, files_done, files_refused, files_failed, bytes_total, bytes_done,
 bytes_read.
-Troubles: kind (failed, refused, damaged), path, code, message, destination, object_key.
+Troubles: kind (failed, refused, excluded, damaged), path, code, message, destination, object_key.
 """
 
 from __future__ import annotations

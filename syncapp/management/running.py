@@ -34,7 +34,8 @@ from syncapp.words import counted
 SHOWN, LISTED = 50, 1000  # troubles of a kind and source in text, in JSON; `files` has them all
 TITLES = {
     Kind.FAILED: "failed",
-    Kind.REFUSED: "not given by Google",
+    Kind.REFUSED: "refused by Google",
+    Kind.EXCLUDED: "left out by a rule",
     Kind.DAMAGED: "damaged",
 }
 

@@ -8,8 +8,6 @@ from datetime import datetime
 
 from accounts.models import GoogleAccount, User
 from syncapp.engine import breakers, health, takeup
-from syncapp.engine.absorb import IN_TRASH
-from syncapp.engine.erased import ERASED
 from syncapp.engine.protection import Protection
 from syncapp.engine.when import current_at, is_unread, next_look
 from syncapp.models import Breaker, Copy, Destination, Run, Source
@@ -252,7 +250,7 @@ def situation(
         ],
         failed_files=queries.count_failed(user),
         failed_reason=failures[0].reason if failures else "",
-        refused_files=sum(r.files for r in refusals if r.code not in (IN_TRASH, ERASED)),
+        refused_files=sum(r.files for r in refusals if not r.excluded),
         damaged=count(Copy.State.DAMAGED),
         waiting=count(Copy.State.PENDING),
         stored=count(*PRESENT),

@@ -15,7 +15,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.fields import BooleanField
 
 from accounts.models import GoogleAccount, User
-from syncapp.engine import moment
+from syncapp.engine import moment, not_backed_up
 from syncapp.engine.folders import Folders
 from syncapp.engine.runs import GOOD
 from syncapp.models import (
@@ -171,29 +171,32 @@ def _failure(version: Version, folders: Sequence[paths.Folder]) -> Failure:
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """Files that Google does not hand out, for one reason."""
+    """Files that are not backed up, for one reason."""
 
     code: str
     message: str
     files: int
 
+    @property
+    def excluded(self) -> bool:
+        """Whether a rule leaves them out; otherwise Google refuses them."""
+        return self.code in not_backed_up.EXCLUDED
 
-def refused_at_listing(user: User) -> QuerySet[File]:
-    """Files that the listing says will not be handed out."""
-    return File.objects.filter(~Q(problem=""), source__owner=user, vanished_at=None)
+
+def not_read(user: User) -> QuerySet[File]:
+    """Files that the listing says are not to be read."""
+    return not_backed_up.at_listing(File.objects.filter(source__owner=user))
 
 
 def refused_at_reading(user: User) -> QuerySet[Version]:
     """Current versions that Google refused when they were read; of other files."""
-    return _in_trouble(user).filter(
-        state=Version.State.REFUSED, file__problem="", file__vanished_at=None
-    )
+    return not_backed_up.refused_at_reading(_in_trouble(user))
 
 
 def refusals(user: User) -> list[Reason]:
-    """Refused files by reason, most frequent first: at the listing, or when they were read."""
+    """Files not backed up, by reason: what Google refuses first, each the most frequent first."""
     listed = (
-        refused_at_listing(user)
+        not_read(user)
         .values_list("problem")
         .annotate(Max("problem_message"), Min("problem_message"), files=Count("pk"))
         .order_by()
@@ -209,7 +212,8 @@ def refusals(user: User) -> list[Reason]:
         files[code] += count
         told = f"{message} And others like it." if other != message else message
         messages[code] = told or messages.get(code, "")
-    return [Reason(code, messages[code], count) for code, count in files.most_common()]
+    found = [Reason(code, messages[code], count) for code, count in files.most_common()]
+    return sorted(found, key=lambda reason: reason.excluded)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,6 +253,7 @@ class Entry:
     version: Version | None
     copies: dict[int, Copy] = field(default_factory=dict)
     versions: int = 0
+    kept: bool = True  # whether anything of it is stored; of a folder always
 
     @property
     def gone_at(self) -> datetime | None:
@@ -312,12 +317,11 @@ def _entries(files: Iterable[File]) -> list[Entry]:
     shown = list(files)
     ids = [file.pk for file in shown]
     versions = {v.file_id: v for v in Version.objects.filter(file__in=ids, current=True)}
-    counts = dict(
-        Version.objects.filter(file__in=ids)
-        .values_list("file_id")
-        .annotate(versions=Count("pk"))
-        .order_by()
-    )
+    stored = Count("pk", filter=Q(state=Version.State.STORED))
+    rows = Version.objects.filter(file__in=ids).values_list("file_id").order_by()
+    numbers = list(rows.annotate(versions=Count("pk"), stored=stored))
+    counts = {pk: number for pk, number, _ in numbers}
+    kept = {pk for pk, _, number in numbers if number}
     copies: dict[int, dict[int, Copy]] = {}
     for copy in Copy.objects.filter(version__in=[v.pk for v in versions.values()]):
         copies.setdefault(copy.version_id, {})[copy.destination_id] = copy
@@ -327,6 +331,7 @@ def _entries(files: Iterable[File]) -> list[Entry]:
             version := versions.get(file.pk),
             copies.get(version.pk, {}) if version else {},
             counts.get(file.pk, 0),
+            kept=file.content == Content.FOLDER or file.pk in kept,
         )
         for file in shown
     ]

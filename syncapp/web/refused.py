@@ -1,7 +1,8 @@
-"""Files that Google does not hand out, one by one: where each is, and why.
+"""Files that are not backed up, one by one: where each is, and why.
 
-First those refused at the listing, then those refused when they were read; the dashboard counts
-both (`queries.refusals`). Paged by key: "f" and a file's id, then "v" and a version's.
+First those that are not read at all (refused at the listing, excluded), then those refused when
+they were read; the dashboard counts both (`queries.refusals`). Paged by key: "f" and a file's id,
+then "v" and a version's.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def page(user: User, after: str = "", code: str = "") -> tuple[list[Refusal], st
 
 
 def _listed(user: User, after: str, code: str) -> list[tuple[str, int, File, str, str]]:
-    files = queries.refused_at_listing(user)
+    files = queries.not_read(user)
     if code:
         files = files.filter(problem=code)
     rows = oldest_first(files.select_related("source"), after, PAGE_ROWS + 1).rows

@@ -220,7 +220,7 @@ def _overdue(s: Situation) -> Status | None:
 def _all_good(s: Situation) -> Status:
     where = counted(s.used_destinations, "destination")
     refused = (
-        f"Google does not hand out {counted(s.refused_files, 'file')}; the reasons are below."
+        f"Google refuses {counted(s.refused_files, 'file')}; the reasons are below."
         if s.refused_files
         else ""
     )

@@ -166,6 +166,12 @@ def test_what_google_does_not_give_is_counted_by_reason(source: Source) -> None:
     assert found.files == 4
 
 
+def test_what_is_stored_stays_so_when_it_lies_in_googles_trash(source: Source) -> None:
+    backed_up(source, ROOT, blob("a"))
+    found = preview(source, Listing(ROOT, blob("a", trashed=True)))
+    assert (found.refused, found.unchanged.files) == ({}, 1)
+
+
 def test_a_new_destination_makes_everything_be_read_again(source: Source) -> None:
     backed_up(source, ROOT, blob("a"), blob("b"))
     source.destinations.add(baker.make(Destination, owner=source.owner, kind="local"))

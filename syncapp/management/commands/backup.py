@@ -4,7 +4,7 @@ Exit: 0 every file stored, or refused by Google and listed with the reason; 1 a 
 failed; 2 unknown source; 4 no worker; 5 paused or blocked, a person must act.
 
 JSON, stable. Queued: {exit_code, runs: [run + new]}. With --wait: {exit_code, reason, runs: [run +
-new, failed: [trouble], failed_left_out, refused: [trouble], refused_left_out]}. With --dry-run:
+new, failed: [trouble], failed_left_out, and so refused and excluded]}. With --dry-run:
 {previews: [{source, files, folders, new, changed, waiting, unchanged, to_read (each {files, bytes,
 unsized}), vanished, refused: {code: files}, destinations, quota_units, quota_minutes}]}. Keys of
 runs and troubles: `management/outcome.py`.
@@ -43,7 +43,7 @@ class Command(RunCommand):
         "--wait",
         "--source ada@example.org --dry-run",
     )
-    kinds = (Kind.FAILED, Kind.REFUSED)
+    kinds = (Kind.FAILED, Kind.REFUSED, Kind.EXCLUDED)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """And --dry-run."""

@@ -29,7 +29,7 @@ from syncapp.types import JsonObject
 class Command(ReportCommand):
     """What is in trouble."""
 
-    help = "List files that failed, are refused, or whose copy is damaged; or search all files."
+    help = "List files that failed, are not backed up, or whose copy is damaged; or search all."
     examples = (
         "",
         "--source 1 --state failed",

@@ -67,7 +67,7 @@ def failures(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_safe
 def refusals(request: HttpRequest) -> HttpResponse:
-    """Every file that Google does not hand out, page by page; `code` leaves only that reason."""
+    """Every file that is not backed up, page by page; `code` leaves only that reason."""
     after, code = request.GET.get("after", ""), request.GET.get("code", "")
     found, following = refused.page(person(request), after, code)
     context = {

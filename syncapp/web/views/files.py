@@ -11,9 +11,10 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from syncapp.engine.absorb import IN_TRASH
 from syncapp.engine.policies import effective
 from syncapp.engine.search import search as find
-from syncapp.models import Source
+from syncapp.models import Source, Version
 from syncapp.types import Content
 from syncapp.web import queries
 from syncapp.web.paging import newest_first
@@ -98,6 +99,7 @@ def file(request: HttpRequest, source_id: int, file_id: int) -> HttpResponse:
     source = _source(request, source_id)
     found = get_object_or_404(source.files.exclude(content=Content.FOLDER), pk=file_id)
     gone_at = found.trashed_at or found.vanished_at
+    kept = found.versions.filter(state=Version.State.STORED).exists()
     context = {
         "source": source,
         "file": found,
@@ -105,6 +107,8 @@ def file(request: HttpRequest, source_id: int, file_id: int) -> HttpResponse:
         "page": newest_first(queries.file_versions(found), request.GET.get("before", ""), 20),
         "places": queries.former_places(found),
         "gone_at": gone_at,
+        "kept": kept,
+        "problem": "" if kept and found.problem == IN_TRASH else found.problem,
         "removed_at": gone_at and gone_at + timedelta(days=effective(source).trash_days),
     }
     return render(request, "files/file.html", context)
