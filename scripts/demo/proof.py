@@ -59,7 +59,7 @@ def prove(truth: Truth, catalog: Mapping[str, Entry], stores: Mapping[str, Read]
 
 
 def _note_refusal(verdict: Verdict, item: Item, entry: Entry) -> None:
-    verdict.files += 1
+    verdict.files += item["kind"] != "folder"
     if not entry.error_code:
         verdict.wrong.append(f"{item['name']!r}: Google refuses it, and no reason is listed")
         return

@@ -28,7 +28,7 @@ class Truth:
         self._notes = notes
         self._control = Control(google_url)
         self.account = self._control.accounts()[0]
-        self._items = [i for i in self._control.manifest() if i["kind"] != "folder"]
+        self._items = [i for i in self._control.manifest() if i["kind"] != "folder" or i["refused"]]
         self._served = self._noted()
         self._session = requests.Session()
         self._session.trust_env = False
@@ -36,7 +36,7 @@ class Truth:
         self._session.headers["Authorization"] = f"Bearer {token}"
 
     def items(self) -> Iterator[Item]:
-        """Everything but folders: id, name, kind, refused (the reason, or None), trashed, …"""
+        """All but folders that can be listed: id, name, kind, refused (why, or None), trashed, …"""
         return iter(self._items)
 
     def downloaded(self) -> set[str]:

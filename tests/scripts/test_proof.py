@@ -99,9 +99,14 @@ def test_a_whole_backup_is_proved(backup: Backup) -> None:
     verdict = backup.verdict()
 
     assert verdict.wrong == []
-    assert verdict.files == len([i for i in backup.truth.items() if not i["trashed"]])
+    files = [i for i in backup.truth.items() if not i["trashed"] and i["kind"] != "folder"]
+    assert verdict.files == len(files)
     assert verdict.tallies[STORE].proved == len(backup.bytes)
     assert sum(verdict.refused.values()) > 0
+
+
+def test_a_folder_that_google_does_not_list_is_told_as_the_pages_do(backup: Backup) -> None:
+    assert backup.verdict().refused["refused", "cannotListChildren"] == 1
 
 
 @pytest.mark.parametrize("kind", ["blob", "document", "form", "shortcut"])
