@@ -11,10 +11,13 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from functools import cache
 from xml.sax.saxutils import escape
 
 from emulator.content import GeneratedContent
+from emulator.films import box, film
 from emulator.formats import DOCX, ODP, ODS, ODT, PPTX, SCRIPT_JSON, XLSX
+from emulator.pictures import jpeg_picture
 
 _XML = '<?xml version="1.0" encoding="UTF-8" standalone="yes"?>\n'
 _TYPES = "http://schemas.openxmlformats.org/package/2006/content-types"
@@ -25,21 +28,7 @@ _SHEET = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
 _SLIDE = "http://schemas.openxmlformats.org/presentationml/2006/main"
 _ART = "http://schemas.openxmlformats.org/drawingml/2006/main"
 _OFFICE = "application/vnd.openxmlformats-officedocument."
-
-# A baseline JPEG of one grey 8×8 block, after its SOI marker (a comment segment goes between):
-# quantisation of ones, one-code Huffman tables, and a scan of two zero bits.
-_JPEG_TAIL = (
-    b"\xff\xdb\0\x43\0"
-    + b"\1" * 64
-    + b"\xff\xc0\0\x0b\x08\0\x08\0\x08\1\1\x11\0"
-    + b"\xff\xc4\0\x14\0\1"
-    + bytes(15)
-    + b"\0"
-    + b"\xff\xc4\0\x14\x10\1"
-    + bytes(15)
-    + b"\0"
-    + b"\xff\xda\0\x08\1\1\0\0\x3f\0\x3f\xff\xd9"
-)
+_PAGE = 210, 297  # pixels of a PNG
 
 
 def build(mime_type: str, title: str, stamp: str, at_least: int = 0) -> bytes:
@@ -239,16 +228,29 @@ def png(title: str, stamp: str, at_least: int = 0) -> bytes:
     said = b"Title\0" + f"{title} {stamp}".encode("latin-1", "replace")
     return (
         b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 2, 8, 2, 0, 0, 0))
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", *_PAGE, 8, 0, 0, 0, 0))
         + chunk(b"tEXt", said)
-        + chunk(b"IDAT", zlib.compress(b"\0\x10\x60\xc0\xf0\xf0\xf0" * 2))
+        + chunk(b"IDAT", _scanned_page())
         + chunk(b"IEND", b"")
     )
 
 
+@cache
+def _scanned_page() -> bytes:
+    """White paper with grey lines of text, as a PNG's rows."""
+    width, height = _PAGE
+    rows = bytearray()
+    for y in range(height):
+        line, within = divmod(y, 12)
+        text = width - 40 - line * 29 % 50 if 1 < line < height // 12 - 1 and within < 4 else 0
+        rows += b"\0" + (b"\xff" * 20 + b"\x60" * text).ljust(width, b"\xff")
+    return zlib.compress(bytes(rows))
+
+
 def jpeg(title: str, stamp: str, at_least: int = 0) -> bytes:
     said = f"{title} {stamp}".encode()[:60000]
-    return b"\xff\xd8\xff\xfe" + struct.pack(">H", len(said) + 2) + said + _JPEG_TAIL
+    picture = jpeg_picture(0)
+    return picture[:2] + b"\xff\xfe" + struct.pack(">H", len(said) + 2) + said + picture[2:]
 
 
 def svg(title: str, stamp: str, at_least: int = 0) -> bytes:
@@ -257,13 +259,8 @@ def svg(title: str, stamp: str, at_least: int = 0) -> bytes:
 
 
 def mp4(title: str, stamp: str, at_least: int = 0) -> bytes:
-    def box(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data) + 8) + kind + data
-
-    size = max(at_least, 50_000)
-    frames = GeneratedContent("frames of " + title, size).read(0, size)
-    head = box(b"ftyp", b"isom\0\0\2\0isomiso2mp41")
-    return head + box(b"free", stamp.encode()) + box(b"mdat", frames)
+    said = film() + box(b"free", f"{title} {stamp}".encode())
+    return said + box(b"free", bytes(max(0, at_least - len(said) - 8)))
 
 
 def text(title: str, stamp: str, at_least: int = 0) -> bytes:

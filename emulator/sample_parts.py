@@ -36,10 +36,10 @@ def add_everyday_files(tree: Tree) -> None:
     tree.text("addresses.csv", "name,city\n" + "Ada,London\n" * 500, documents)
     photos = tree.folder("Photos")
     for number in range(1, 49):
-        tree.generated(f"IMG_{number:04}.jpg", 40_000 + number * 7_919, photos)
+        tree.photo(f"IMG_{number:04}.jpg", 40_000 + number * 7_919, photos)
     tree.blob("scan.png", BytesContent(build("image/png", "scan", STAMP)), photos)
     big = tree.folder("Big files")
-    tree.generated("video 64 MB.mp4", 64 * MIB, big)
+    tree.film("video 64 MB.mp4", 64 * MIB, big)
     for name, size in (("backup.tar.gz", 20), ("just over two parts.zip", 17), ("nine.zip", 9)):
         tree.generated(name, size * MIB + 1, big)
     tree.generated("exactly 8 MiB.bin", 8 * MIB, big)
@@ -108,7 +108,7 @@ def add_edge_cases(tree: Tree) -> None:
     tree.text("one byte.bin", "x", folder)
     # As some files that came from Google Photos: the metadata tells another md5 than the bytes.
     wrong = "d41d8cd98f00b204e9800998ecf8427e"
-    tree.generated("IMG_wrong_md5.jpg", 123_456, folder, claimed_md5=wrong, without_sha=True)
+    tree.photo("IMG_wrong_md5.jpg", 123_456, folder, claimed_md5=wrong, without_sha=True)
     tree.generated("old file without sha.zip", 54_321, folder, without_sha=True)
     second = tree.folder("Second parent", folder)
     both = (folder.id, second.id)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from functools import partial
 from typing import Any
 
-from emulator.content import BytesContent, Content, GeneratedContent
+from emulator.content import BytesContent, Content, GeneratedContent, HeadedContent
+from emulator.films import film_of
 from emulator.items import FOLDER, GOOGLE, SHORTCUT, Item, MemoryStore, User
+from emulator.pictures import jpeg_picture
 from emulator.world import Corpus, SharedDrive
 
 FIRST_MS = 1_325_376_000_000  # 2012-01-01
+PICTURES = 8  # photos that look different
 SPAN_MS = 14 * 365 * 24 * 3600 * 1000
 MIME_TYPES = {
     "txt": "text/plain",
@@ -95,9 +99,21 @@ class Tree:
 
     def generated(self, name: str, size: int, parent: Item | None = None, **more: Any) -> Item:
         """A blob of incompressible bytes that no other file has."""
+        return self.blob(name, GeneratedContent(self._key(name), size), parent, **more)
+
+    def photo(self, name: str, size: int, parent: Item | None = None, **more: Any) -> Item:
+        """A picture, and what a phone keeps behind it: bytes that no other file has."""
+        head = partial(jpeg_picture, self._made % PICTURES)
+        return self.blob(name, HeadedContent(head, self._key(name), size), parent, **more)
+
+    def film(self, name: str, size: int, parent: Item | None = None, **more: Any) -> Item:
+        """A short film, made that big by a box that players leave out."""
+        head = partial(film_of, size)
+        return self.blob(name, HeadedContent(head, self._key(name), size), parent, **more)
+
+    def _key(self, name: str) -> str:
         key = f"{self.seed} {self._made} {name}"
-        key = hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
-        return self.blob(name, GeneratedContent(key, size), parent, **more)
+        return hashlib.blake2b(key.encode(), digest_size=20).hexdigest()
 
     def text(self, name: str, text: str, parent: Item | None = None, **more: Any) -> Item:
         return self.blob(name, BytesContent(text.encode()), parent, **more)
