@@ -28,7 +28,7 @@ class SourceCard:
     state: str
     label: str
     reason: str
-    active: Progress | None
+    under_way: Sequence[Progress]  # whatever its kind
     last: Run | None  # the last backup that ended, however
     good: Run | None  # the last one that succeeded
     empty: bool  # the last whole listing saw no file, and no change log has named one since
@@ -36,6 +36,19 @@ class SourceCard:
     size_bytes: int | None
     next: str
     protection: Protection | None = None  # None while a large catalog is judged the first time
+
+    @property
+    def backup(self) -> Progress | None:
+        """The backup under way."""
+        return self._of_kind(Run.Kind.BACKUP)
+
+    @property
+    def verification(self) -> Progress | None:
+        """The verification under way."""
+        return self._of_kind(Run.Kind.VERIFY)
+
+    def _of_kind(self, kind: str) -> Progress | None:
+        return next((one for one in self.under_way if one.run.kind == kind), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +115,12 @@ def _source_card(
     now: datetime,
     down: Mapping[str, Breaker],
 ) -> SourceCard:
-    active, last = latest.active.get(source.pk), latest.tried.get(source.pk)
+    active, last = latest.active.get(source.pk, []), latest.tried.get(source.pk)
     good, listed = latest.good.get(source.pk), latest.listed.get(source.pk)
-    state, label, reason = _source_state(source, active, last)
+    backup = next((run for run in active if run.kind == Run.Kind.BACKUP), None)
+    state, label, reason = _source_state(source, backup, last)
     outage = down.get(breakers.account_key(source.account_id))
-    if outage and active and state == "running":
+    if outage and state == "running":
         state, label, reason = "down", "Can't be read just now", health.told(outage)
     if state == Run.Outcome.FAILED and (again := takeup.taken_up_at(source)):
         at = "in a moment" if again <= now else f"at {breakers.moment(again)}"
@@ -122,21 +136,21 @@ def _source_card(
             for d in source.destinations.all()
         ]
         stored, size = max(held, default=(0, 0))
-    running = progress_of(active, now) if active else None
+    running = [progress_of(run, now) for run in active]
     when = next_look(source, now)
     empty = listed is not None and not listed.files_seen
     return SourceCard(source, state, label, reason, running, last, good, empty, stored, size, when)
 
 
-def _source_state(source: Source, active: Run | None, last: Run | None) -> tuple[str, str, str]:
+def _source_state(source: Source, backup: Run | None, last: Run | None) -> tuple[str, str, str]:
     if source.account.state == GoogleAccount.State.RECONNECT:
         return "blocked", "Reconnect needed", source.account.state_reason
     if source.blocked_code:
         return "blocked", "Blocked", source.blocked_reason
     if source.paused:
         return "paused", "Paused", ""
-    if active:
-        return "running", active.get_stage_display(), ""
+    if backup:
+        return "running", backup.get_stage_display(), ""
     if last is None:
         return "idle", "Never backed up", ""
     reason = last.error_message if last.outcome == Run.Outcome.FAILED else ""
@@ -260,7 +274,7 @@ def situation(
 
 def _of_sources(seen: Overview, wanted: set[int], now: datetime) -> Situation:
     """The part that accounts, sources and their last runs tell."""
-    at_rest = [card for card in seen.sources if not card.active and not card.source.paused]
+    at_rest = [card for card in seen.sources if not card.backup and not card.source.paused]
     last = [(card, card.last) for card in at_rest if card.last]
     return Situation(
         now=datetime.min,
@@ -278,7 +292,13 @@ def _of_sources(seen: Overview, wanted: set[int], now: datetime) -> Situation:
         failed_runs=_named(
             (card, run.error_message) for card, run in last if run.outcome == Run.Outcome.FAILED
         ),
-        running=_named((card, "") for card in seen.sources if card.active),
+        running=_named((card, "") for card in seen.sources if card.backup and not card.backup.held),
+        waits_for_person=[
+            Named(f"{one.run} of {card.source.name}", one.run.error_message)
+            for card in seen.sources
+            for one in card.under_way
+            if one.run.paused and one.run.error_code
+        ],
         paused=_named((card, "") for card in seen.sources if card.source.paused),
         never_backed_up=_named((card, "") for card in at_rest if card.last is None),
         without_destination=_named(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from syncapp.engine.kinds import is_paused
 from syncapp.models import Run
 
 
@@ -18,6 +19,7 @@ class Progress:
     bytes_per_s: float | None
     eta_s: float | None
     seconds: float | None
+    held: str  # why it does not go on by itself, in two words; "" if it does
 
 
 def progress_of(run: Run, now: datetime) -> Progress:
@@ -29,8 +31,20 @@ def progress_of(run: Run, now: datetime) -> Progress:
     bytes_per_s = run.bytes_done / moving_s if moving_s and run.transfer_started_at else None
     seconds = (end - (run.started_at or run.created_at)).total_seconds()
     return Progress(
-        run, _percent(run), files_per_s, bytes_per_s, _eta(run, files_per_s, bytes_per_s), seconds
+        run,
+        _percent(run),
+        files_per_s,
+        bytes_per_s,
+        _eta(run, files_per_s, bytes_per_s),
+        seconds,
+        _held(run),
     )
+
+
+def _held(run: Run) -> str:
+    if run.ended_at is not None or not is_paused(run):
+        return ""
+    return "Waits for you" if run.paused and run.error_code else "Paused"
 
 
 def _percent(run: Run) -> int | None:

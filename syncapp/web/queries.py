@@ -82,13 +82,13 @@ def open_alerts(user: User) -> QuerySet[Event]:
 
 @dataclass(frozen=True, slots=True)
 class LatestRuns:
-    """Of each source (by id): the run under way, and its latest backups.
+    """Of each source (by id): the runs under way, and its latest backups.
 
     `tried` is the latest that ended, `good` the latest that succeeded, `listed` the latest that
     tells whether there are any files: a change log that names none doesn't, a whole listing does.
     """
 
-    active: dict[int, Run]
+    active: dict[int, list[Run]]
     tried: dict[int, Run]
     good: dict[int, Run]
     listed: dict[int, Run]
@@ -96,7 +96,9 @@ class LatestRuns:
 
 def latest_runs(user: User) -> LatestRuns:
     """Three queries, whatever the number of sources and the length of their history."""
-    active = {run.source_id: run for run in runs_of(user).filter(ended_at=None).order_by("pk")}
+    active: dict[int, list[Run]] = {}
+    for run in runs_of(user).filter(ended_at=None).order_by("pk"):
+        active.setdefault(run.source_id, []).append(run)
     ended = Run.objects.filter(
         source=OuterRef("pk"), kind=Run.Kind.BACKUP, ended_at__isnull=False
     ).order_by("-pk")

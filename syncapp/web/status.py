@@ -38,7 +38,8 @@ class Situation:
     blocked_sources: Sequence[Named] = ()
     unreachable: Sequence[Named] = ()  # destinations, and Google for a source; tried by themselves
     failed_runs: Sequence[Named] = ()
-    running: Sequence[Named] = ()
+    running: Sequence[Named] = ()  # backups that go on
+    waits_for_person: Sequence[Named] = ()  # runs that somebody must let go on
     paused: Sequence[Named] = ()
     never_backed_up: Sequence[Named] = ()
     without_destination: Sequence[Named] = ()
@@ -188,6 +189,14 @@ def _nothing_stored(s: Situation) -> Status | None:
     return Status("warning", "No file is stored", detail if s.refused_files else "")
 
 
+def _waits_for_person(s: Situation) -> Status | None:
+    if not s.waits_for_person:
+        return None
+    verb = "waits" if len(s.waits_for_person) == 1 else "wait"
+    sentence = f"{_names(s.waits_for_person)} {verb} for you"
+    return Status("warning", sentence, s.waits_for_person[0].reason)
+
+
 def _unread(s: Situation) -> Status | None:
     if not s.unread:
         return None
@@ -248,6 +257,7 @@ _RULES: tuple[Callable[[Situation], Status | None], ...] = (
     _without_destination,
     _never,
     _nothing_found,
+    _waits_for_person,
     _unread,
     _waiting,
     _nothing_stored,

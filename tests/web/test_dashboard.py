@@ -156,6 +156,50 @@ def test_a_run_under_way_shows_its_progress(owner: Owned, log_in: LogIn) -> None
     assert 'aria-label="Backup of Drive of ana"' in page
 
 
+def test_only_a_backup_under_way_is_said_to_back_up(owner: Owned, log_in: LogIn) -> None:
+    baked.worker()
+    settle(owner)
+    restore = baker.make(Run, source=owner.source, kind=Run.Kind.RESTORE, paused=True)
+    verification = baker.make(
+        Run, source=owner.source, kind=Run.Kind.VERIFY, stage=Run.Stage.VERIFY
+    )
+    page = shown(log_in(owner.user))
+    assert sentence(page) == "Everything is stored and verified in 2 destinations"
+    assert f"{restore} · Paused" in page
+    assert f'{verification} · <span data-field="stage">Verifying' in page
+    assert reverse("source_backup", args=[owner.source.pk]) in page
+    assert reverse("source_verify", args=[owner.source.pk]) not in page
+    assert reverse("run_cancel", args=[restore.pk]) not in page
+
+
+def test_a_restore_that_waits_for_a_person_says_why(owner: Owned, log_in: LogIn) -> None:
+    baked.worker()
+    settle(owner)
+    restore = baker.make(
+        Run,
+        source=owner.source,
+        kind=Run.Kind.RESTORE,
+        paused=True,
+        error_code="disk_full",
+        error_message="The disk is full.",
+    )
+    page = shown(log_in(owner.user))
+    assert sentence(page) == f"{restore} of Drive of ana waits for you"
+    assert "The disk is full." in page
+    assert f"{restore} · Waits for you" in page
+
+
+def test_a_backup_that_a_pause_holds_up_is_not_under_way(owner: Owned, log_in: LogIn) -> None:
+    baked.worker()
+    settle(owner)
+    Source.objects.update(paused=True)
+    backup = baker.make(Run, source=owner.source)
+    page = shown(log_in(owner.user))
+    assert sentence(page) == "Drive of ana is paused"
+    assert f"{backup} · Paused" in page
+    assert reverse("run_cancel", args=[backup.pk]) in page
+
+
 def test_an_open_alert_is_shown_until_somebody_takes_note(owner: Owned, log_in: LogIn) -> None:
     client = log_in(owner.user)
     assert owner.alert.message in shown(client)

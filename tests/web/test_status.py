@@ -37,6 +37,7 @@ STATES: list[tuple[dict[str, object], str, str]] = [
     ({"without_destination": ONE}, "warning", "Drive has no destination to go to"),
     ({"never_backed_up": ONE}, "warning", "Drive was never backed up"),
     ({"found_nothing": ONE}, "warning", "The last backup found no files in Drive"),
+    ({"waits_for_person": ONE}, "warning", "Drive waits for you"),
     ({"waiting": 1}, "warning", "1 copy is still to be made"),
     ({"stored": 0}, "warning", "No file is stored"),
     ({"paused": ONE}, "warning", "Drive is paused"),

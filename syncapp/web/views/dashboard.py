@@ -38,7 +38,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "situation": situation,
         "last_backup_at": max(last, default=None),
         "steps": [] if all(step.done for step in steps) else steps,
-        "active": [card.active for card in seen.sources if card.active],
+        "active": [progress for card in seen.sources for progress in card.under_way],
         "runs": [
             progress_of(run, now) for run in queries.runs_of(user).order_by("-pk")[:RUNS_SHOWN]
         ],
