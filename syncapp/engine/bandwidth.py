@@ -15,6 +15,7 @@ from syncapp.errors import ConfigurationError
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _UNITS = {"B": 1, "": 1024} | {unit: 1024**n for n, unit in enumerate("KMGTP", start=1)}
+_MOST = 1024.0**5  # a pebibyte a second: what is more is no limit to anything
 _LIMIT = re.compile(r"(\d+(?:\.\d*)?|\.\d+)([BKMGTP]?)(?:(?<=[KMGTP])(?:i?B)?)?", re.IGNORECASE)
 _TIME = re.compile(r"(\d{1,2}):(\d{2})")
 _DAY_MINUTES = 24 * 60
@@ -90,7 +91,7 @@ def _limit(text: str) -> float:
     found = _LIMIT.fullmatch(text)
     if not found:
         raise _wrong(f"“{text}” is no limit such as 512k, 10M or off")
-    limit: float = float(found[1]) * _UNITS[found[2].upper()]
+    limit: float = min(float(found[1]) * _UNITS[found[2].upper()], _MOST)
     if 0 < limit < 1024:
         raise _wrong(f"“{text}” is less than 1 KiB a second")
     return limit

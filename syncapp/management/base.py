@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from argparse import ArgumentTypeError, RawDescriptionHelpFormatter
 from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
-from typing import Any
+from typing import Any, cast
 
 from django.core.management.base import (
     BaseCommand,
@@ -23,9 +23,11 @@ from django.core.management.base import (
 )
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError
+from django.db.models import Model
 
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.management.output import printable
+from syncapp.models.bounded import BoundedField
 from syncapp.types import CheckResult, JsonObject
 
 START_WORKERS = "Start one with `manage.py runworkers` (or start everything with `make run`)."
@@ -115,10 +117,14 @@ class ReportCommand(BaseCommand, ABC):
             self.say(f"{level}{printable(line.name)}{message}")
 
 
-def read_number(text: str, what: str, most: int) -> int:
-    """An option's value from 0 to `most`; the error names `what` it is no such thing of."""
-    if not (text.isdecimal() and len(text) <= len(str(most)) and int(text) <= most):
-        raise ArgumentTypeError(f"“{printable(text)}” is no {what} from 0 to {most:,}.")
+def read_number(text: str, what: str, model: type[Model], name: str) -> int:
+    """An option's value within the bounds of the model's field; the error names `what` it is no
+    such thing of."""
+    field = cast("BoundedField", model._meta.get_field(name))
+    known = text.isdecimal() and len(text) <= len(str(field.most))
+    if not known or int(text) != field.nearest(int(text)):
+        wanted = f"{what} from {field.least} to {field.most:,}"
+        raise ArgumentTypeError(f"“{printable(text)}” is no {wanted}.")
     return int(text)
 
 

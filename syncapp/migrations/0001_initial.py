@@ -4,6 +4,7 @@ import accounts.fields
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
+import syncapp.models.bounded
 import syncapp.models.setup
 from django.conf import settings
 from django.db import migrations, models
@@ -379,7 +380,7 @@ class Migration(migrations.Migration):
                 ('mode', models.CharField(choices=[('realtime', 'Real-time: a minute after each change'), ('scheduled', 'On a schedule'), ('manual', 'Only when asked')], default='realtime', max_length=12)),
                 ('cron', models.CharField(blank=True, default='0 3 * * *', max_length=100, verbose_name='schedule')),
                 ('time_zone', models.CharField(blank=True, max_length=64)),
-                ('reconcile_days', models.PositiveSmallIntegerField(default=7, verbose_name='days between full comparisons')),
+                ('reconcile_days', syncapp.models.bounded.BoundedField(default=7, verbose_name='days between full comparisons', least=0, most=365)),
                 ('bwlimit', models.CharField(blank=True, help_text='Bytes per second, as rclone writes them: 10M, or a timetable such as “08:00,512k 19:00,10M 23:00,off”. Empty: no limit.', max_length=255, verbose_name='bandwidth limit')),
                 ('next_at', models.DateTimeField(editable=False, null=True)),
                 ('cursor', models.JSONField(blank=True, default=dict, editable=False)),
@@ -444,21 +445,21 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('keep', models.CharField(blank=True, choices=[('', 'As in the default'), ('all', 'Every version, for ever'), ('rules', 'What any of the rules below keeps')], max_length=8, verbose_name='versions')),
-                ('keep_last', models.PositiveIntegerField(default=0, verbose_name='last versions')),
-                ('keep_days', models.PositiveIntegerField(default=0, verbose_name='all of the last days')),
-                ('keep_hourly', models.PositiveIntegerField(default=0, verbose_name='hourly')),
-                ('keep_daily', models.PositiveIntegerField(default=0, verbose_name='daily')),
-                ('keep_weekly', models.PositiveIntegerField(default=0, verbose_name='weekly')),
-                ('keep_monthly', models.PositiveIntegerField(default=0, verbose_name='monthly')),
-                ('keep_yearly', models.PositiveIntegerField(default=0, verbose_name='yearly')),
-                ('trash_days', models.PositiveIntegerField(blank=True, help_text='Empty: as in the default.', null=True, verbose_name='days in the trash')),
-                ('guard_percent', models.PositiveSmallIntegerField(blank=True, help_text='Empty: as in the default.', null=True, validators=[django.core.validators.MaxValueValidator(100)], verbose_name='ask before changing more than this share (%)')),
-                ('guard_files', models.PositiveIntegerField(blank=True, help_text='Empty: as in the default.', null=True, verbose_name='ask before changing more files than')),
-                ('verify_days', models.PositiveIntegerField(blank=True, help_text='Empty: as in the default.', null=True, verbose_name='days in which every copy is read back')),
-                ('verify_bytes', models.PositiveBigIntegerField(blank=True, help_text='Empty: as in the default.', null=True, verbose_name='most bytes read back a day')),
-                ('drill_days', models.PositiveIntegerField(blank=True, help_text='0: no drills. Empty: as in the default.', null=True, verbose_name='days between restore drills')),
-                ('drill_files', models.PositiveIntegerField(blank=True, help_text='Empty: as in the default.', null=True, verbose_name='files in a drill')),
-                ('drill_cold_cents', models.PositiveIntegerField(blank=True, help_text="In the service's currency. 0: none. Empty: as in the default.", null=True, verbose_name='cents a month for drills from cold storage')),
+                ('keep_last', syncapp.models.bounded.BoundedField(default=0, verbose_name='last versions', least=0, most=1000000)),
+                ('keep_days', syncapp.models.bounded.BoundedField(default=0, verbose_name='all of the last days', least=0, most=36500)),
+                ('keep_hourly', syncapp.models.bounded.BoundedField(default=0, verbose_name='hourly', least=0, most=876000)),
+                ('keep_daily', syncapp.models.bounded.BoundedField(default=0, verbose_name='daily', least=0, most=36500)),
+                ('keep_weekly', syncapp.models.bounded.BoundedField(default=0, verbose_name='weekly', least=0, most=5214)),
+                ('keep_monthly', syncapp.models.bounded.BoundedField(default=0, verbose_name='monthly', least=0, most=1200)),
+                ('keep_yearly', syncapp.models.bounded.BoundedField(default=0, verbose_name='yearly', least=0, most=100)),
+                ('trash_days', syncapp.models.bounded.BoundedField(blank=True, help_text='Empty: as in the default.', null=True, verbose_name='days in the trash', least=0, most=36500)),
+                ('guard_percent', syncapp.models.bounded.BoundedField(blank=True, help_text='Empty: as in the default.', null=True, verbose_name='ask before changing more than this share (%)', least=0, most=100)),
+                ('guard_files', syncapp.models.bounded.BoundedField(blank=True, help_text='Empty: as in the default.', null=True, verbose_name='ask before changing more files than', least=0, most=1000000000)),
+                ('verify_days', syncapp.models.bounded.BoundedField(blank=True, help_text='Empty: as in the default.', null=True, verbose_name='days in which every copy is read back', least=1, most=36500)),
+                ('verify_bytes', models.PositiveBigIntegerField(blank=True, help_text='Empty: as in the default.', null=True, validators=[django.core.validators.MaxValueValidator(1000000000000000)], verbose_name='most bytes read back a day')),
+                ('drill_days', syncapp.models.bounded.BoundedField(blank=True, help_text='0: no drills. Empty: as in the default.', null=True, verbose_name='days between restore drills', least=0, most=36500)),
+                ('drill_files', syncapp.models.bounded.BoundedField(blank=True, help_text='Empty: as in the default.', null=True, verbose_name='files in a drill', least=1, most=10000)),
+                ('drill_cold_cents', syncapp.models.bounded.BoundedField(blank=True, help_text="In the service's currency. 0: none. Empty: as in the default.", null=True, verbose_name='cents a month for drills from cold storage', least=0, most=1000000)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='policies', to=settings.AUTH_USER_MODEL)),
                 ('source', models.OneToOneField(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='policy', to='syncapp.source')),
             ],

@@ -9,14 +9,17 @@ from django.core.validators import MaxValueValidator
 from django.db import models
 from django.db.models import Q
 
+from syncapp.models.bounded import DAYS, BoundedField
 from syncapp.models.setup import Source
 
 _INHERITED = "Empty: as in the default."
+_MILLION = 1_000_000
+_PETABYTE = 10**15
 
 
-def _number(label: str, help_text: str = _INHERITED) -> Any:
+def _number(label: str, *, most: int, least: int = 0, help_text: str = _INHERITED) -> Any:
     """A number that is inherited while it is empty."""
-    return models.PositiveIntegerField(label, null=True, blank=True, help_text=help_text)
+    return BoundedField(label, null=True, blank=True, least=least, most=most, help_text=help_text)
 
 
 class Policy(models.Model):
@@ -39,31 +42,34 @@ class Policy(models.Model):
         Source, null=True, blank=True, on_delete=models.CASCADE, related_name="policy"
     )
     keep = models.CharField("versions", max_length=8, choices=Keep.choices, blank=True)
-    keep_last = models.PositiveIntegerField("last versions", default=0)
-    keep_days = models.PositiveIntegerField("all of the last days", default=0)
-    keep_hourly = models.PositiveIntegerField("hourly", default=0)
-    keep_daily = models.PositiveIntegerField("daily", default=0)
-    keep_weekly = models.PositiveIntegerField("weekly", default=0)
-    keep_monthly = models.PositiveIntegerField("monthly", default=0)
-    keep_yearly = models.PositiveIntegerField("yearly", default=0)
-    trash_days = _number("days in the trash")
-    guard_percent = models.PositiveSmallIntegerField(
-        "ask before changing more than this share (%)",
+    keep_last = BoundedField("last versions", default=0, most=_MILLION)
+    keep_days = BoundedField("all of the last days", default=0, most=DAYS)
+    keep_hourly = BoundedField("hourly", default=0, most=24 * DAYS)
+    keep_daily = BoundedField("daily", default=0, most=DAYS)
+    keep_weekly = BoundedField("weekly", default=0, most=DAYS // 7)
+    keep_monthly = BoundedField("monthly", default=0, most=12 * 100)
+    keep_yearly = BoundedField("yearly", default=0, most=100)
+    trash_days = _number("days in the trash", most=DAYS)
+    guard_percent = _number("ask before changing more than this share (%)", most=100)
+    guard_files = _number("ask before changing more files than", most=1000 * _MILLION)
+    verify_days = _number("days in which every copy is read back", least=1, most=DAYS)
+    verify_bytes = models.PositiveBigIntegerField(
+        "most bytes read back a day",
         null=True,
         blank=True,
-        validators=[MaxValueValidator(100)],
+        validators=[MaxValueValidator(_PETABYTE)],
         help_text=_INHERITED,
     )
-    guard_files = _number("ask before changing more files than")
-    verify_days = _number("days in which every copy is read back")
-    verify_bytes = models.PositiveBigIntegerField(
-        "most bytes read back a day", null=True, blank=True, help_text=_INHERITED
+    drill_days = _number(
+        "days between restore drills",
+        most=DAYS,
+        help_text="0: no drills. Empty: as in the default.",
     )
-    drill_days = _number("days between restore drills", "0: no drills. Empty: as in the default.")
-    drill_files = _number("files in a drill")
+    drill_files = _number("files in a drill", least=1, most=10_000)
     drill_cold_cents = _number(
         "cents a month for drills from cold storage",
-        "In the service's currency. 0: none. Empty: as in the default.",
+        most=_MILLION,
+        help_text="In the service's currency. 0: none. Empty: as in the default.",
     )
 
     class Meta:

@@ -11,6 +11,7 @@ from accounts.fields import EncryptedTextField
 from accounts.models import GoogleAccount
 from syncapp import destinations as destination_kinds
 from syncapp import sources as source_kinds
+from syncapp.models.bounded import BoundedField
 
 
 def _source_kinds() -> list[tuple[str, str]]:
@@ -99,7 +100,7 @@ class Source(models.Model):
     mode = models.CharField(max_length=12, choices=Mode.choices, default=Mode.REALTIME)
     cron = models.CharField("schedule", max_length=100, blank=True, default="0 3 * * *")
     time_zone = models.CharField(max_length=64, blank=True)  # of `cron`; "": the server's
-    reconcile_days = models.PositiveSmallIntegerField("days between full comparisons", default=7)
+    reconcile_days = BoundedField("days between full comparisons", default=7, most=365)
     bwlimit = models.CharField("bandwidth limit", max_length=255, blank=True, help_text=_BWLIMIT)
     next_at = models.DateTimeField(null=True, editable=False)
     # Position in every change log; {} asks for a full scan.

@@ -254,6 +254,8 @@ def test_a_mode_that_is_changed_here_acts_at_once(client: Client, owner: Owned) 
     data = {"name": "x", "destinations": [], "mode": "scheduled", "reconcile_days": 7}
     page = client.post(address, {**data, "cron": "never"}).content.decode()
     assert "A schedule has 5 fields" in page
+    page = client.post(address, {**data, "reconcile_days": 9_999_999}).content.decode()
+    assert "less than or equal to 365" in page
     assert client.post(address, {**data, "cron": "30 4 * * *"}).status_code == 302
     owner.source.refresh_from_db()
     assert (owner.source.next_at.hour, owner.source.next_at.minute) == (4, 30)

@@ -21,7 +21,7 @@ KIB, MIB = 1024.0, 1024.0**2
     [
         ("10M", 10 * MIB), ("512", 512 * KIB), ("512k", 512 * KIB), ("1.5M", 1.5 * MIB),
         ("4096B", 4096), ("1G", 1024 * MIB), ("10MiB", 10 * MIB), ("10Mb", 10 * MIB),
-        ("off", 0), ("OFF", 0), ("0", 0), ("", 0), (".5M", 0.5 * MIB),
+        ("off", 0), ("OFF", 0), ("0", 0), ("", 0), (".5M", 0.5 * MIB), ("9" * 400 + "P", MIB**2.5),
     ],
 )  # fmt: skip
 def test_one_limit_holds_always(text: str, limit: float) -> None:

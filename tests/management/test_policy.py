@@ -50,7 +50,9 @@ def test_rules_that_are_not_named_are_off_and_keep_all_ends_them(shell: Shell, o
 @pytest.mark.parametrize(
     "wrong",
     [["--keep-last", "-1"], ["--guard-percent", "101"], ["--keep-all", "--keep-last", "2"],
-     ["--trash-days", "soon"], ["--verify-bytes", "lots"], []],
+     ["--trash-days", "soon"], ["--verify-bytes", "lots"], [],
+     ["--trash-days", "36501"], ["--verify-days", "0"], ["--drill-files", "0"],
+     ["--verify-bytes", "2000TB"], ["--keep-yearly", "101"], ["--keep-yearly", "inherit"]],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused(shell: Shell, owner: User, wrong: list[str]) -> None:
     answer = shell("policy", "set", *wrong)

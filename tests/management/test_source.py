@@ -111,6 +111,7 @@ def test_a_schedule_is_set_and_said_in_words(shell: Shell, source: Source) -> No
         (["--cron", "0 25 * * *"], "bad hour"),
         (["--cron", "every day"], "5 fields"),
         (["--mode", "scheduled", "--time-zone", "Europe/Atlantis"], "no time zone"),
+        (["--reconcile-days", "366"], "“366” is no number of days from 0 to 365"),
     ],
 )
 def test_what_can_not_be_kept_is_a_usage_error_and_changes_nothing(

@@ -77,14 +77,36 @@ def test_what_is_protected_is_told_as_such(vault: Vault, visitor: Client) -> Non
 
 
 @pytest.mark.parametrize(
-    "changes", [{"keep": "rules"}, {"guard_percent": 101}, {"trash_days": -1}, {"keep": "some"}]
-)
+    "changes",
+    [{"keep": "rules"}, {"guard_percent": 101}, {"trash_days": -1}, {"keep": "some"},
+     {"trash_days": 36_501}, {"verify_days": 0}, {"verify_days": 99_999_999},
+     {"drill_days": 99_999_999}, {"drill_files": 0}, {"drill_files": 10**30},
+     {"verify_bytes": 10**15 + 1}, {"drill_cold_cents": 10**30}, {"guard_files": 10**30},
+     {"keep": "rules", "keep_yearly": 101}, {"keep": "rules", "keep_hourly": 10**30}],
+)  # fmt: skip
 def test_what_makes_no_sense_is_not_saved(
     owner: Owned, log_in: LogIn, changes: dict[str, Any]
 ) -> None:
     page = log_in(owner.user).post(reverse("policy"), wishes(**changes))
     assert page.context["form"].errors
     assert not Policy.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["trash_days", "verify_days", "drill_days"])
+def test_pages_show_a_policy_whose_days_leave_the_calendar(
+    owner: Owned, log_in: LogIn, name: str
+) -> None:
+    Policy.objects.create(owner=owner.user, **{name: 2_000_000_000})
+    owner.source.files.update(vanished_at=timezone.now())
+    client, source, file = log_in(owner.user), [owner.source.pk], owner.version.file
+    addresses = [
+        reverse("dashboard"),
+        reverse("policy"),
+        *(reverse(page, args=source) for page in ("source_policy", "source_proof")),
+        reverse("file", args=[*source, file.pk]),
+        reverse("source_files", args=source) + "?deleted=1",
+    ]
+    assert [client.get(address).status_code for address in addresses] == [200] * len(addresses)
 
 
 def test_pruning_now_begins_a_run(owner: Owned, log_in: LogIn) -> None:

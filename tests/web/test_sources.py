@@ -121,6 +121,7 @@ def test_a_schedule_is_set_in_a_zone_and_said_in_words(owner: Owned, log_in: Log
         ({"mode": "scheduled", "cron": ""}, "A schedule has 5 fields"),
         ({"mode": "sometimes"}, "Select a valid choice"),
         ({"time_zone": "Europe/Atlantis"}, "There is no time zone"),
+        ({"reconcile_days": "9999999"}, "less than or equal to 365"),
     ],
 )
 def test_settings_that_can_not_be_kept_are_refused_with_the_reason(

@@ -18,11 +18,11 @@ from django.core.management.base import CommandParser
 from syncapp.engine import cold_drill, restore_paths, runs
 from syncapp.engine.folders import Folders
 from syncapp.management import lookup
-from syncapp.management.base import Exit, add_json, usage
+from syncapp.management.base import Exit, add_json, read_number, usage
 from syncapp.management.outcome import judge
 from syncapp.management.output import printable
 from syncapp.management.running import RunCommand
-from syncapp.models import Canary, File, Run, Source
+from syncapp.models import Canary, File, Policy, Run, Source
 from syncapp.types import Content
 
 
@@ -44,7 +44,7 @@ class Command(RunCommand):
         parser.add_argument(
             "source", nargs="*", metavar="SOURCE", help="Id, slug or name; all without it."
         )
-        parser.add_argument("--files", type=int, help="How many files (the policy's number).")
+        parser.add_argument("--files", type=_files, help="How many files (the policy's number).")
         parser.add_argument(
             "--cold",
             action="store_true",
@@ -60,8 +60,6 @@ class Command(RunCommand):
         if options["pin"] or options["unpin"]:
             return self._pins(options)
         self.files, self.cold = options["files"], options["cold"]
-        if self.files is not None and self.files < 1:
-            raise usage("--files: at least 1.")
         return super().answer(options)
 
     def request(self, source: Source) -> tuple[Run, bool]:
@@ -96,6 +94,10 @@ class Command(RunCommand):
             for path in pinned or ["nothing besides the random sample"]:
                 self.say(f"  {printable(path)}")
         return Exit.OK
+
+
+def _files(text: str) -> int:
+    return read_number(text, "number of files", Policy, "drill_files")
 
 
 def _file(source: Source, path: str) -> File:

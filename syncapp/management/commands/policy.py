@@ -9,7 +9,7 @@ null where every version is kept.
 from __future__ import annotations
 
 from argparse import ArgumentTypeError
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -29,7 +29,6 @@ from syncapp.retention import Rules
 from syncapp.types import JsonObject
 
 INHERIT = "inherit"
-MOST = 1_000_000  # days, files, versions
 _TOLD: Mapping[str, str] = {
     "trash_days": "days in the trash",
     "guard_percent": "ask before changing more than (%)",
@@ -69,13 +68,15 @@ class Command(ReportCommand):
         for name in RULES:
             change.add_argument(
                 f"--keep-{name}",
-                type=_count,
+                type=_reader(f"keep_{name}"),
                 metavar="N",
                 help="A rule for versions; what any rule keeps stays. Rules not named are off.",
             )
         for name, told in _TOLD.items():
             option = f"--{name.replace('_', '-')}"
-            kind, metavar = (_size, "SIZE") if name == "verify_bytes" else (_value, "N")
+            kind, metavar = (
+                (_size, "SIZE") if name == "verify_bytes" else (_reader(name, INHERIT), "N")
+            )
             change.add_argument(option, type=kind, metavar=metavar, help=f"{told}, or {INHERIT}.")
 
     def answer(self, options: dict[str, Any]) -> Exit:
@@ -169,12 +170,15 @@ def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}: " if name in _TOLD else ""
 
 
-def _count(text: str) -> int:
-    return read_number(text, "whole number", MOST)
+def _reader(name: str, word: str = "") -> Callable[[str], int | str]:
+    """Of an option for a number of the policy; the word is let through."""
 
+    def read(text: str) -> int | str:
+        if word and text == word:
+            return word
+        return read_number(text, "whole number", Policy, name)
 
-def _value(text: str) -> int | str:
-    return INHERIT if text == INHERIT else _count(text)
+    return read
 
 
 def _size(text: str) -> int | str | None:

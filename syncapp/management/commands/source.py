@@ -38,8 +38,6 @@ from syncapp.models import Source
 from syncapp.types import JsonObject
 from syncapp.words import counted
 
-MOST_DAYS = 365
-
 
 class Command(ReportCommand):
     """What is backed up."""
@@ -267,7 +265,7 @@ def _add_plan(parser: CommandParser) -> None:
 
 
 def _days(text: str) -> int:
-    return read_number(text, "number of days", MOST_DAYS)
+    return read_number(text, "number of days", Source, "reconcile_days")
 
 
 def _daily() -> str:
