@@ -33,14 +33,16 @@ from syncapp.engine import (
     upkeep,
 )
 from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN
-from syncapp.errors import ConfigurationError, QuotaExhausted, ReconnectRequired
-from syncapp.models import Destination, Run, Source, Version
+from syncapp.engine.unusable import UNUSABLE, stops_alone
+from syncapp.errors import QuotaExhausted, ReconnectRequired
+from syncapp.models import Destination, Event, Run, Source, Version
 
 log = logging.getLogger(__name__)
 POLL, STOP_PUSH = "syncapp.tasks.poll", "syncapp.tasks.stop_push"
 MOST_AT_ONCE = 200  # sources a tick; the others come with the next
 CARE_S = 30.0
 LONGEST_REST = timedelta(hours=1)  # by Google's wish; of a longer one it is asked again
+UNUSABLE_REST = timedelta(days=1)  # a fault of the program may be mended meanwhile
 CLOCK_SLACK = timedelta(minutes=1)
 _UNHINDERED = Q(paused=False, blocked_code="")
 _TIMED = [Source.Mode.SCHEDULED, Source.Mode.REALTIME]
@@ -79,7 +81,7 @@ def begin_anew(source: Source) -> None:
     if source.mode == Source.Mode.SCHEDULED and source.runs.filter(kind=Run.Kind.BACKUP).exists():
         source.next_at = next_time(source, now)
     Source.objects.filter(pk=source.pk).update(next_at=source.next_at)
-    if source.blocked_code in cron.CODES:
+    if source.blocked_code in (*cron.CODES, UNUSABLE):
         runs.unblock(source)
     record.changed(source)
 
@@ -91,15 +93,15 @@ def look(now: datetime) -> int:
     if not Source.objects.filter(due, _UNHINDERED, mode__in=_TIMED).exists():
         return 0
     found = _watched().filter(due).order_by(F("next_at").asc(nulls_first=True))[:MOST_AT_ONCE]
-    return sum(_act(source, now) for source in found)
+    acted = 0
+    for source in found:
+        with stops_alone(source):
+            acted += _act(source, now)
+    return acted
 
 
 def _act(source: Source, now: datetime) -> bool:
-    try:
-        following = next_time(source, now)
-    except ConfigurationError as error:  # a time zone that this system no longer knows
-        runs.block(source, error)
-        return False
+    following = next_time(source, now)
     moved = Source.objects.filter(pk=source.pk, next_at=source.next_at)
     with transaction.atomic():  # who dies in here has not acted
         if not moved.update(next_at=following):
@@ -181,13 +183,10 @@ def _correct_clocks(now: datetime) -> None:
         | Q(polled_at__gt=now + CLOCK_SLACK)
     )
     for source in _watched().filter(suspect, next_at__gt=now + CLOCK_SLACK):
-        try:
+        with stops_alone(source):
             latest = next_time(source, now)
-        except ConfigurationError as error:
-            runs.block(source, error)
-            continue
-        if latest is None or (source.next_at and source.next_at > latest + CLOCK_SLACK):
-            Source.objects.filter(pk=source.pk, next_at=source.next_at).update(next_at=latest)
+            if latest is None or (source.next_at and source.next_at > latest + CLOCK_SLACK):
+                Source.objects.filter(pk=source.pk, next_at=source.next_at).update(next_at=latest)
 
 
 def _free(now: datetime) -> None:
@@ -195,6 +194,9 @@ def _free(now: datetime) -> None:
     blocked = Source.objects.exclude(blocked_code="")
     spent = Run.objects.filter(
         source=OuterRef("pk"), kind=Run.Kind.BACKUP, ended_at__gt=now - LONGEST_REST
+    )
+    told = Event.objects.filter(
+        source=OuterRef("pk"), code="source_blocked", created_at__gt=now - UNUSABLE_REST
     )
     over = (
         Q(
@@ -204,6 +206,7 @@ def _free(now: datetime) -> None:
         | Q(Exists(Destination.objects.filter(sources=OuterRef("pk"), enabled=True)))
         & Q(blocked_code="no_destination")
         | Q(~Exists(spent), blocked_code=QuotaExhausted.code)
+        | Q(~Exists(told), blocked_code=UNUSABLE)
     )
     for source in blocked.filter(over).select_related("owner"):
         runs.unblock(source)
@@ -224,13 +227,15 @@ def _begin_deferred(now: datetime) -> None:
         due = Version.objects.filter(
             source=source, state=Version.State.PENDING, due_at__lte=now
         ).exclude(error_code__in=[DESTINATION_BLOCKED, DESTINATION_DOWN])
-        if due.exists():
-            runs.request_backup(source, trigger=Run.Trigger.DEFERRED)
+        with stops_alone(source):
+            if due.exists():
+                runs.request_backup(source, trigger=Run.Trigger.DEFERRED)
 
 
 def _take_up(now: datetime) -> None:
     """Begin a backup for what an outage had left, in whatever mode."""
     for source in _able_and_last().filter(outcome=Run.Outcome.FAILED):
-        at = takeup.taken_up_at(source)
-        if at is not None and at <= now:
-            runs.request_backup(source, trigger=Run.Trigger.DEFERRED)
+        with stops_alone(source):
+            at = takeup.taken_up_at(source)
+            if at is not None and at <= now:
+                runs.request_backup(source, trigger=Run.Trigger.DEFERRED)

@@ -18,6 +18,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 
 from syncapp.engine import runs
 from syncapp.engine.policies import Effective, effective
+from syncapp.engine.unusable import stops_alone
 from syncapp.models import Destination, Run, Source, Upkeep
 
 log = logging.getLogger(__name__)
@@ -59,7 +60,11 @@ def look(now: datetime) -> int:
         _set_up(source, now)
     _correct(now)
     due = _free().filter(next_at__lte=now).order_by("next_at")[:MOST_AT_ONCE]
-    return sum(_begin(row, now) for row in due)
+    begun = 0
+    for row in due:
+        with stops_alone(row.source):
+            begun += _begin(row, now)
+    return begun
 
 
 def next_at(source: Source, kind: Upkeep.Kind) -> datetime | None:
@@ -119,8 +124,9 @@ def _correct(now: datetime) -> None:
     """A next time later than a whole period away was set under another policy, or by a clock that
     was set back since."""
     for row in Upkeep.objects.filter(next_at__gt=now + _DAY, kind__in=list(WORK)).select_related(
-        "source"
+        "source__owner"
     ):
-        every = WORK[Upkeep.Kind(row.kind)].every(effective(row.source)) or _DAY
-        if row.next_at > now + every:
-            Upkeep.objects.filter(pk=row.pk, next_at=row.next_at).update(next_at=now + every)
+        with stops_alone(row.source):
+            every = WORK[Upkeep.Kind(row.kind)].every(effective(row.source)) or _DAY
+            if row.next_at > now + every:
+                Upkeep.objects.filter(pk=row.pk, next_at=row.next_at).update(next_at=now + every)
