@@ -29,7 +29,7 @@ class SourceCard:
     label: str
     reason: str
     under_way: Sequence[Progress]  # whatever its kind
-    last: Run | None  # the last backup that ended, however
+    last: Run | None  # the last backup that came to an end of its own
     good: Run | None  # the last one that succeeded
     empty: bool  # the last whole listing saw no file, and no change log has named one since
     stored: int | None
@@ -46,6 +46,11 @@ class SourceCard:
     def verification(self) -> Progress | None:
         """The verification under way."""
         return self._of_kind(Run.Kind.VERIFY)
+
+    @property
+    def failed(self) -> Run | None:
+        """The last backup, if it failed."""
+        return self.last if self.last and self.last.outcome == Run.Outcome.FAILED else None
 
     def _of_kind(self, kind: str) -> Progress | None:
         return next((one for one in self.under_way if one.run.kind == kind), None)
@@ -85,6 +90,21 @@ class Overview:
     destinations: Sequence[DestinationCard]
     accounts: Sequence[GoogleAccount]
     totals: Totals | None
+
+    @property
+    def backed_up_at(self) -> datetime | None:
+        """When a backup last succeeded."""
+        return max(
+            (c.good.ended_at for c in self.sources if c.good and c.good.ended_at), default=None
+        )
+
+    @property
+    def failed_at(self) -> datetime | None:
+        """When a backup last failed, if none has succeeded since."""
+        failed = [c.failed.ended_at for c in self.sources if c.failed and c.failed.ended_at]
+        newest = max(failed, default=None)
+        good = self.backed_up_at
+        return newest if newest and (good is None or newest > good) else None
 
 
 def overview(user: User, now: datetime) -> Overview:
@@ -275,7 +295,7 @@ def situation(
 def _of_sources(seen: Overview, wanted: set[int], now: datetime) -> Situation:
     """The part that accounts, sources and their last runs tell."""
     at_rest = [card for card in seen.sources if not card.backup and not card.source.paused]
-    last = [(card, card.last) for card in at_rest if card.last]
+    good = [(card, card.good) for card in at_rest if card.good]
     return Situation(
         now=datetime.min,
         accounts=len(seen.accounts),
@@ -289,9 +309,7 @@ def _of_sources(seen: Overview, wanted: set[int], now: datetime) -> Situation:
         blocked_sources=_named(
             (card, card.source.blocked_reason) for card in seen.sources if card.source.blocked_code
         ),
-        failed_runs=_named(
-            (card, run.error_message) for card, run in last if run.outcome == Run.Outcome.FAILED
-        ),
+        failed_runs=_named((card, card.failed.error_message) for card in at_rest if card.failed),
         running=_named((card, "") for card in seen.sources if card.backup and not card.backup.held),
         waits_for_person=[
             Named(f"{one.run} of {card.source.name}", one.run.error_message)
@@ -307,8 +325,8 @@ def _of_sources(seen: Overview, wanted: set[int], now: datetime) -> Situation:
             if not any(d.pk in wanted for d in card.source.destinations.all())
         ),
         found_nothing=_named((card, "") for card in at_rest if card.empty),
-        unread=_named((card, "") for card, run in last if is_unread(card.source, run, now)),
-        last_backup_at=min((current_at(card.source, run, now) for card, run in last), default=None),
+        unread=_named((card, "") for card, run in good if is_unread(card.source, run, now)),
+        last_backup_at=min((current_at(card.source, run, now) for card, run in good), default=None),
     )
 
 

@@ -84,8 +84,9 @@ def open_alerts(user: User) -> QuerySet[Event]:
 class LatestRuns:
     """Of each source (by id): the runs under way, and its latest backups.
 
-    `tried` is the latest that ended, `good` the latest that succeeded, `listed` the latest that
-    tells whether there are any files: a change log that names none doesn't, a whole listing does.
+    `tried` is the latest that came to an end of its own, `good` the latest that succeeded,
+    `listed` the latest that tells whether there are any files: a change log that names none
+    doesn't, a whole listing does.
     """
 
     active: dict[int, list[Run]]
@@ -102,10 +103,10 @@ def latest_runs(user: User) -> LatestRuns:
     ended = Run.objects.filter(
         source=OuterRef("pk"), kind=Run.Kind.BACKUP, ended_at__isnull=False
     ).order_by("-pk")
-    good = ended.filter(outcome__in=GOOD)
+    tried, good = ended.exclude(outcome=Run.Outcome.CANCELLED), ended.filter(outcome__in=GOOD)
     listed = ended.filter(Q(outcome__in=GOOD, scan=Run.Scan.FULL) | Q(files_seen__gt=0))
     found = Source.objects.filter(owner=user).values_list(
-        *(Subquery(backups.values("pk")[:1]) for backups in (ended, good, listed))
+        *(Subquery(backups.values("pk")[:1]) for backups in (tried, good, listed))
     )
     ids = [set(column) for column in zip(*found, strict=True)] or [set(), set(), set()]
     runs = list(runs_of(user).filter(pk__in=set().union(*ids)))

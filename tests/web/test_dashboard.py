@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -123,16 +124,40 @@ def test_a_backup_without_a_change_says_what_the_one_before_said(
     assert "Your first backup" not in page
 
 
-def unchanged(owner: Owned) -> None:
+def test_a_backup_that_failed_is_a_try_and_not_the_last_backup(owner: Owned, log_in: LogIn) -> None:
+    baked.worker()
+    settle(owner)
+    client = log_in(owner.user)
+    assert "the last try" not in told(shown(client))
+    failed = unchanged(owner, outcome=Run.Outcome.FAILED, error_message="The token was revoked.")
+    unchanged(owner, outcome=Run.Outcome.CANCELLED)
+    page = told(shown(client))
+    assert "Last backup 5 minutes ago ; the last try failed now" in page
+    assert "The last backup of Drive of ana failed The token was revoked." in page
+    assert "Last backup 5 minutes ago Last try failed now" in page
+    Run.objects.filter(pk=owner.run.pk).delete()
+    assert "No backup has succeeded so far; the last try failed now" in told(shown(client))
+    assert "Last backup never Last try failed now" in told(shown(client))
+    failed.delete()
+    assert "Last backup never Next" in told(shown(client))
+
+
+def told(page: str) -> str:
+    """What a person reads, in one line."""
+    return " ".join(re.sub(r"<[^>]*>", " ", page).split())
+
+
+def unchanged(owner: Owned, **fields: object) -> Run:
     """Leave the person with a later backup, whose change log named no file."""
-    baker.make(
+    run: Run = baker.make(
         Run,
         source=owner.source,
         stage=Run.Stage.DONE,
-        outcome=Run.Outcome.OK,
         scan=Run.Scan.CHANGES,
         ended_at=timezone.now(),
+        **{"outcome": Run.Outcome.OK, **fields},
     )
+    return run
 
 
 def test_a_run_under_way_shows_its_progress(owner: Owned, log_in: LogIn) -> None:

@@ -31,12 +31,10 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     situation = cards.situation(user, seen, refusals, worker_alive=runs.worker_alive(), now=now)
     steps = cards.steps(seen)
     failures, more_failures = queries.failures(user, size=FAILURES_SHOWN)
-    last = [card.last.ended_at for card in seen.sources if card.last and card.last.ended_at]
     context = {
         "seen": seen,
         "status": judge(situation),
         "situation": situation,
-        "last_backup_at": max(last, default=None),
         "steps": [] if all(step.done for step in steps) else steps,
         "active": [progress for card in seen.sources for progress in card.under_way],
         "runs": [
