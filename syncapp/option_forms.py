@@ -39,6 +39,7 @@ class BandwidthForm(forms.ModelForm):  # type: ignore[type-arg]
 class OptionsForm(BandwidthForm):
     """Name and options of a destination. Valid only if an adapter can be made of them."""
 
+    depending: frozenset[str]  # fields that are needed or not as others say
     kind: ClassVar[str]
     by: ClassVar[User]
 
@@ -50,7 +51,11 @@ class OptionsForm(BandwidthForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         kept = json.loads(self.instance.secrets or "{}")
-        for option in destination_class(self.kind).options:
+        options = destination_class(self.kind).options
+        self.depending = frozenset(
+            PREFIX + o.name for o in options if o.depends and o.name not in kept
+        )
+        for option in options:
             field = self.fields[PREFIX + option.name]
             if option.name in kept:
                 field.required = False

@@ -299,6 +299,7 @@ class Option:
     label: str
     help: str = ""
     required: bool = False
+    depends: bool = False  # needed or not as other options say
     secret: bool = False
     default: str = ""
     choices: tuple[tuple[str, str], ...] = ()

@@ -13,6 +13,7 @@ from syncapp.errors import ConfigurationError
 from syncapp.types import Option
 
 _SSE = (("", "As the bucket does"), ("none", "None"), ("AES256", "AES-256"), ("aws:kms", "KMS"))
+_KEYS = "Both stay empty only where the machine itself has the right: in AWS, by a role."
 _CLASSES = sorted({name for found in PROVIDERS.values() for name in found.storage_classes})
 
 OPTIONS = (
@@ -23,8 +24,13 @@ OPTIONS = (
         default="other",
         choices=tuple((name, provider.label) for name, provider in PROVIDERS.items()),
     ),
-    Option("endpoint", "Endpoint", "Only if the service and region do not say it: https://…"),
-    Option("region", "Region", "As the service names it, for example eu-central-1."),
+    Option(
+        "endpoint",
+        "Endpoint",
+        "Only if the service and region do not say it: https://…",
+        depends=True,
+    ),
+    Option("region", "Region", "As the service names it, for example eu-central-1.", depends=True),
     Option("bucket", "Bucket", required=True),
     Option("prefix", "Folder in the bucket", "May stay empty."),
     Option(
@@ -61,8 +67,8 @@ OPTIONS = (
         default="auto",
         choices=(("auto", "Automatic"), ("lean", "Lean"), ("boto3", "boto3")),
     ),
-    Option("access_key_id", "Access key", secret=True),
-    Option("secret_access_key", "Secret key", secret=True),
+    Option("access_key_id", "Access key", _KEYS, secret=True, depends=True),
+    Option("secret_access_key", "Secret key", _KEYS, secret=True, depends=True),
 )
 
 

@@ -116,8 +116,10 @@ def holding(policy: Effective) -> Iterator[Holding]:
 
     yield line("Older versions", "keep", rules_in_words(policy.rules))
     yield line("Trash", "trash_days", counted(policy.trash_days, "day"))
-    yield line("Asks first above", "guard_percent", f"{policy.guard_percent} % of the files")
-    yield line("Asks first above", "guard_files", counted(policy.guard_files, "file"))
+    yield line(
+        "Asks first above this share", "guard_percent", f"{policy.guard_percent} % of the files"
+    )
+    yield line("Asks first above this number", "guard_files", counted(policy.guard_files, "file"))
     yield line("All read back within", "verify_days", counted(policy.verify_days, "day"))
     most = humanize.naturalsize(policy.verify_bytes) if policy.verify_bytes else "no limit"
     yield line("Read back a day", "verify_bytes", most)

@@ -27,6 +27,8 @@ CONVERT, PERMISSIONS = "convert", "permissions"
 class RestoreForm(forms.Form):
     """The wish, without what was chosen (`source` and `file` are in the address)."""
 
+    depending = frozenset({"path", "destination", "account"})  # needed as `target` says
+
     target = forms.ChoiceField(label="Where to", widget=forms.RadioSelect, initial=DOWNLOAD)
     path = forms.CharField(
         label="Folder", required=False, help_text="An absolute path; it is made if need be."

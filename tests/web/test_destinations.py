@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,18 @@ def test_every_option_of_a_kind_is_a_field(admin: User, log_in: LogIn) -> None:
     for option in destination_class("s3").options:
         assert f'name="option_{option.name}"' in page
         assert option.label in page
+
+
+def test_keys_are_called_optional_only_where_stored_ones_stay(admin: User, log_in: LogIn) -> None:
+    client = log_in(admin)
+    page = client.get(reverse("destination_add", args=["s3"])).content.decode()
+    called = re.findall(r">([^<]+) <span[^>]*>\(optional\)", page)
+    assert "Folder in the bucket" in called
+    assert not {"Access key", "Secret key", "Endpoint", "Region"} & set(called)
+    client.post(reverse("destination_add", args=["s3"]), s3())
+    edit = reverse("destination_edit", args=[Destination.objects.get().pk])
+    called = re.findall(r">([^<]+) <span[^>]*>\(optional\)", client.get(edit).content.decode())
+    assert {"Access key", "Secret key"} <= set(called)
 
 
 def test_a_destination_that_does_not_work_is_kept_blocked_with_the_reason(

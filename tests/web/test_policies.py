@@ -39,10 +39,16 @@ def test_each_value_is_shown_with_where_it_comes_from(owner: Owned, log_in: LogI
     page = client.get(reverse("source_policy", args=[owner.source.pk]))
     told = {(line.label, line.value): line.origin for line in page.context["holding"]}
     assert told["Trash", "60 days"] == "your default"
-    assert told["Asks first above", "9 files"] == "this source"
+    assert told["Asks first above this number", "9 files"] == "this source"
     assert told["Older versions", "the last 5"] == "your default"
     assert told["Restore drills", "every 30 days"] == "built in"
     assert owner.source.name in client.get(reverse("policy")).content.decode()
+
+
+def test_no_two_values_of_a_policy_have_one_name(owner: Owned, log_in: LogIn) -> None:
+    page = log_in(owner.user).get(reverse("policy"))
+    labels = [line.label for line in page.context["holding"]]
+    assert len(set(labels)) == len(labels)
 
 
 def test_a_dry_run_lists_what_would_go_and_saves_nothing(vault: Vault, visitor: Client) -> None:

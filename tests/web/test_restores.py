@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from datetime import timedelta
@@ -157,6 +158,13 @@ def test_a_wish_that_cannot_be_meant_comes_back_with_the_reason(
     assert page.context["form"].errors
     assert visitor.post(reverse("restore_start"), wish(vault, **changes)).status_code == 200
     assert not Run.objects.exists()
+
+
+def test_what_a_target_needs_is_not_called_optional(vault: Vault, visitor: Client) -> None:
+    User.objects.filter(pk=vault.source.owner_id).update(is_superuser=True)
+    page = visitor.get(reverse("restore"), {"source": vault.source.pk}).content.decode()
+    called = re.findall(r">([^<]+) <span[^>]*>\(optional\)", page)
+    assert called == ["Folder in the destination", "New folder in Drive", "As it was on"]
 
 
 def test_a_folder_that_belongs_to_the_program_is_refused(vault: Vault, visitor: Client) -> None:
