@@ -1,7 +1,7 @@
 // Light, dark or as the system says; runs in <head>, before the first paint, so that nothing flashes.
 (() => {
   "use strict";
-  const KEY = "backup-theme";
+  const KEY = "theme"; // as in the administration, so that both look alike
   const system = matchMedia("(prefers-color-scheme: dark)");
 
   function chosen() {

@@ -24,6 +24,7 @@ from tests.web import baked, taking
 from tests.web.baked import Owned
 
 PATIENCE_S = 30
+PHONE = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
 TOO_WIDE = """
 return [...document.querySelectorAll("body *")]
   .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && e.offsetWidth > 1)
@@ -98,8 +99,7 @@ def text_of(page: Chrome, selector: str) -> str:
 def test_pages_fit_a_narrow_screen_and_break_no_rule(
     page: Chrome, web: RunningWeb, ana: Owned
 ) -> None:
-    device = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
-    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", device)
+    page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
     addresses = [
         *(
             reverse(name)

@@ -133,6 +133,7 @@ def test_a_kind_that_no_visitor_shows_is_offered_for_download(
     version = vault.file("a.docx", b"PK")
     page = visitor.get(address(version, "preview")).content.decode()
     assert "no preview of this kind" in page
+    assert "vnd.openxmlformats" not in page, "a word that no narrow screen has room for"
     assert address(version) in page
     assert shown_as("application/PDF; x=y", 5) == (Shown.PDF, "application/pdf")
     assert shown_as("image/png", 10**9) == (Shown.NOTHING, "")
