@@ -144,6 +144,7 @@ class SourceAdmin(_SourceAdmin):
         """Try everything again that was given up, in a backup that begins now."""
 
         def retry(source: Source) -> object:
+            runs.refuse_paused(source)
             number = runs.retry_failed(source)
             return runs.request_backup(source, by=_by(request)) if number else None
 

@@ -92,6 +92,7 @@ def approve(source: Source, *, by: User | None = None) -> Run | None:
     """Let the next run do what waits now, and begin it; None if nothing is held back."""
     if source.blocked_code != MassChange.code:
         return None
+    runs.refuse_paused(source)
     found = changes(source)
     Source.objects.filter(pk=source.pk).update(approved_changes=found.files)
     who = f" by {by}" if by else ""

@@ -15,11 +15,11 @@ FIRST_STAGE = {
     Run.Kind.ERASE: Run.Stage.ERASE,
 }
 # What a person asked for in so many words goes on while the source is paused.
-_OF_ITS_OWN = [Run.Kind.RESTORE, Run.Kind.ERASE]
-UNPAUSED = Q(paused=False) & (Q(source__paused=False) | Q(kind__in=_OF_ITS_OWN))
+OF_ITS_OWN = [Run.Kind.RESTORE, Run.Kind.ERASE]
+UNPAUSED = Q(paused=False) & (Q(source__paused=False) | Q(kind__in=OF_ITS_OWN))
 ACTIVE = Q(ended_at__isnull=True) & UNPAUSED
 
 
 def is_paused(run: Run) -> bool:
     """Whether a pause holds up the run, its own or its source's."""
-    return run.paused or (run.source.paused and run.kind not in _OF_ITS_OWN)
+    return run.paused or (run.source.paused and run.kind not in OF_ITS_OWN)

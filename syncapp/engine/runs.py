@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from syncapp.engine import breakers, findings, record, wishes
+from syncapp.engine.kinds import OF_ITS_OWN
 from syncapp.engine.not_backed_up import refused_files
 from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN, plan_versions
 from syncapp.engine.sets import by_pk
@@ -97,7 +98,15 @@ def request_erase(source: Source, *, by: User | None = None) -> tuple[Run, bool]
     return _request(source, Run(kind=Run.Kind.ERASE, requested_by=by))
 
 
+def refuse_paused(source: Source) -> None:
+    """ConfigurationError if the source is paused: what a person asks of it would only wait."""
+    if source.paused:
+        raise ConfigurationError(f"{source.name} is paused: resume it first.", code="source_paused")
+
+
 def _request(source: Source, run: Run) -> tuple[Run, bool]:
+    if run.trigger == Run.Trigger.PERSON and run.kind not in OF_ITS_OWN:
+        refuse_paused(source)
     active = Run.objects.filter(source=source, kind=run.kind, ended_at__isnull=True)
     if found := active.first():
         return found, False

@@ -217,6 +217,14 @@ def test_retry_failed_starts_the_backup_that_tries_again(client: Client, owner: 
     assert owner.source.runs.filter(ended_at=None).count() == 1
 
 
+def test_what_is_asked_of_a_paused_source_is_refused(client: Client, owner: Owned) -> None:
+    Source.objects.update(paused=True)
+    for action in ("sync_now", "verify", "retry_failed"):
+        act(client, "source", action, owner.source)
+    assert not owner.source.runs.filter(ended_at=None).exists()
+    assert owner.source.versions.filter(state=Version.State.FAILED).exists()
+
+
 def test_a_source_leads_to_nothing_of_anybody_else(client: Client, owner: Owned) -> None:
     theirs = baked.owned("ben")
     address = reverse("admin:syncapp_source_change", args=[owner.source.pk])

@@ -204,6 +204,27 @@ def test_pause_and_resume(owner: Owned, log_in: LogIn) -> None:
     assert not Source.objects.get(pk=owner.source.pk).paused
 
 
+@pytest.mark.parametrize("name", ["backup", "verify", "drill", "prune", "approve"])
+def test_what_is_asked_of_a_paused_source_is_refused_and_begins_nothing(
+    owner: Owned, log_in: LogIn, name: str
+) -> None:
+    Source.objects.update(paused=True, blocked_code="mass_change" if name == "approve" else "")
+    client = log_in(owner.user)
+    address = reverse(f"source_{name}", args=[owner.source.pk])
+    page = client.post(address, follow=True).content.decode()
+    assert f"{owner.source.name} is paused: resume it first." in page
+    assert active(owner.source) == []
+    assert reverse("source_backup", args=[owner.source.pk]) not in page
+
+
+def test_what_failed_of_a_paused_source_waits_until_it_goes_on(owner: Owned, log_in: LogIn) -> None:
+    Source.objects.update(paused=True)
+    page = log_in(owner.user).post(reverse("retry_all"), follow=True).content.decode()
+    assert f"{owner.source.name} is paused: its files wait until it goes on." in page
+    assert active(owner.source) == []
+    assert not Version.objects.filter(state=Version.State.FAILED).exists()
+
+
 def test_one_failed_file_is_tried_again_and_the_others_are_left(
     owner: Owned, log_in: LogIn
 ) -> None:

@@ -17,7 +17,7 @@ from accounts.models import GoogleAccount
 from syncapp.engine import guard, push, runs, source_setup
 from syncapp.engine.source_setup import Plan
 from syncapp.engine.when import next_look
-from syncapp.errors import ConfigurationError
+from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Source
 from syncapp.web import queries
 from syncapp.web.forms import SourceForm
@@ -147,7 +147,12 @@ def resume(request: HttpRequest, source_id: int) -> HttpResponse:
 def approve(request: HttpRequest, source_id: int) -> HttpResponse:
     """Let a run that stopped to ask do what it was about to."""
     source = _source(request, source_id)
-    if guard.approve(source, by=person(request)) is None:
+    try:
+        run = guard.approve(source, by=person(request))
+    except BackupError as error:
+        messages.error(request, error.message)
+        return back(request)
+    if run is None:
         messages.info(request, f"{source.name} holds nothing back.")
     else:
         messages.success(request, f"Agreed. The backup of {source.name} begins.")
@@ -171,8 +176,11 @@ def _retry(request: HttpRequest, sources: Iterable[Source], only: list[int] | No
     refused, total = request.POST.get("refused") == "1", 0
     for source in sources:
         if number := runs.retry_failed(source, refused=refused, only=only):
-            runs.request_backup(source, by=person(request))
             total += number
+            if source.paused:
+                messages.info(request, f"{source.name} is paused: its files wait until it goes on.")
+            else:
+                runs.request_backup(source, by=person(request))
     if total:
         messages.info(request, f"{counted(total, 'file')} will be tried again.")
     else:
