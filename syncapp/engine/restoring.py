@@ -181,7 +181,10 @@ def _end(run: Run, wish: Restore) -> None:
         files_refused=absent,
         bytes_done=size,
     )
-    parts = [f"{counted(done, 'file')} restored, each byte as it was backed up"]
+    folders = wish.items.filter(state=states.DONE, version__isnull=True).count()
+    brought = counted(done - folders, "file")
+    brought += f" and {counted(folders, 'empty folder')}" if folders else ""
+    parts = [f"{brought} restored, each byte as it was backed up"]
     parts += [f"{skipped:,} left as they were there already"] * bool(skipped)
     parts += [f"{absent:,} had never been stored"] * bool(absent)
     if failed:

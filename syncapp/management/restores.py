@@ -71,7 +71,7 @@ HEADINGS = (
     "SOURCE",
     "TO",
     "STATE",
-    "FILES",
+    "ITEMS",
     "DONE",
     "THERE",
     "NEVER STORED",

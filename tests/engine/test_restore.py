@@ -19,7 +19,7 @@ from syncapp.engine.adapters import destination_for
 from syncapp.engine.restore_estimate import estimate
 from syncapp.engine.restore_plan import Names
 from syncapp.errors import ConfigurationError
-from syncapp.models import Copy, Destination, RestoreFolder, RestoreItem, Run, Version
+from syncapp.models import Copy, Destination, Event, RestoreFolder, RestoreItem, Run, Version
 from tests.engine.restores import one_lane, out, request, tree, vault, work
 from tests.engine.vault import MODIFIED, SEEN, Vault
 
@@ -47,6 +47,15 @@ def test_a_whole_source_comes_back_with_names_times_and_empty_folders(
     assert found["My Drive/a.txt"] == b"alpha"
     assert {mtime((out / path).stat()) for path in found} == {MODIFIED}, "folders too"
     assert run.bytes_done == run.bytes_total == 3_000_005
+
+
+def test_the_end_of_a_restore_tells_files_and_empty_folders_apart(vault: Vault, out: Path) -> None:
+    top = vault.folder("My Drive")
+    vault.folder("Nothing here", top.remote_id)
+    vault.file("a.txt", b"alpha", top.remote_id)
+    run = work(request(vault, out))
+    told = Event.objects.get(run=run, code="run_ok").message
+    assert "1 file and 1 empty folder restored, each byte" in told
 
 
 def test_folders_get_their_times_though_a_kill_comes_between_them(
