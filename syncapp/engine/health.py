@@ -188,9 +188,7 @@ def _judge_active(run: Run, name: str) -> Finding:
         message = f"{what} (run {run.pk}) waits for you: {run.error_message}"
         return Finding(Level.BLOCKED, run.error_code, message, run.source_id)
     state = "is paused" if run.paused else "under way"
-    so_far = (
-        f", {run.files_settled:,} of {counted(run.files_total, 'file')}" if run.files_total else ""
-    )
+    so_far = f", {run.files_settled:,} of {run.files_total:,} {run.unit}" if run.files_total else ""
     return Finding(Level.NOTE, "running", f"{what} {state}{so_far}.", run.source_id)
 
 

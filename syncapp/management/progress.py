@@ -104,9 +104,9 @@ def run_line(run: Run, pace: Pace) -> str:
     parts = [
         name,
         f"{bar(_share(run))} {_share(run):4.0%}",
-        f"{done:,}/{run.files_total:,} files",
+        f"{done:,}/{run.files_total:,} {run.unit}",
         f"{size(run.bytes_done)} of {size(max(run.bytes_total, run.bytes_done))}",
-        f"{pace.files_per_s:,.1f} files/s",
+        f"{pace.files_per_s:,.1f} {run.unit}/s",
         f"{pace.bytes_per_s / 1e6:,.1f} MB/s",
         f"ETA {_eta(run, pace)}",
     ]

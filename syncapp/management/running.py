@@ -137,8 +137,9 @@ class RunCommand(ReportCommand):
         return document
 
     def _tell_ended(self, ended: Sequence[Run]) -> None:
-        headings = ("RUN", "SOURCE", "OUTCOME", "FILES", "DONE", "REFUSED", "FAILED", "BYTES")
-        self.say(table((*headings, "TIME"), map(_row, ended)))
+        unit = ended[0].unit.upper() if ended else "FILES"  # all are of one kind
+        headings = ("RUN", "SOURCE", "OUTCOME", unit, "DONE", "REFUSED WHEN READ", "FAILED")
+        self.say(table((*headings, "BYTES", "TIME"), map(_row, ended)))
         for run in ended:
             stopped = stopped_by(run.source)
             if run.error_message and run.error_message not in stopped:

@@ -116,6 +116,18 @@ class Run(models.Model):
         """Files that need nothing more in this run: stored, refused, left or given up."""
         return self.files_done + self.files_refused + self.files_skipped + self.files_failed
 
+    @property
+    def units(self) -> tuple[str, str]:
+        """What its `files_total` and the like count: one, and several."""
+        if self.kind in (Run.Kind.VERIFY, Run.Kind.PRUNE, Run.Kind.ERASE):
+            return "copy", "copies"
+        return ("item", "items") if self.kind == Run.Kind.RESTORE else ("file", "files")
+
+    @property
+    def unit(self) -> str:
+        """The same, of several; items are files and empty folders."""
+        return self.units[1]
+
 
 class ScanProgress(models.Model):
     """How far the whole listing of a run has come, so that another lane can go on.

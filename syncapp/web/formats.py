@@ -17,6 +17,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from syncapp.visible import visible
+from syncapp.words import counted
 
 register = template.Library()
 
@@ -64,6 +65,12 @@ def size(value: float | str | None) -> str:
 def number(value: int | None) -> str:
     """A count with thousands set apart."""
     return NOTHING if value is None else humanize.intcomma(value)
+
+
+@register.filter
+def amount(value: int, units: tuple[str, str]) -> str:
+    """A count of what is called so, one and several: “1 copy”, “2 copies”."""
+    return counted(value, *units)
 
 
 @register.filter

@@ -227,6 +227,8 @@ class RunFailure:
     message: str
     destination: str
     attempts: int
+    files: int
+    file: File  # one of them
 
 
 def run_failures(run: Run) -> list[RunFailure]:
@@ -234,10 +236,20 @@ def run_failures(run: Run) -> list[RunFailure]:
     rows = (
         Attempt.objects.filter(run=run, error_code__gt="")
         .values_list("error_code", "destination__name")
-        .annotate(message=Max("error_message"), attempts=Count("pk"))
+        .annotate(
+            Max("error_message"),
+            attempts=Count("pk"),
+            versions=Count("version", distinct=True),
+            one=Min("version"),
+        )
         .order_by("-attempts")[:50]
     )
-    return [RunFailure(code, msg, name or "", count) for code, name, msg, count in rows]
+    found = list(rows)
+    some = Version.objects.select_related("file").in_bulk({one for *_, one in found})
+    return [
+        RunFailure(code, message, name or "", attempts, number, some[one].file)
+        for code, name, message, attempts, number, one in found
+    ]
 
 
 # Folders, then files, then what a scan has found and no plan has named yet.

@@ -11,10 +11,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from model_bakery import baker
 
 from accounts.models import User
-from syncapp.models import Attempt, Event, Run
+from syncapp.models import Attempt, Event, Run, Version
 from tests.web import baked
 from tests.web.baked import Owned
 
@@ -92,7 +93,47 @@ def test_a_run_shows_counts_failures_by_reason_and_its_own_log(owner: Owned, log
     assert "of another run" not in page
     assert "Cellar refuses the key" in page
     assert "4 min 0 s" in page
-    assert "3 · 3.0 MB" in page
+    assert "3 files · 3.0 MB" in page
+
+
+def test_a_run_names_a_file_of_each_failure_and_links_to_what_is_not_backed_up(
+    owner: Owned, log_in: LogIn
+) -> None:
+    broken = Version.objects.get(source=owner.source, state=Version.State.FAILED).file
+    page = log_in(owner.user).get(reverse("run", args=[owner.run.pk])).content.decode()
+    link = reverse("file", args=[owner.source.pk, broken.pk])
+    assert link in page
+    assert "more</td>" not in page
+    assert f'href="{reverse("refused")}"' in page
+    baked.failed(baked.file(owner.source, "b2", "", "b2"), owner.destinations, owner.run)
+    page = log_in(owner.user).get(reverse("run", args=[owner.run.pk])).content.decode()
+    assert link in page
+    assert "and 1 more</td>" in page
+
+
+def test_a_run_under_way_tells_each_figure_once_and_does_not_link_to_itself(
+    owner: Owned, log_in: LogIn
+) -> None:
+    address = reverse("run", args=[owner.run.pk])
+    client = log_in(owner.user)
+    assert "<dt>Done</dt>" in client.get(address).content.decode()
+    Run.objects.update(ended_at=None, outcome=Run.Outcome.RUNNING, stage=Run.Stage.TRANSFER)
+    page = client.get(address).content.decode()
+    for name in ("Done", "To do", "Moved", "Failed", "Refused when read"):
+        assert page.count(f"<dt>{name}</dt>") == (name not in ("Done", "To do")), name
+    assert "Details" not in page
+
+
+def test_a_verification_counts_copies_and_says_so(owner: Owned, log_in: LogIn) -> None:
+    client = log_in(owner.user)
+    run = baker.make(Run, source=owner.source, kind=Run.Kind.VERIFY, files_total=2, files_done=1)
+    page = client.get(reverse("run", args=[run.pk])).content.decode()
+    assert "<dt>Copies</dt>" in page
+    assert "<dt>Refused when read</dt>" not in page
+    Run.objects.filter(pk=run.pk).update(ended_at=timezone.now(), outcome=Run.Outcome.OK)
+    page = client.get(reverse("run", args=[run.pk])).content.decode()
+    assert "1 copy" in page
+    assert "1 copy" in client.get(reverse("dashboard")).content.decode()
 
 
 def test_the_number_of_queries_of_a_run_is_fixed(owner: Owned, log_in: LogIn) -> None:

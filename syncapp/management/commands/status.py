@@ -44,7 +44,7 @@ COPY_HEADINGS = (
     "DAMAGED",
 )
 PROOF_HEADINGS = ("SOURCE", "SCORE", "BAND", "LAST PROVEN", "READ BACK")
-RUN_HEADINGS = ("RUN", "SOURCE", "KIND", "STAGE", "FILES", "OF", "SINCE")
+RUN_HEADINGS = ("RUN", "SOURCE", "KIND", "STAGE", "DONE", "OF", "SINCE")
 
 
 class Command(ReportCommand):
@@ -153,7 +153,15 @@ def _condition(destination: Destination) -> str:
 def _run_row(run: Run) -> Sequence[object]:
     kind, stage = run.get_kind_display(), run.get_stage_display()
     since = moment(run.started_at or run.created_at)
-    return run.pk, run.source.name, kind, stage, run.files_settled, run.files_total, since
+    return (
+        run.pk,
+        run.source.name,
+        kind,
+        stage,
+        run.files_settled,
+        f"{run.files_total:,} {run.unit}",
+        since,
+    )
 
 
 def _document(health: Health, proofs: Proofs, code: Exit) -> JsonObject:
