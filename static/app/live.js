@@ -103,7 +103,8 @@
   }
 
   const settled = (run) =>
-    run.files_done + run.files_failed + run.files_refused + (run.files_skipped || 0);
+    run.files_done + run.files_failed + run.files_refused + (run.files_skipped || 0)
+    + (run.files_there || 0);
 
   // As syncapp/web/progress.py reckons it.
   function percent(run) {
@@ -128,6 +129,7 @@
       files_failed: whole.format(run.files_failed),
       files_refused: whole.format(run.files_refused),
       files_skipped: whole.format(run.files_skipped || 0),
+      files_there: whole.format(run.files_there || 0),
       bytes_done: size(run.bytes_done),
       bytes_total: size(run.bytes_total),
       files_per_s: oneDigit.format(run.files_per_s),

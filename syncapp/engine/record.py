@@ -97,6 +97,7 @@ def progress(run: Run, owner_id: int, *, files_per_s: float, bytes_per_s: float)
             "files_failed": run.files_failed,
             "files_refused": run.files_refused,
             "files_skipped": run.files_skipped,
+            "files_there": run.files_there,
             "bytes_total": run.bytes_total,
             "bytes_done": run.bytes_done,
             "files_per_s": round(files_per_s, 2),

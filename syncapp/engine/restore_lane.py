@@ -3,7 +3,9 @@
 Threads know no database: the lane's thread gives out items and writes down what became of them,
 fenced by the lane's row. Where the target finishes many files at once, the lane has it do so before
 it writes them down. An item that was placed and not written down before a crash is found whole by
-the target and only then noted. What lies in cold storage is asked back and comes again later.
+the target and only then noted: as restored, because what is given out is written down first, while
+anything else that is found whole was there already. What lies in cold storage is asked back and
+comes again later.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ OUTAGE_TRIES = 12  # the last one about two hours after the first
 THAW_DAYS = 3
 FIRST_THAW_LOOK, MOST_THAW_LOOK = timedelta(minutes=5), timedelta(hours=1)
 State = RestoreItem.State
+_LEFT_ALONE = "Something else of this name is there, and was left alone."
 _LAST = Q(file__mime_type=SHORTCUT)  # in Drive what they point to has to be there before
 
 
@@ -138,6 +141,8 @@ class RestoreLane:
         self._origins = Origins(restore.prefer, restore.origin_id)
         self._rates = Rates(run)
         self._out: set[int] = set()  # items given out and not settled yet
+        self._earlier = set(restore.in_hand)  # so, by lanes before
+        self._in_hand = set(restore.in_hand)  # as the restore's row has it
         self._written: list[Result] = []
         self._results: list[Result] = []
         self._settled_at = self._looked_at = 0.0
@@ -157,6 +162,7 @@ class RestoreLane:
         finally:
             self._take(hands)
             self._settle()
+            self._write_down_in_hand()
             self._rates.tell(self._run, last=True)
 
     def _feed(self, hands: _Hands) -> bool:
@@ -192,7 +198,18 @@ class RestoreLane:
         stored = locate([row.version_id for row in rows if row.version_id is not None])
         self._origins.load({p.destination_id for s in stored.values() for p in s.places})
         self._out.update(row.pk for row in rows)
+        self._write_down_in_hand()
         return [(row, stored.get(row.version_id or 0)) for row in rows]
+
+    def _write_down_in_hand(self) -> None:
+        """Before anything of these items can lie at the target; a few numbers a batch."""
+        in_hand = self._out | self._earlier
+        if in_hand == self._in_hand:
+            return
+        with transaction.atomic():
+            self._beat.fence()
+            Restore.objects.filter(pk=self._restore.pk).update(in_hand=sorted(in_hand))
+        self._in_hand = in_hand
 
     def _due(self, state: State) -> QuerySet[RestoreItem]:
         now = timezone.now()
@@ -239,8 +256,12 @@ class RestoreLane:
                 connection.close()  # a target that reads tokens has opened one
 
     def _done(self, row: Row, placed: Placed, content: Content | None) -> Result:
-        state = State.SKIPPED if placed.kept else State.DONE
-        made = Result(row, state, placed.where, note=placed.note)
+        state, note = State.DONE, placed.note
+        if placed.kept:
+            state, note = State.SKIPPED, _LEFT_ALONE
+        elif placed.there and not row.attempts and row.pk not in self._earlier:
+            state = State.THERE
+        made = Result(row, state, placed.where, note=note)
         if content:
             made.origin_id, made.damages = content.origin_id, content.damages
         return made
@@ -321,7 +342,8 @@ class RestoreLane:
         self._settled_at = time.monotonic()
         if not results:
             return
-        self._out.difference_update(result.row.pk for result in results)
+        settled = {result.row.pk for result in results}
+        self._out -= settled
         damage.note([one for result in results for one in result.damages], self._run)
         now = timezone.now()
         rows = [_written(result, now) for result in results]
@@ -338,8 +360,10 @@ class RestoreLane:
                 files_done=F("files_done") + counts[State.DONE],
                 files_failed=F("files_failed") + counts[State.FAILED],
                 files_skipped=F("files_skipped") + counts[State.SKIPPED],
+                files_there=F("files_there") + counts[State.THERE],
                 bytes_done=F("bytes_done") + done,
             )
+        self._earlier -= settled
 
 
 _Task = tuple[Row, Stored | None]

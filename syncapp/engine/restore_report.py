@@ -82,6 +82,7 @@ def head(restore: Restore) -> JsonObject:
         "outcome": run.outcome,
         "message": run.error_message,
         "files_done": run.files_done,
+        "files_there": run.files_there,
         "files_skipped": run.files_skipped,
         "files_failed": run.files_failed,
         "bytes_done": run.bytes_done,

@@ -170,13 +170,15 @@ def _end(run: Run, wish: Restore) -> None:
     }
     states = RestoreItem.State
     done, size = found.get(states.DONE, (0, 0))
-    skipped, _ = found.get(states.SKIPPED, (0, 0))
+    there, _ = found.get(states.THERE, (0, 0))
+    left, _ = found.get(states.SKIPPED, (0, 0))
     lacking, _ = found.get(states.FAILED, (0, 0))
     absent = never_stored(wish)
     failed = lacking - absent
     Run.objects.filter(pk=run.pk).update(
         files_done=done,
-        files_skipped=skipped,
+        files_there=there,
+        files_skipped=left,
         files_failed=failed,
         files_refused=absent,
         bytes_done=size,
@@ -185,13 +187,14 @@ def _end(run: Run, wish: Restore) -> None:
     brought = counted(done - folders, "file")
     brought += f" and {counted(folders, 'empty folder')}" if folders else ""
     parts = [f"{brought} restored, each byte as it was backed up"]
-    parts += [f"{skipped:,} left as they were there already"] * bool(skipped)
+    parts += [f"{there:,} there already, byte for byte the same"] * bool(there)
+    parts += [f"{left:,} left alone, where something else has the name"] * bool(left)
     parts += [f"{absent:,} had never been stored"] * bool(absent)
     if failed:
         parts.append(f"{failed:,} could not be restored: the report tells each with its reason")
         runs.fail(run, _FilesFailed(f"{'; '.join(parts)}."))
     else:
-        outcome = Run.Outcome.WARNINGS if absent else Run.Outcome.OK
+        outcome = Run.Outcome.WARNINGS if absent or left else Run.Outcome.OK
         runs.complete(run, f"{'; '.join(parts)}.", outcome=outcome)
 
 

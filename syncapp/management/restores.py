@@ -1,7 +1,8 @@
 """Restores for terminals and scripts: figures, lines and documents.
 
 JSON of a restore, stable: what a run has (`outcome.py`), and at, target, options, prefer, origin,
-collision, convert, permissions, paused, files_skipped, waits_for.
+collision, convert, permissions, paused, files_there (the same, byte for byte), files_skipped (left
+alone: something else has the name), waits_for.
 JSON of an estimate: files, folders, bytes, missing, frozen, costs ({currency: amount}), cost (in
 words), unpriced_bytes, seconds, thaw_seconds, origins ({name: files}), partial (false).
 """
@@ -61,6 +62,7 @@ def restore_document(restore: Restore) -> JsonObject:
         "convert": restore.convert,
         "permissions": restore.permissions,
         "paused": run.paused,
+        "files_there": run.files_there,
         "files_skipped": run.files_skipped,
         "waits_for": "" if run.ended_at else restoring.waits_for(run),
     }
@@ -74,6 +76,7 @@ HEADINGS = (
     "ITEMS",
     "DONE",
     "THERE",
+    "LEFT ALONE",
     "NEVER STORED",
     "FAILED",
     "BYTES",
@@ -84,9 +87,10 @@ HEADINGS = (
 def row(restore: Restore) -> Sequence[object]:
     """A restore as a line of a table, under HEADINGS."""
     run = restore.run
-    counts = run.files_total, run.files_done, run.files_skipped, run.files_refused, run.files_failed
+    counts = run.files_total, run.files_done, run.files_there, run.files_skipped
+    lacking = run.files_refused, run.files_failed
     asked = size(run.bytes_done), moment(run.created_at)
-    return run.pk, run.source.name, where(restore), state_of(run), *counts, *asked
+    return run.pk, run.source.name, where(restore), state_of(run), *counts, *lacking, *asked
 
 
 def where(restore: Restore) -> str:

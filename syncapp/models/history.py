@@ -93,7 +93,8 @@ class Run(models.Model):
     files_done = models.PositiveBigIntegerField(default=0)
     files_refused = models.PositiveBigIntegerField(default=0)
     files_failed = models.PositiveBigIntegerField(default=0)
-    files_skipped = models.PositiveBigIntegerField(default=0)  # of a restore: there already
+    files_skipped = models.PositiveBigIntegerField(default=0)  # of a restore: left alone
+    files_there = models.PositiveBigIntegerField(default=0)  # of a restore: there already, the same
     files_deferred = models.PositiveBigIntegerField(default=0)  # for a later run, by Google's wish
     bytes_done = models.PositiveBigIntegerField(default=0)
     bytes_read = models.PositiveBigIntegerField(default=0)  # from Google, retries included
@@ -114,7 +115,8 @@ class Run(models.Model):
     @property
     def files_settled(self) -> int:
         """Files that need nothing more in this run: stored, refused, left or given up."""
-        return self.files_done + self.files_refused + self.files_skipped + self.files_failed
+        needing_nothing = self.files_refused + self.files_skipped + self.files_there
+        return self.files_done + needing_nothing + self.files_failed
 
     @property
     def units(self) -> tuple[str, str]:

@@ -48,6 +48,8 @@ class Restore(models.Model):
     convert = models.BooleanField(default=False)  # Office files back to Google's own formats
     permissions = models.BooleanField(default=False)  # share as it was shared
     planned_at = models.DateTimeField(null=True)  # when all items were written down
+    # Ids of items that were given out: what of them is found whole may be this restore's own work.
+    in_hand = models.JSONField(default=list)
 
     def __str__(self) -> str:
         return f"restore of run {self.run_id}"
@@ -60,7 +62,8 @@ class RestoreItem(models.Model):
         PENDING = "pending", "Waiting"
         THAWING = "thawing", "Being retrieved from cold storage"
         DONE = "done", "Restored"
-        SKIPPED = "skipped", "There already"
+        THERE = "there", "There already"  # the same, byte for byte
+        SKIPPED = "skipped", "Left alone"  # something else has the name
         FAILED = "failed", "Failed"
 
     restore = models.ForeignKey(Restore, on_delete=models.CASCADE, related_name="items")

@@ -67,11 +67,13 @@ class Item:
 class Placed:
     """Where an item is now: path, key or id. `kept`: something else is there, and stays.
 
-    `note` tells people what could not be as it was, though the item is whole.
+    `there`: it was found whole, whoever made it. `note` tells people what could not be as it was,
+    though the item is whole.
     """
 
     where: str
     kept: bool = False
+    there: bool = False
     note: str = ""
 
 

@@ -106,7 +106,7 @@ class DestinationTarget(Target):
             if there is None:
                 return candidate
             if self._is_whole(there, content):
-                return Placed(candidate)
+                return Placed(candidate, there=True)
             if collision == SKIP:
                 return Placed(candidate, kept=True)
             if collision == OVERWRITE:

@@ -98,12 +98,10 @@ class FolderTarget(Target):
 
     def folder(self, item: Item) -> Placed:
         item = self._past_our_own(item)
-        with (
-            translated(self._root, "/".join(item.path)),
-            self._opened() as root_fd,
-            folder(root_fd, list(item.path), create=True),
-        ):
-            return self._placed(item.path)
+        with translated(self._root, "/".join(item.path)), self._opened() as root_fd:
+            there = _has_folder(root_fd, item.path)
+            with folder(root_fd, list(item.path), create=True):
+                return self._placed(item.path, there=there)
 
     def finish_folder(self, item: Item) -> str:
         """Its time; nobody else's permissions are known on this server."""
@@ -254,15 +252,15 @@ class FolderTarget(Target):
             code="not_mounted",
         )
 
-    def _placed(self, path: Path, *, kept: bool = False) -> Placed:
-        return Placed(f"{self._root}/{'/'.join(path)}", kept)
+    def _placed(self, path: Path, *, kept: bool = False, there: bool = False) -> Placed:
+        return Placed(f"{self._root}/{'/'.join(path)}", kept, there)
 
     def _found(self, parent: int, item: Item, content: Bytes, collision: str) -> Placed | None:
         """The item as it stands there already, or what it must give way to; None: to be made."""
         above, name = item.path[:-1], item.path[-1]
         for candidate in _names(name):
             if self._is_there(parent, candidate, content):
-                return self._placed((*above, candidate))
+                return self._placed((*above, candidate), there=True)
             if not _exists(parent, candidate) or _replaces(parent, name, candidate, collision):
                 return None
             if collision == SKIP:
@@ -383,6 +381,14 @@ def _names(name: str) -> Iterator[str]:
 def _replaces(parent: int, name: str, candidate: str, collision: str) -> bool:
     """Whether what has the name is to go: not if it is called otherwise, it may be our own."""
     return collision == OVERWRITE and candidate == name and not is_alias(parent, name)
+
+
+def _has_folder(root_fd: int, path: Path) -> bool:
+    try:
+        with folder(root_fd, list(path)):
+            return True
+    except FileNotFoundError:
+        return False
 
 
 def _exists(parent: int, name: str) -> bool:

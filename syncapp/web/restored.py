@@ -41,7 +41,7 @@ def chosen(source: Source, files: Sequence[int]) -> tuple[list[ChosenThing], int
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """An item that failed, or waits, and why; its path as it was in Google."""
+    """An item that failed, waits or was left alone, and why; its path as it was in Google."""
 
     item: RestoreItem
     folders: Sequence[paths.Folder]
@@ -53,6 +53,12 @@ def failed(restore: Restore, after: str) -> tuple[list[Unfinished], str]:
     rows = RestoreItem.objects.filter(restore=restore, state=RestoreItem.State.FAILED)
     page: Page[RestoreItem] = oldest_first(rows.select_related("file"), after)
     return [_shown(item) for item in page.rows], page.next
+
+
+def left_alone(restore: Restore) -> list[Unfinished]:
+    """The first NAMED of what was not restored because something else has the name."""
+    rows = RestoreItem.objects.filter(restore=restore, state=RestoreItem.State.SKIPPED)
+    return [_shown(item) for item in rows.select_related("file").order_by("pk")[:NAMED]]
 
 
 def troubled(restore: Restore) -> list[Unfinished]:

@@ -179,19 +179,20 @@ def test_a_second_restore_finds_everything_whole_and_reads_nothing(
 
     run = work(request(vault, out))
 
-    assert (run.outcome, run.files_done) == ("ok", 5)
+    assert (run.outcome, run.files_done, run.files_there) == ("ok", 0, 5)
+    assert "5 there already, byte for byte the same" in Event.objects.latest("pk").message
 
 
 @pytest.mark.parametrize(
-    ("collision", "expected", "counts"),
+    ("collision", "expected", "end"),
     [
-        ("skip", {"a.txt": b"mine"}, (0, 1)),
-        ("rename", {"a.txt": b"mine", "a (2).txt": b"backup"}, (1, 0)),
-        ("overwrite", {"a.txt": b"backup"}, (1, 0)),
+        ("skip", {"a.txt": b"mine"}, ("warnings", 0, 1)),
+        ("rename", {"a.txt": b"mine", "a (2).txt": b"backup"}, ("ok", 1, 0)),
+        ("overwrite", {"a.txt": b"backup"}, ("ok", 1, 0)),
     ],
 )
 def test_what_else_has_a_name_is_treated_as_asked(
-    vault: Vault, out: Path, collision: str, expected: dict[str, bytes], counts: tuple[int, int]
+    vault: Vault, out: Path, collision: str, expected: dict[str, bytes], end: tuple[str, int, int]
 ) -> None:
     vault.file("a.txt", b"backup")
     out.mkdir()
@@ -200,7 +201,8 @@ def test_what_else_has_a_name_is_treated_as_asked(
     run = work(request(vault, out, collision=collision))
 
     assert tree(out) == expected
-    assert (run.outcome, run.files_done, run.files_skipped) == ("ok", *counts)
+    assert (run.outcome, run.files_done, run.files_skipped) == end
+    assert run.files_there == 0
 
 
 def test_a_paused_source_holds_up_no_restore(vault: Vault, out: Path) -> None:

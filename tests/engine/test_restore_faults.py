@@ -224,6 +224,7 @@ def test_after_a_kill_at_any_step_each_file_is_there_once_and_whole(
 
     assert work(run).outcome == "ok"
     assert tree(out) == {f"{n}.txt": b"data %d" % n for n in range(6)}
+    assert (run.files_done, run.files_there) == (6, 0), "what it wrote before a kill is restored"
 
 
 def test_a_plan_that_was_cut_off_is_made_anew(

@@ -144,7 +144,7 @@ def test_what_is_whole_already_is_not_read_again(place: Place) -> None:
     for collision in (SKIP, RENAME, OVERWRITE):
         content = Content(b"hello")
         placed = place.target.place(item("a.txt"), content, collision)
-        assert not placed.kept
+        assert (placed.kept, placed.there) == (False, collision != SKIP)
         assert content.reads == (1 if collision == SKIP else 0)
     place.target.end()
     assert place.files() == {"a.txt": b"hello"}

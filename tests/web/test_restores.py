@@ -199,6 +199,18 @@ def test_the_page_of_a_restore_names_what_failed_and_lets_it_be_tried_again(
     assert restoring.retry(restore.run) == 0
 
 
+def test_the_page_of_a_restore_names_what_was_left_alone(
+    restore: Restore, owner: Owned, log_in: LogIn
+) -> None:
+    ended = Run.objects.filter(pk=restore.run_id)
+    ended.update(outcome="warnings", files_failed=0, files_there=1, files_skipped=1)
+    restore.items.filter(state="failed").update(state="skipped", error_message="Something else.")
+    page = log_in(owner.user).get(reverse("restore_run", args=[restore.run_id])).content.decode()
+    assert "Complete, with warnings" in page
+    assert "never.txt" in page
+    assert "Something else has their names" in page
+
+
 def test_a_restore_is_paused_and_goes_on(restore: Restore, owner: Owned, log_in: LogIn) -> None:
     Run.objects.filter(pk=restore.run_id).update(ended_at=None, stage="restore", outcome="running")
     client, asked = log_in(owner.user), [restore.run_id]

@@ -3,8 +3,9 @@
     restore SOURCE [PATH …] --to /folder | --to-destination NAME | --to-drive
     restore list | report RUN | pause RUN | resume RUN | cancel RUN
 
-Exit: 0 everything that was stored is restored (or was there already), or only asked for without
---wait; 1 a file could not be restored; 2 usage; 4 no worker; 5 paused: a person must act.
+Exit: 0 everything that was stored is restored (or was there already, or was left alone where
+something else has its name), or only asked for without --wait; 1 a file could not be restored;
+2 usage; 4 no worker; 5 paused: a person must act.
 
 JSON, stable. Queued: {exit_code, restores: [restore]}; with --wait also {reason}; --dry-run:
 {estimate}; list: {restores: [restore]}; report: {restore, items: [{path, size, sha256, origin,
@@ -28,11 +29,12 @@ from syncapp.management.base import START_WORKERS, Exit, ReportCommand, add_json
 from syncapp.management.output import printable, table
 from syncapp.management.progress import Display
 from syncapp.management.watch import Watch
-from syncapp.models import Restore, Run, Source
+from syncapp.models import Restore, RestoreItem, Run, Source
 from syncapp.types import JsonObject
 from syncapp.words import counted
 
 LISTED = 50
+LACKING = (RestoreItem.State.FAILED, RestoreItem.State.SKIPPED)
 
 
 class Command(ReportCommand):
@@ -171,18 +173,19 @@ class Command(ReportCommand):
             self.say(table(restores.HEADINGS, [restores.row(restore)]))
             if run.error_message:
                 self.say(f"\n{printable(run.error_message)}")
-            self._tell_failed(restore)
+            self._tell_lacking(restore)
         if ended.reason:
             self.warn(printable(ended.reason))
         return code
 
-    def _tell_failed(self, restore: Restore) -> None:
-        failed = restore.items.filter(state="failed").order_by("pk")
-        for path, code, message in failed.values_list("path", "error_code", "error_message")[
+    def _tell_lacking(self, restore: Restore) -> None:
+        lacking = restore.items.filter(state__in=LACKING).order_by("state", "pk")
+        for path, code, message in lacking.values_list("path", "error_code", "error_message")[
             :LISTED
         ]:
-            self.say(f"  {printable(path)} [{code}]: {printable(message)}")
-        if failed.count() > LISTED:
+            reason = f" [{code}]" if code else ""
+            self.say(f"  {printable(path)}{reason}: {printable(message)}")
+        if lacking.count() > LISTED:
             self.say(f"  … all: `manage.py restore report {restore.run_id}`")
 
     def _list(self, options: dict[str, Any]) -> Exit:

@@ -225,6 +225,7 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
         "failed": failed,
         "next": following,
         "first": not request.GET.get("after"),
+        "left_alone": restored.left_alone(restore),
         "waiting": [] if restore.run.ended_at else restored.troubled(restore),
         "chosen": chosen,
         "more": more,
