@@ -28,6 +28,7 @@ class SourceCard:
     state: str
     label: str
     reason: str
+    again: str  # when a backup that failed is begun again by itself
     under_way: Sequence[Progress]  # whatever its kind
     last: Run | None  # the last backup that came to an end of its own
     good: Run | None  # the last one that succeeded
@@ -142,9 +143,7 @@ def _source_card(
     outage = down.get(breakers.account_key(source.account_id))
     if outage and state == "running":
         state, label, reason = "down", "Can't be read just now", health.told(outage)
-    if state == Run.Outcome.FAILED and (again := takeup.taken_up_at(source)):
-        at = "in a moment" if again <= now else f"at {breakers.moment(again)}"
-        reason = f"{reason} It is begun again by itself {at}."
+    again = _again(source, now) if state == Run.Outcome.FAILED else ""
     stored = size = None
     if totals is not None:
         # The fullest destination: copies in several are still one file each.
@@ -159,7 +158,17 @@ def _source_card(
     running = [progress_of(run, now) for run in active]
     when = next_look(source, now)
     empty = listed is not None and not listed.files_seen
-    return SourceCard(source, state, label, reason, running, last, good, empty, stored, size, when)
+    return SourceCard(
+        source, state, label, reason, again, running, last, good, empty, stored, size, when
+    )
+
+
+def _again(source: Source, now: datetime) -> str:
+    at = takeup.taken_up_at(source)
+    if at is None:
+        return ""
+    when = "in a moment" if at <= now else f"at {breakers.moment(at)}"
+    return f"It is begun again by itself {when}."
 
 
 def _source_state(source: Source, backup: Run | None, last: Run | None) -> tuple[str, str, str]:

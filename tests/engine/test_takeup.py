@@ -57,7 +57,7 @@ def test_a_backup_that_an_outage_ended_is_begun_again_when_it_is_over(
     at = takeup.taken_up_at(few.source)
     assert at is not None
     (card,) = overview(few.source.owner, timezone.now()).sources
-    assert f"It is begun again by itself at {breakers.moment(at)}." in card.reason
+    assert f"It is begun again by itself at {breakers.moment(at)}." == card.again
     wire.mode = "through"
     schedule.care(at - timedelta(seconds=1))
     assert not Run.objects.filter(ended_at=None).exists()

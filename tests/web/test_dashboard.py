@@ -132,14 +132,33 @@ def test_a_backup_that_failed_is_a_try_and_not_the_last_backup(owner: Owned, log
     failed = unchanged(owner, outcome=Run.Outcome.FAILED, error_message="The token was revoked.")
     unchanged(owner, outcome=Run.Outcome.CANCELLED)
     page = told(shown(client))
-    assert "Last backup 5 minutes ago ; the last try failed now" in page
+    assert "Last backup 5 minutes ago ; the last try failed 2 minutes ago" in page
     assert "The last backup of Drive of ana failed The token was revoked." in page
-    assert "Last backup 5 minutes ago Last try failed now" in page
+    assert "Last backup 5 minutes ago Last try failed 2 minutes ago" in page
     Run.objects.filter(pk=owner.run.pk).delete()
-    assert "No backup has succeeded so far; the last try failed now" in told(shown(client))
-    assert "Last backup never Last try failed now" in told(shown(client))
+    assert "No backup has succeeded so far; the last try failed 2 minutes ago" in told(
+        shown(client)
+    )
+    assert "Last backup never Last try failed 2 minutes ago" in told(shown(client))
     failed.delete()
     assert "Last backup never Next" in told(shown(client))
+
+
+def test_what_the_headline_says_is_not_said_again(owner: Owned, log_in: LogIn) -> None:
+    baked.worker()
+    settle(owner)
+    reason = "Of 676 files 401 would go to the trash: more than the guard allows."
+    Source.objects.update(blocked_code="mass_change", blocked_reason=reason)
+    run = unchanged(owner, outcome=Run.Outcome.FAILED, error_message=reason)
+    for message in (f"Backup of Drive of ana: {reason}", "Something else."):
+        baker.make(
+            Event, owner=owner.user, source=owner.source, run=run, level="alert", message=message
+        )
+    page = shown(log_in(owner.user))
+    assert sentence(page).endswith("be backed up at the moment")
+    assert page.count(reason) == 1
+    assert "Something else." in page
+    assert "Approve the changes" in page
 
 
 def told(page: str) -> str:
@@ -154,7 +173,7 @@ def unchanged(owner: Owned, **fields: object) -> Run:
         source=owner.source,
         stage=Run.Stage.DONE,
         scan=Run.Scan.CHANGES,
-        ended_at=timezone.now(),
+        ended_at=timezone.now() - timedelta(minutes=2),
         **{"outcome": Run.Outcome.OK, **fields},
     )
     return run

@@ -29,11 +29,11 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     seen = cards.overview(user, now)
     refusals = queries.refusals(user)
     situation = cards.situation(user, seen, refusals, worker_alive=runs.worker_alive(), now=now)
-    steps = cards.steps(seen)
+    status, steps = judge(situation), cards.steps(seen)
     failures, more_failures = queries.failures(user, size=FAILURES_SHOWN)
     context = {
         "seen": seen,
-        "status": judge(situation),
+        "status": status,
         "situation": situation,
         "steps": [] if all(step.done for step in steps) else steps,
         "active": [progress for card in seen.sources for progress in card.under_way],
@@ -43,7 +43,11 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "failures": failures,
         "more_failures": more_failures,
         "refusals": refusals,
-        "alerts": queries.open_alerts(user)[:ALERTS_SHOWN],
+        "alerts": [
+            alert
+            for alert in queries.open_alerts(user)[:ALERTS_SHOWN]
+            if not (status.detail and status.detail in alert.message)  # the headline says it
+        ],
         "unused_accounts": [a for a in seen.accounts if not cards.has_source(a, seen)],
     }
     return render(request, "dashboard/dashboard.html", context)
