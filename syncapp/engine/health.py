@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 from django.utils import timezone
 
 from syncapp.engine import breakers, runs
@@ -217,12 +217,16 @@ def _summary(states: Sequence[SourceHealth]) -> Finding:
     return Finding(level, "stored", f"{', '.join(parts)}.")
 
 
+def present(versions: QuerySet[Version]) -> QuerySet[Version]:
+    """Those that are the content of a file which is at the source, and which it gives."""
+    return versions.filter(current=True, file__vanished_at=None, file__problem="")
+
+
 def _examine_source(source: Source) -> SourceHealth:
     here = source.files.filter(vanished_at=None).exclude(content=Content.FOLDER)
-    current = Version.objects.filter(source=source, current=True, file__vanished_at=None)
-    readable = current.filter(file__problem="")
     states: Counter[str] = Counter()
-    for state, number in readable.values_list("state").annotate(n=Count("pk")).order_by():
+    contents = present(Version.objects.filter(source=source))
+    for state, number in contents.values_list("state").annotate(n=Count("pk")).order_by():
         states[state] = number
     return SourceHealth(
         source=source,

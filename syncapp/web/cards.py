@@ -15,7 +15,7 @@ from syncapp.web import queries
 from syncapp.web.progress import Progress, progress_of
 from syncapp.web.protected import protections_of
 from syncapp.web.status import Named, Situation
-from syncapp.web.totals import Totals, totals_of
+from syncapp.web.totals import Stored, Totals, totals_of
 
 PRESENT = (Copy.State.STORED, Copy.State.VERIFIED)
 
@@ -146,15 +146,7 @@ def _source_card(
     again = _again(source, now) if state == Run.Outcome.FAILED else ""
     stored = size = None
     if totals is not None:
-        # The fullest destination: copies in several are still one file each.
-        held = [
-            (
-                totals.files(*PRESENT, destination=d.pk, source=source.pk),
-                totals.size_bytes(*PRESENT, destination=d.pk, source=source.pk),
-            )
-            for d in source.destinations.all()
-        ]
-        stored, size = max(held, default=(0, 0))
+        stored, size = totals.stored.get(source.pk, Stored())
     running = [progress_of(run, now) for run in active]
     when = next_look(source, now)
     empty = listed is not None and not listed.files_seen

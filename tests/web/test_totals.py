@@ -6,8 +6,10 @@ import pytest
 from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
-from syncapp.web import totals
+from syncapp.engine import health
+from syncapp.web import cards, totals
 from tests.servers.workers import wait_until
 from tests.web import baked
 from tests.web.baked import Owned
@@ -23,6 +25,21 @@ def test_copies_are_counted_by_state_destination_and_source(owner: Owned, teamma
     assert found.files("failed", destination=cellar.pk, source=owner.source.pk) == 1
     assert found.size_bytes("verified", destination=attic.pk) == 2_000_000
     assert found.files(source=teammate.source.pk) == 0
+
+
+def test_files_are_counted_as_commands_do_without_old_contents_and_what_is_gone(
+    owner: Owned,
+) -> None:
+    baked.stored(owner.file, owner.destinations, revision="0", current=False)
+    gone = {"problem": "in_trash", "trashed_at": timezone.now()}
+    trashed = baked.file(owner.source, "bin", owner.folder.remote_id, "bin", **gone)
+    baked.stored(trashed, owner.destinations)
+    found = totals.totals_of(owner.user)
+    assert found is not None
+    assert found.stored[owner.source.pk] == (1, 1_000_000)
+    assert health.examine().sources[0].stored == 1
+    card = cards.overview(owner.user, timezone.now()).sources[0]
+    assert (card.stored, card.size_bytes) == (1, 1_000_000)
 
 
 def test_figures_are_remembered_for_a_moment(owner: Owned) -> None:
