@@ -19,12 +19,20 @@ from syncapp.engine import bandwidth, destination_setup
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination
 from syncapp.types import Option
+from syncapp.visible import plain
 
 PREFIX = "option_"  # so that no option can be taken for a field of the model
 
 
-class BandwidthForm(forms.ModelForm):  # type: ignore[type-arg]
-    """A form with a bandwidth limit in it."""
+class SetUpForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A form of what is set up: it has a name and a bandwidth limit."""
+
+    def clean_name(self) -> str:
+        """The name, if nothing in it steers what is beside it on a page."""
+        try:
+            return plain(self.cleaned_data["name"])
+        except ConfigurationError as error:
+            raise ValidationError(error.message) from error
 
     def clean_bwlimit(self) -> str:
         """The limit, if it is one."""
@@ -36,7 +44,7 @@ class BandwidthForm(forms.ModelForm):  # type: ignore[type-arg]
         return text
 
 
-class OptionsForm(BandwidthForm):
+class OptionsForm(SetUpForm):
     """Name and options of a destination. Valid only if an adapter can be made of them."""
 
     depending: frozenset[str]  # fields that are needed or not as others say

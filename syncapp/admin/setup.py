@@ -18,7 +18,7 @@ from syncapp.engine import destination_setup, push, record, runs, schedule, sour
 from syncapp.engine.source_setup import Plan
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Destination, Source
-from syncapp.option_forms import PREFIX, BandwidthForm, form_for
+from syncapp.option_forms import PREFIX, SetUpForm, form_for
 
 if TYPE_CHECKING:
     _SourceAdmin = admin.ModelAdmin[Source]
@@ -34,7 +34,7 @@ def _by(request: HttpRequest) -> User:
 _PLAN = ("mode", "cron", "time_zone", "reconcile_days")
 
 
-class SourceForm(BandwidthForm):
+class SourceForm(SetUpForm):
     """Nothing of one person's may lead to another's."""
 
     def clean(self) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from syncapp.engine import cron, planning, schedule
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Source
 from syncapp.sources import KINDS
+from syncapp.visible import plain
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ def add_source(
     plan.check()
     if kind not in KINDS:
         raise ConfigurationError(f"There is no source kind “{kind}”. Known: {', '.join(KINDS)}.")
-    name = name.strip() or f"Drive of {account.email}"
+    name = plain(name.strip()) or f"Drive of {account.email}"
     for destination in destinations:
         _check_owner(account.user_id, destination)
     with transaction.atomic():

@@ -16,7 +16,7 @@ from syncapp.engine.source_setup import Plan
 from syncapp.engine.when import span
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Source
-from syncapp.option_forms import BandwidthForm, OptionsForm
+from syncapp.option_forms import OptionsForm, SetUpForm
 from syncapp.web import queries
 
 
@@ -31,7 +31,7 @@ class DestinationForm(OptionsForm):
 PLAN = ("mode", "cron", "time_zone", "reconcile_days")
 
 
-class SourceForm(BandwidthForm):
+class SourceForm(SetUpForm):
     """A source's name, which of the person's destinations keep it, and when it is looked at."""
 
     class Meta:

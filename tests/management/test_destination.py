@@ -99,6 +99,16 @@ def test_an_unknown_kind_is_a_usage_error_that_lists_the_kinds(shell: Shell, own
     assert "s3, local" in answer.err
 
 
+def test_a_name_that_would_turn_what_is_beside_it_is_a_usage_error(
+    shell: Shell, owner: User, tmp_path: Path
+) -> None:
+    name = ("destination", "add", "local", "--name", "Attic \u202egnp")
+    answer = shell(*name, "--set", f"path={tmp_path}")
+    assert answer.code == 2
+    assert "Attic [U+202E]gnp" in answer.err
+    assert not Destination.objects.exists()
+
+
 def test_a_name_is_used_once_by_an_owner(shell: Shell, folder: Destination) -> None:
     answer = shell(*ADD_LOCAL, "--set", "path=/tmp/x", "--no-test")
     assert answer.code == 2

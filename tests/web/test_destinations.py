@@ -161,6 +161,15 @@ def test_a_name_is_used_once_a_person(admin: User, log_in: LogIn, tmp_path: Path
     assert "There is a destination of this name already." in page
 
 
+def test_a_name_that_would_turn_what_is_beside_it_is_refused(
+    admin: User, log_in: LogIn, tmp_path: Path
+) -> None:
+    address = reverse("destination_add", args=["local"])
+    page = log_in(admin).post(address, local(tmp_path, name="Attic \u202egnp"))
+    assert "not seen: Attic [U+202E]gnp." in page.content.decode()
+    assert not Destination.objects.exists()
+
+
 def test_an_unknown_kind_is_not_there(admin: User, log_in: LogIn) -> None:
     assert log_in(admin).get(reverse("destination_add", args=["floppy"])).status_code == 404
 

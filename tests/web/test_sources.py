@@ -59,6 +59,17 @@ def test_setup_makes_the_source_and_starts_its_first_backup(
     assert Run.objects.get().requested_by == account.user
 
 
+def test_a_name_that_would_turn_what_is_beside_it_is_refused(
+    account: GoogleAccount, owner: Owned, log_in: LogIn
+) -> None:
+    wish = {"name": "Papers \u202egnp", "destinations": [attic(account.user).pk]}
+    setup = log_in(account.user).post(reverse("source_setup", args=[account.pk]), wish)
+    edit = log_in(owner.user).post(reverse("source_edit", args=[owner.source.pk]), wish)
+    for page in (setup, edit):
+        assert "not seen: Papers [U+202E]gnp." in page.content.decode()
+    assert not Source.objects.filter(name__startswith="Papers").exists()
+
+
 def test_setup_without_a_destination_leads_to_one(account: GoogleAccount, log_in: LogIn) -> None:
     page = log_in(account.user).get(reverse("source_setup", args=[account.pk])).content.decode()
     assert "Start the first backup" not in page

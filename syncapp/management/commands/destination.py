@@ -38,6 +38,7 @@ from syncapp.management.option_values import kinds_help, read_values
 from syncapp.management.output import moment, printable, table
 from syncapp.models import Destination, Source
 from syncapp.types import CheckResult, JsonObject
+from syncapp.visible import plain
 
 
 class Command(ReportCommand):
@@ -223,6 +224,7 @@ def _configure(destination: Destination, values: dict[str, str]) -> None:
     if others.exclude(pk=destination.pk).exists():
         raise usage(f"There is a destination “{printable(destination.name)}” already.")
     try:
+        plain(destination.name)
         configure(destination, values, by=User(is_superuser=True))
         destination.full_clean()
     except ConfigurationError as error:
