@@ -13,9 +13,10 @@ from tests.web.test_browser import PHONE, ana, page, shared_browser, wait_for, w
 __all__ = ["ana", "page", "shared_browser", "web"]
 
 OUTSIDE = """
-const box = document.querySelector(".theme-toggle").getBoundingClientRect();
-return [...document.querySelectorAll(".theme-toggle button")]
-  .filter((e) => e.getBoundingClientRect().right > box.right + 1).map((e) => e.title);
+return [...document.querySelectorAll(".navbar-end button")].filter((button) =>
+  [".navbar-end > *", ".navbar-end"].some((box) =>
+    button.getBoundingClientRect().right > button.closest(box).getBoundingClientRect().right + 1))
+  .map((button) => button.textContent);
 """
 CONTRASTS = """
 const area = new OffscreenCanvas(1, 1).getContext("2d");
