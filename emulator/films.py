@@ -10,8 +10,8 @@ from functools import cache
 
 from emulator.pictures import scene
 
-WIDTH, HEIGHT = 160, 96  # multiples of 16
-FRAMES, FRAME_RATE = 16, 8
+WIDTH, HEIGHT = 320, 192  # multiples of 16
+FRAMES, FRAME_RATE = 12, 6
 _MATRIX = struct.pack(">9I", 0x10000, 0, 0, 0, 0x10000, 0, 0, 0, 0x40000000)
 _RAW_BLOCK = "000011010"  # the kind of a macroblock whose samples follow as they are
 
@@ -56,14 +56,14 @@ def _block(left: int, top: int, sun: float) -> bytes:
     """The samples of a macroblock: 16 by 16 of brightness, 8 by 8 of each colour. None is zero,
     so nothing in them looks like the beginning of something else."""
     rows = [
-        [scene(0, (left + dx) / WIDTH, (top + dy) / HEIGHT, sun) for dx in range(0, 16, 2)]
-        for dy in range(0, 16, 2)
+        [scene(0, (left + dx) / WIDTH, (top + dy) / HEIGHT, sun) for dx in range(0, 16, 4)]
+        for dy in range(0, 16, 4)
     ]
-    bright = bytearray()
-    for row in rows:
-        bright += bytes(int(colour[0]) for colour in row for _ in "ab") * 2
-    blue, red = (bytes(int(colour[n]) for row in rows for colour in row) for n in (1, 2))
-    return bytes(bright) + blue + red
+    data = b""
+    for plane, times in ((0, 4), (1, 2), (2, 2)):
+        for row in rows:
+            data += b"".join(bytes([int(colour[plane])]) * times for colour in row) * times
+    return data
 
 
 def _ue(value: int) -> str:
