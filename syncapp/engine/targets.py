@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from syncapp.destinations.local import LocalDestination
+from syncapp.destinations.local_files import MAX_NAME_BYTES
 from syncapp.engine import drive_restore, keys, limits
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.gate import Gate
@@ -26,6 +27,7 @@ from syncapp.types import JsonObject
 _BEGUN = "begun"  # among a restore's options, from its first lane's beginning to its last one's end
 RESTORED = "restored"  # below it lies what a restore brought into a destination
 _CODE = Path(__file__).resolve().parents[2]
+_KERNEL = (Path("/proc"), Path("/sys"))  # nothing can be made there, whoever asks
 
 
 def target_for(restore: Restore, stopped: limits.Stopped = limits.never) -> Target:
@@ -128,7 +130,15 @@ def _checked_folder(path: str, by: User | None) -> str:
     """The folder's real path, if this person may restore there."""
     if not path.startswith("/") or "\0" in path:
         raise ConfigurationError(f"Folder: “{path}” is not an absolute path.")
+    longest = max(path.split("/"), key=lambda name: len(os.fsencode(name)))
+    if len(os.fsencode(longest)) > MAX_NAME_BYTES:
+        raise ConfigurationError(
+            f"Folder: the name “{longest[:40]}…” is longer than the {MAX_NAME_BYTES} bytes that "
+            "file systems allow."
+        )
     real = Path(os.path.realpath(path))
+    if any(real.is_relative_to(kernels) for kernels in _KERNEL):
+        raise ConfigurationError(f"Folder: nothing can be kept in {real}. Choose another one.")
     forbidden = [_CODE, settings.DATA_DIR, *_backups()]
     if real == Path("/") or any(map(partial(_overlap, real), forbidden)):
         raise ConfigurationError(

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
@@ -14,6 +15,7 @@ from syncapp.engine.restore_plan import google_names
 from syncapp.models import Destination, File, Restore, RestoreItem, Source
 from syncapp.web import paths
 from syncapp.web.paging import Page, oldest_first
+from syncapp.web.restore_forms import address
 
 NAMED = 20
 
@@ -73,6 +75,16 @@ def troubled(restore: Restore) -> list[Unfinished]:
 def _shown(item: RestoreItem) -> Unfinished:
     *above, name = google_names(item.path.split("/"))
     return Unfinished(item, [paths.Folder("", folder) for folder in above], name)
+
+
+def elsewhere(restore: Restore) -> str:
+    """The address where the same wish can be given another place."""
+    options = restore.options
+    origin = f"{restore.prefer}:{restore.origin_id}" if restore.origin_id else restore.prefer
+    kept = [("target", restore.target), ("collision", restore.collision), ("origin", origin)]
+    kept += [(name, str(options[name])) for name in ("path", "destination") if name in options]
+    kept += [("at", restore.at.isoformat())] if restore.at else []
+    return address(reverse("restore"), restore.run.source, restore.files, kept)
 
 
 def places_of(restores: Collection[Restore]) -> list[str]:

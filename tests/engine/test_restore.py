@@ -310,8 +310,11 @@ def test_the_report_tells_each_item_its_hash_origin_and_result(vault: Vault, out
     assert "[not_stored]" in text
 
 
-@pytest.mark.parametrize("path", ["relative", "/", "/a\0b", "{disk}", "{disk}/below", "{above}"])
-def test_folders_that_hold_backups_or_the_program_are_refused(
+@pytest.mark.parametrize(
+    "path",
+    ["relative", "/", "/a\0b", "{disk}", "{disk}/below", "{above}", "/proc/x", "/a/" + "n" * 300],
+)
+def test_folders_that_hold_backups_or_the_program_or_can_not_be_are_refused(
     vault: Vault, tmp_path: Path, path: str
 ) -> None:
     wanted = path.format(disk=tmp_path / "one", above=tmp_path)

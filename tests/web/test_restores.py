@@ -211,6 +211,23 @@ def test_the_page_of_a_restore_names_what_was_left_alone(
     assert "Something else has their names" in page
 
 
+def test_a_restore_whose_place_can_not_be_used_is_offered_another(
+    restore: Restore, owner: Owned, log_in: LogIn
+) -> None:
+    Run.objects.filter(pk=restore.run_id).update(
+        ended_at=None, stage="restore", outcome="running", paused=True, error_code="configuration",
+        error_message="The folder /back can't be made. Choose another one.",
+    )  # fmt: skip
+    client = log_in(owner.user)
+    page = client.get(reverse("restore_run", args=[restore.run_id]))
+    assert "restore the same to another place" in page.content.decode()
+    form = client.get(page.context["elsewhere"]).context["form"]
+    assert (form["path"].value(), form["collision"].value()) == ("/back", "skip")
+    Run.objects.filter(pk=restore.run_id).update(error_code="")
+    page = client.get(reverse("restore_run", args=[restore.run_id]))
+    assert not page.context["elsewhere"], "a person has paused it"
+
+
 def test_a_restore_is_paused_and_goes_on(restore: Restore, owner: Owned, log_in: LogIn) -> None:
     Run.objects.filter(pk=restore.run_id).update(ended_at=None, stage="restore", outcome="running")
     client, asked = log_in(owner.user), [restore.run_id]

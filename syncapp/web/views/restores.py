@@ -221,6 +221,7 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
         "place": restored.places_of([restore])[0],
         "drive_folder": drive_restore.folder_made(restore),
         "lacks_consent": _lacks_consent(restore),
+        "elsewhere": restored.elsewhere(restore) if _waits_for_a_place(restore) else "",
         "waits_for": "" if restore.run.ended_at else restoring.waits_for(restore.run),
         "failed": failed,
         "next": following,
@@ -232,6 +233,13 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
         "page": newest_first(events, "", 20),
     }
     return render(request, "restores/run.html", context)
+
+
+def _waits_for_a_place(restore: Restore) -> bool:
+    """Whether it may be that it can't go on where it is to go; in Drive Google has to allow it."""
+    places = (Restore.Target.FOLDER, Restore.Target.DESTINATION)
+    run = restore.run
+    return run.paused and bool(run.error_code) and restore.target in places
 
 
 def _lacks_consent(restore: Restore) -> GoogleAccount | None:
