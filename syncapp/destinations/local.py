@@ -375,7 +375,7 @@ class LocalDestination(Destination):
             found = os.statvfs(self.root)
         free = found.f_bavail * found.f_frsize
         level = "warning" if free < _LOW_SPACE_BYTES else "ok"
-        return CheckResult("free space", level, f"{free / 1024**3:.1f} GiB free in {self.root}")
+        return CheckResult("free space", level, f"{free / 1e9:.1f} GB free in {self.root}")
 
 
 def _with_stat(

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from django.core.serializers.json import DjangoJSONEncoder
 
+from syncapp.engine import targets
 from syncapp.engine.sets import by_pk
 from syncapp.models import Restore, RestoreFolder, RestoreItem
 from syncapp.types import JsonObject
@@ -46,7 +47,7 @@ def items(restore: Restore) -> Iterator[Line]:
 
 def text(restore: Restore) -> Iterator[str]:
     """For people: one line an item, names made visible, its reason below where there is one."""
-    for name, value in head(restore).items():
+    for name, value in _shown(restore).items():
         yield f"# {name}: {visible(str(value))}\n"
     yield "# result  size  sha256  path  <- origin\n"
     for line in items(restore):
@@ -54,7 +55,8 @@ def text(restore: Restore) -> Iterator[str]:
         digest = line.sha256 or "-"
         yield f"{line.result}  {line.size}  {digest}  {visible(line.path)}{origin}\n"
         if line.error_message:
-            yield f"    [{line.error_code}] {visible(line.error_message)}\n"
+            code = f"[{line.error_code}] " if line.error_code else ""
+            yield f"    {code}{visible(line.error_message)}\n"
 
 
 def as_json(restore: Restore) -> Iterator[str]:
@@ -87,6 +89,15 @@ def head(restore: Restore) -> JsonObject:
         "files_failed": run.files_failed,
         "bytes_done": run.bytes_done,
     }
+
+
+def _shown(restore: Restore) -> JsonObject:
+    """The head in words: where to instead of options, no moment or end that there is not."""
+    told = head(restore)
+    told["at"] = told["at"] or "the latest"
+    told["to"] = targets.places_of([restore])[0]
+    del told["target"], told["options"]
+    return {name: value for name, value in told.items() if value not in (None, "")}
 
 
 def _dumped(document: JsonObject) -> str:

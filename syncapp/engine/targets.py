@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -58,6 +58,23 @@ def _mark(restore: Restore, *, begun: bool) -> None:
     others = {name: value for name, value in restore.options.items() if name != _BEGUN}
     restore.options = others | ({_BEGUN: True} if begun else {})
     restore.save(update_fields=["options"])
+
+
+def places_of(restores: Collection[Restore]) -> list[str]:
+    """Where each goes, in words; one query at most."""
+    wanted = {r.options.get("destination") for r in restores} - {None}
+    names = dict(Destination.objects.filter(pk__in=wanted).values_list("pk", "name"))
+    return [_place(restore, names) for restore in restores]
+
+
+def _place(restore: Restore, names: Mapping[int, str]) -> str:
+    options, target = restore.options, restore.target
+    if target == Restore.Target.FOLDER:
+        return f"Folder {options.get('path', '')} on this server"
+    if target == Restore.Target.DESTINATION:
+        name = names.get(options.get("destination", 0), "a removed destination")
+        return f"{name}, {options.get('prefix', '')}"
+    return f"Google Drive, folder “{options.get('folder') or drive_restore.folder_name(restore)}”"
 
 
 def check(source: Source, target: str, options: JsonObject, by: User | None) -> JsonObject:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
@@ -10,9 +10,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from syncapp.engine import drive_restore
 from syncapp.engine.restore_plan import google_names
-from syncapp.models import Destination, File, Restore, RestoreItem, Source
+from syncapp.models import File, Restore, RestoreItem, Source
 from syncapp.web import paths
 from syncapp.web.paging import Page, oldest_first
 from syncapp.web.restore_forms import address
@@ -85,20 +84,3 @@ def elsewhere(restore: Restore) -> str:
     kept += [(name, str(options[name])) for name in ("path", "destination") if name in options]
     kept += [("at", restore.at.isoformat())] if restore.at else []
     return address(reverse("restore"), restore.run.source, restore.files, kept)
-
-
-def places_of(restores: Collection[Restore]) -> list[str]:
-    """Where each goes, in words; one query at most."""
-    wanted = {r.options.get("destination") for r in restores} - {None}
-    names = dict(Destination.objects.filter(pk__in=wanted).values_list("pk", "name"))
-    return [_place(restore, names) for restore in restores]
-
-
-def _place(restore: Restore, names: Mapping[int, str]) -> str:
-    options, target = restore.options, restore.target
-    if target == Restore.Target.FOLDER:
-        return f"Folder {options.get('path', '')} on this server"
-    if target == Restore.Target.DESTINATION:
-        name = names.get(options.get("destination", 0), "a removed destination")
-        return f"{name}, {options.get('prefix', '')}"
-    return f"Google Drive, folder “{options.get('folder') or drive_restore.folder_name(restore)}”"

@@ -307,6 +307,10 @@ def test_the_report_tells_each_item_its_hash_origin_and_result(vault: Vault, out
     assert (item["sha256"], item["origin"], item["result"]) == (good.sha256, "one", "done")
     assert by_path["lost.txt"]["error_code"] == "not_stored"
     assert good.sha256 in text
+    assert "# at: the latest\n" in text
+    assert f"# to: Folder {out} on this server\n" in text
+    assert "None" not in text
+    assert "{" not in text
     assert "[not_stored]" in text
 
 

@@ -200,7 +200,7 @@ def restores(request: HttpRequest) -> HttpResponse:
     """All restores, the newest first."""
     page = newest_first(restored.restores_of(person(request)), request.GET.get("before", ""))
     now = timezone.now()
-    places = restored.places_of(page.rows)
+    places = targets.places_of(page.rows)
     rows = [(r, progress_of(r.run, now), to) for r, to in zip(page.rows, places, strict=True)]
     context = {"page": page, "rows": rows, "sources": queries.sources_of(person(request)).exists()}
     return render(request, "restores/restores.html", context)
@@ -218,7 +218,7 @@ def run(request: HttpRequest, run_id: int) -> HttpResponse:
         "restore": restore,
         "run": restore.run,
         "progress": progress_of(restore.run, timezone.now()),
-        "place": restored.places_of([restore])[0],
+        "place": targets.places_of([restore])[0],
         "drive_folder": drive_restore.folder_made(restore),
         "lacks_consent": _lacks_consent(restore),
         "elsewhere": restored.elsewhere(restore) if _waits_for_a_place(restore) else "",
