@@ -29,6 +29,7 @@ ALLOWED_HOSTS: list[str] = [_public.hostname or "", "127.0.0.1", "localhost", *E
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 DATA_DIR = (BASE_DIR / ENV["DATA_DIR"]).resolve()
 DATA_DIR.mkdir(parents=True, exist_ok=True)
+CACHE_DIR = DATA_DIR / "cache"
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -133,7 +134,7 @@ def _cache(redis_url: str) -> dict[str, Any]:
         return {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": redis_url}
     return {
         "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
-        "LOCATION": str(DATA_DIR / "cache"),
+        "LOCATION": str(CACHE_DIR),
         # Beyond it entries go at random: nobody shall flood out the count of failed log-ins.
         "OPTIONS": {"MAX_ENTRIES": 20_000},
     }

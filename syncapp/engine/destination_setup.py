@@ -20,10 +20,10 @@ from accounts.models import User
 from syncapp.destinations import destination_class
 from syncapp.destinations.local import LocalDestination
 from syncapp.destinations.s3_settings import CRC32C_PROVEN
-from syncapp.engine import marks, planning, record
+from syncapp.engine import marks, planning, record, scratch
 from syncapp.engine.adapters import origin_for
 from syncapp.engine.segment_store import catalog_store
-from syncapp.engine.whereabouts import whereabouts
+from syncapp.engine.whereabouts import folder_of, overlap, whereabouts
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Destination
 from syncapp.types import CheckResult
@@ -60,11 +60,13 @@ def configure(destination: Destination, values: Mapping[str, str], *, by: User) 
         if destination.options.get(name) and _same(destination.options, options):
             options[name] = destination.options[name]
     was, destination.options = whereabouts(destination), options
-    if whereabouts(destination) != was:
-        destination.marked_at = None
     destination.secrets = json.dumps(secrets) if secrets else ""
     origin_for(destination)
     _refuse_second(destination)
+    if whereabouts(destination) != was or destination.pk is None:
+        destination.marked_at = None
+        if destination.kind == LocalDestination.kind:
+            _refuse_overlaps(destination)
 
 
 def switch(destination: Destination, *, on: bool) -> None:
@@ -138,6 +140,25 @@ def _refuse_second(destination: Destination) -> None:
                 f"“{other.name}” is at this very place already, and a second copy has to lie "
                 "elsewhere. Choose another bucket or folder, or change that destination."
             )
+
+
+def _refuse_overlaps(destination: Destination) -> None:
+    """A folder within another one is no second place: both are lost together, and what the one
+    holds is foreign to the other. Below the data folder only what the program uses is its own."""
+    folder = folder_of(destination)
+    others = Destination.objects.filter(owner=destination.owner_id, kind=destination.kind)
+    for other in others.exclude(pk=destination.pk):
+        if overlap(folder, folder_of(other)):
+            raise ConfigurationError(
+                f"Folder: {folder} and the folder of “{other.name}” lie one inside the other, and "
+                "a second copy has to lie elsewhere. Choose another folder."
+            )
+    used = map(os.path.realpath, [settings.SPOOL_DIR, settings.CACHE_DIR, scratch.root()])
+    data = Path(os.path.realpath(settings.DATA_DIR))
+    if data.is_relative_to(folder) or any(overlap(folder, Path(one)) for one in used):
+        raise ConfigurationError(
+            f"Folder: {folder} is where this program keeps its own data. Choose another folder."
+        )
 
 
 def _same(old: Mapping[str, str], new: Mapping[str, str]) -> bool:

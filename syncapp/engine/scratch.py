@@ -10,17 +10,21 @@ from django.conf import settings
 from syncapp.models import Run
 
 
+def root() -> Path:
+    """Where the folders of all drills are."""
+    return Path(settings.DATA_DIR) / "drills"
+
+
 def folder_of(run: Run) -> Path:
     """Where its files stand while they are compared."""
-    return Path(settings.DATA_DIR) / "drills" / str(run.pk)
+    return root() / str(run.pk)
 
 
 def sweep() -> None:
     """Remove what drills that have ended left behind (a killed worker's)."""
-    root = Path(settings.DATA_DIR) / "drills"
-    if not root.is_dir():
+    if not root().is_dir():
         return
-    for folder in root.iterdir():
+    for folder in root().iterdir():
         known = folder.name.isdigit() and Run.objects.filter(
             pk=int(folder.name), ended_at__isnull=True
         )

@@ -17,6 +17,7 @@ from syncapp.engine import drive_restore, keys, limits
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.gate import Gate
 from syncapp.engine.restore_uploads import KeptUploads
+from syncapp.engine.whereabouts import overlap
 from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Restore, Source
 from syncapp.restore_targets.base import Target
@@ -157,7 +158,7 @@ def _checked_folder(path: str, by: User | None) -> str:
     if any(real.is_relative_to(kernels) for kernels in _KERNEL):
         raise ConfigurationError(f"Folder: nothing can be kept in {real}. Choose another one.")
     forbidden = [_CODE, settings.DATA_DIR, *_backups()]
-    if real == Path("/") or any(map(partial(_overlap, real), forbidden)):
+    if real == Path("/") or any(map(partial(overlap, real), forbidden)):
         raise ConfigurationError(
             f"Folder: {real} belongs to the program or to a backup. Choose another one."
         )
@@ -176,7 +177,3 @@ def _checked_folder(path: str, by: User | None) -> str:
 def _backups() -> list[Path]:
     rows = Destination.objects.filter(kind=LocalDestination.kind).values_list("options", flat=True)
     return [Path(os.path.realpath(o["path"])) for o in rows if o.get("path")]
-
-
-def _overlap(one: Path, other: Path) -> bool:
-    return one.is_relative_to(other) or other.is_relative_to(one)

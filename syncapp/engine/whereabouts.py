@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import NamedTuple
 
 from syncapp.destinations.local import LocalDestination
@@ -28,6 +29,16 @@ def whereabouts(destination: Destination) -> Whereabouts:
         _told(options, name).rstrip("/") for name in ("provider", "region", "endpoint", "bucket")
     )
     return Whereabouts((provider, region, endpoint), (bucket, prefix))
+
+
+def folder_of(destination: Destination) -> Path:
+    """The real folder of a local one's objects."""
+    return Path(*whereabouts(destination).spot)
+
+
+def overlap(one: Path, other: Path) -> bool:
+    """Whether one of two folders is the other, or lies in it."""
+    return one.is_relative_to(other) or other.is_relative_to(one)
 
 
 def _told(options: dict[str, object], name: str) -> str:

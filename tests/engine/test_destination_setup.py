@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,49 @@ def test_another_folder_is_claimed_anew_and_the_same_one_stays_claimed(
     assert destination.options["_prepared"] == "1"
     destination_setup.configure(destination, {"path": str(tmp_path / "two")}, by=admin)
     assert "_prepared" not in destination.options
+
+
+@pytest.mark.parametrize("nested", ["disk/one/in", "link/one/in", "disk", "link", "."])
+def test_no_destination_lies_inside_another(admin: User, tmp_path: Path, nested: str) -> None:
+    """One disk that fails, or one folder that is removed, would take both copies."""
+    configured(admin, tmp_path / "disk" / "one")
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    second = Destination(owner=admin, name="Cellar", kind="local")
+    with pytest.raises(ConfigurationError, match="lie one inside the other"):
+        destination_setup.configure(second, {"path": f"{tmp_path}/{nested}"}, by=admin)
+    destination_setup.configure(second, {"path": f"{tmp_path}/disk/one more"}, by=admin)
+
+
+def test_one_that_has_always_lain_inside_another_can_still_be_changed(
+    admin: User, tmp_path: Path
+) -> None:
+    outer, path = configured(admin, tmp_path / "outer"), str(tmp_path / "outer" / "inner")
+    inner = Destination.objects.create(
+        owner=admin, name="Cellar", kind="local", options={"path": path, "prefix": ""}
+    )
+    for row in (outer, inner):
+        destination_setup.configure(row, {"path": row.options["path"]}, by=admin)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("data", False), ("", False), ("data/spool", False), ("data/spool/x", False),
+        ("data/drills", False), ("data/cache/x", False), ("fast", False), ("fast/spool/x", False),
+        ("data/destination", True), ("database", True),
+    ],
+)  # fmt: skip
+def test_no_destination_lies_where_the_program_keeps_its_own_data(
+    admin: User, tmp_path: Path, settings: Any, path: str, allowed: bool
+) -> None:
+    settings.DATA_DIR, settings.CACHE_DIR = tmp_path / "data", tmp_path / "data" / "cache"
+    fast = path.startswith("fast")
+    settings.SPOOL_DIR = tmp_path / "fast" / "spool" if fast else tmp_path / "data" / "spool"
+    if allowed:
+        configured(admin, tmp_path / path)
+        return
+    with pytest.raises(ConfigurationError, match="where this program keeps its own data"):
+        configured(admin, tmp_path / path)
 
 
 def test_reserved_and_unknown_values_are_not_taken_over(admin: User, tmp_path: Path) -> None:

@@ -341,7 +341,7 @@ def test_no_place_is_two_destinations(db: None, tmp_path: Path) -> None:
     for values in ({"path": f"{tmp_path}/a", "prefix": "b/"}, {"path": f"{tmp_path}/link/b"}):
         with pytest.raises(ConfigurationError, match="at this very place already"):
             configure(second, values, by=ada)
-    configure(second, {"path": f"{tmp_path}/a/b", "prefix": "c"}, by=ada)
+    configure(second, {"path": f"{tmp_path}/a", "prefix": "c"}, by=ada)
 
 
 def test_two_people_who_link_one_account_do_not_write_to_one_folder(
