@@ -39,7 +39,7 @@ _COLUMNS = ["source_id", "remote_id", "move_due", "first_seen_at", *_UPDATED]
 
 @dataclass
 class Counts:
-    """What was found, folders aside."""
+    """What was found, folders aside; `vanished`: gone, also into the trash."""
 
     seen: int = 0
     new: int = 0
@@ -173,14 +173,17 @@ class Absorber:
         )
 
     def _count(
-        self, files: Iterable[RemoteFile], stale: Iterable[RemoteFile], known: Collection[str]
+        self, files: Iterable[RemoteFile], stale: Iterable[RemoteFile], known: Mapping[str, Known]
     ) -> None:
         counts = self.counts
         counts.seen += sum(file.content is not Content.FOLDER for file in files)
         for file in stale:
             if file.content is not Content.FOLDER:
-                counts.new += file.remote_id not in known
-                counts.changed += file.remote_id in known
+                row = known.get(file.remote_id)
+                goes = row is not None and file.trashed and not (row.trashed_at or row.vanished_at)
+                counts.new += row is None
+                counts.vanished += goes
+                counts.changed += row is not None and not goes
 
 
 def absorb_one(source: Source, file: RemoteFile, destinations: Sequence[int]) -> None:

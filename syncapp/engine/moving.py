@@ -174,8 +174,10 @@ class MoveLane:
         run.refresh_from_db()
         name = run.source.name
         if run.files_moved:
+            gone = f"{counted(run.files_vanished, 'file')} of {name} gone from the source. "
             message = (
-                f"{counted(run.files_moved, 'file')} of {name} moved, no byte read from Google."
+                f"{gone if run.files_vanished else ''}{counted(run.files_moved, 'file')} of {name}"
+                f" {runs.moved_or_trashed(run)}, no byte read from Google."
             )
             self._event("files_moved", message, Event.Level.INFO)
         if any(self._undone.values()) or self._absent:

@@ -290,8 +290,19 @@ def _finish(run: Run, deferred: QuerySet[Version], held_up: int, outage: Breaker
         told = f"{told} Something unusual was seen: the log has it.".lstrip()
     if told:
         return _end(run, Run.Outcome.WARNINGS, "", told)
-    moved = f", {run.files_moved} moved" if run.files_moved else ""
-    return _end(run, Run.Outcome.OK, "", f"{counted(run.files_done, 'file')} stored{moved}.")
+    return _end(run, Run.Outcome.OK, "", f"{_done(run)}.")
+
+
+def _done(run: Run) -> str:
+    """What a backup did, in words."""
+    gone = f", {run.files_vanished:,} gone from the source" if run.files_vanished else ""
+    moved = f", {run.files_moved:,} {moved_or_trashed(run)}" if run.files_moved else ""
+    return f"{counted(run.files_done, 'file')} stored{gone}{moved}"
+
+
+def moved_or_trashed(run: Run) -> str:
+    """What happened to the stored copies that `files_moved` counts."""
+    return "moved or trashed" if run.files_vanished else "moved"
 
 
 def complete(run: Run, message: str, *, outcome: str = Run.Outcome.OK) -> bool:

@@ -55,17 +55,20 @@ def _listed(source_id: int, after: str) -> tuple[str, list[int]] | None:
 
 
 def mark(rows: Sequence[tuple[int, str]]) -> int:
-    """These (key, content) have vanished: what waits is not waited for. How many, folders aside."""
-    now = timezone.now()
+    """These (key, content) have vanished: what waits is not waited for. How many were not gone
+    before, folders aside: what was in the source's trash was."""
+    now, fresh = timezone.now(), 0
     for some in chunks([pk for pk, _ in rows], 500):
         places.vanish(some, now)
+        there = File.objects.filter(pk__in=some, trashed_at=None)
+        fresh += there.exclude(content=Content.FOLDER).count()
         File.objects.filter(pk__in=some).update(vanished_at=now)
         withdraw(
             Version.objects.filter(file_id__in=some, state=Version.State.PENDING),
             Version.State.SUPERSEDED,
         )
     moved.note_files([pk for pk, content in rows if content != Content.FOLDER])
-    return sum(content != Content.FOLDER for _, content in rows)
+    return fresh
 
 
 def removed(source: Source, scope: str, remote_ids: Sequence[str]) -> int:

@@ -80,6 +80,7 @@ class Run(models.Model):
     files_seen = models.PositiveBigIntegerField(default=0)
     files_new = models.PositiveBigIntegerField(default=0)
     files_changed = models.PositiveBigIntegerField(default=0)
+    # Gone at the source: into its trash, or vanished.
     files_vanished = models.PositiveBigIntegerField(default=0)
     files_moved = models.PositiveBigIntegerField(default=0)
     # What a full scan found that the change log should have told (a reconciliation's drift).

@@ -137,6 +137,23 @@ def test_a_rename_with_new_content_at_once_keeps_the_old_bytes(few: Setting) -> 
         assert few.stored_bytes(copy) == old[copy.destination_id]
 
 
+def test_a_run_tells_of_what_went_to_googles_trash_and_counts_it_once(few: Setting) -> None:
+    few.back_up()
+    file = blobs(few)[0]
+    few.control.trash(file.remote_id)
+    run = few.back_up()
+    assert run.files_vanished == 1
+    told = Event.objects.get(run=run, code="files_moved").message
+    assert told.startswith("1 file of Drive gone from the source. 1 file of Drive moved or trashed")
+    ended = Event.objects.get(run=run, code="run_ok").message
+    assert "0 files stored, 1 gone from the source, 1 moved or trashed." in ended
+    few.control.delete(file.remote_id)
+    again = few.back_up()
+    file.refresh_from_db()
+    assert file.vanished_at is not None
+    assert again.files_vanished == 0, "it was gone before"
+
+
 def test_what_goes_to_the_trash_or_vanishes_is_moved_to_the_trash_and_back(few: Setting) -> None:
     few.back_up()
     trashed, gone = blobs(few)[:2]
@@ -145,6 +162,7 @@ def test_what_goes_to_the_trash_or_vanishes_is_moved_to_the_trash_and_back(few: 
     few.control.delete(gone.remote_id)
     run = few.back_up()
     assert (run.outcome, run.files_moved) == (Run.Outcome.OK, 2)
+    assert (run.files_vanished, run.files_changed) == (2, 0)
     day = f"{timezone.now().astimezone(UTC):%Y-%m-%d}"
     kept = {key.replace("/files/", f"/.trash/{day}/") for key in lay}
     for destination in (few.folder, few.bucket):

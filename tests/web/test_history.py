@@ -119,7 +119,7 @@ def test_a_run_under_way_tells_each_figure_once_and_does_not_link_to_itself(
     assert "<dt>Done</dt>" in client.get(address).content.decode()
     Run.objects.update(ended_at=None, outcome=Run.Outcome.RUNNING, stage=Run.Stage.TRANSFER)
     page = client.get(address).content.decode()
-    for name in ("Done", "To do", "Moved", "Failed", "Refused when read"):
+    for name in ("Done", "To do", "Moved or trashed", "Failed", "Refused when read"):
         assert page.count(f"<dt>{name}</dt>") == (name not in ("Done", "To do")), name
     assert "Details" not in page
 
