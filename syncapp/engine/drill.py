@@ -381,7 +381,13 @@ def _end(run: Run, wish: Restore) -> None:
     if wish.options.get(cold_drill.COLD):
         cost = cold_drill.told(wish.options.get(cold_drill.CENTS, {}))
         told += f" Retrieving from cold storage: {cost + ' at most' if cost else 'cost not known'}."
-    runs.complete(run, told)
+    if missing := samples.unstored_pins(source):
+        names = ", ".join(map(str, missing[:3])) + (", …" if missing[3:] else "")
+        told += (
+            f" Left out, because nothing of it is stored: {counted(len(missing), 'pinned file')}"
+        )
+        told += f" ({names})."
+    runs.complete(run, told, outcome=Run.Outcome.WARNINGS if missing else Run.Outcome.OK)
 
 
 class DrillFailed(BackupError):

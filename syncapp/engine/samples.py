@@ -17,7 +17,7 @@ from django.db.models import Max, Min, Q
 from syncapp.engine import spans
 from syncapp.engine.findings import STORED
 from syncapp.engine.readback import ARCHIVED
-from syncapp.models import Copy, Run, Version
+from syncapp.models import Copy, File, Run, Source, Version
 from syncapp.types import Content
 
 LARGEST = 20  # of which one is drawn
@@ -45,6 +45,17 @@ def choose(run: Run, files: int) -> list[Sample]:
     chosen = list(found)
     chance.shuffle(chosen)
     return chosen
+
+
+def is_stored(file: File) -> bool:
+    """Whether any content of it is, so that a drill can restore it."""
+    return Version.objects.filter(file=file, copies__state__in=STORED).exists()
+
+
+def unstored_pins(source: Source) -> list[File]:
+    """Pinned files of which nothing is stored: no drill can restore them."""
+    pinned = source.canaries.select_related("file").order_by("pk")
+    return [canary.file for canary in pinned if not is_stored(canary.file)]
 
 
 def _pinned(run: Run, destinations: Sequence[int]) -> Iterator[Sample]:

@@ -85,6 +85,16 @@ def test_pinned_files_are_always_restored_from_everywhere(vault: Vault) -> None:
     assert {item.origin for item in items} == set(vault.destinations)
 
 
+def test_a_drill_is_not_green_while_nothing_of_a_pinned_file_is_stored(vault: Vault) -> None:
+    vault.file("kept.txt", b"content")
+    lost = vault.file("lost.txt", b"canary")
+    Canary.objects.create(source=vault.source, file=lost.file)
+    lost.copies.all().delete()
+    run = drilled(vault)
+    assert run.outcome == Run.Outcome.WARNINGS
+    assert "1 pinned file (lost.txt)" in Event.objects.get(run=run, code="run_warnings").message
+
+
 def test_a_sample_can_be_drawn_again(vault: Vault) -> None:
     for n in range(30):
         vault.file(f"{n}.txt", b"content %d" % n)

@@ -127,6 +127,15 @@ def test_files_are_pinned_by_their_path_and_unpinned(owner: Owned, log_in: LogIn
     assert not Canary.objects.exists()
 
 
+def test_a_file_that_is_not_stored_is_not_pinned(owner: Owned, log_in: LogIn) -> None:
+    why = {"problem": "cannot_download", "problem_message": "Its owner does not allow it."}
+    file = baked.file(owner.source, "no", owner.folder.remote_id, "refused.pdf", **why)
+    client, pin = log_in(owner.user), reverse("source_pin", args=[owner.source.pk])
+    page = client.post(pin, {"file": str(file.pk)}, follow=True).content.decode()
+    assert "no drill can restore it. Its owner does not allow it." in page
+    assert not Canary.objects.exists()
+
+
 def test_nobody_pins_or_unpins_anothers_files(owner: Owned, teammate: Owned, log_in: LogIn) -> None:
     client = log_in(teammate.user)
     client.post(reverse("source_pin", args=[teammate.source.pk]), {"file": str(owner.file.pk)})

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from syncapp.engine import cold_drill, restore_paths, runs
+from syncapp.engine import cold_drill, restore_paths, runs, samples
 from syncapp.engine.folders import Folders
 from syncapp.management import lookup
 from syncapp.management.base import Exit, add_json, read_number, usage
@@ -77,9 +77,12 @@ class Command(RunCommand):
             raise usage("Name the one source whose file it is.")
         source = lookup.find_source(options["source"][0])
         if options["pin"]:
-            Canary.objects.get_or_create(
-                file=_file(source, options["pin"]), defaults={"source": source}
-            )
+            file = _file(source, options["pin"])
+            if not samples.is_stored(file):
+                raise usage(
+                    f"Nothing of “{printable(file.name)}” is stored: no drill can restore it."
+                )
+            Canary.objects.get_or_create(file=file, defaults={"source": source})
         if options["unpin"]:
             Canary.objects.filter(file=_file(source, options["unpin"])).delete()
         folders = Folders(source.pk)

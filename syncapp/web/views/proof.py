@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.actions import action
-from syncapp.engine import cold_drill, findings, restore_paths, runs, upkeep
+from syncapp.engine import cold_drill, findings, restore_paths, runs, samples, upkeep
 from syncapp.engine.policies import effective
 from syncapp.models import Canary, File, Finding, RestoreItem, Run, Source, Upkeep
 from syncapp.types import Content
@@ -103,7 +103,11 @@ def pin(request: HttpRequest, source_id: int) -> HttpResponse:
     elif path:
         named = restore_paths.find(source, path, None)
         found = [file for file in named if file.content != Content.FOLDER]
-    if len(found) == 1:
+    if len(found) == 1 and not samples.is_stored(found[0]):
+        reason = found[0].problem_message or "The next backup may store it."
+        message = f"Nothing of {found[0]} is stored, so no drill can restore it. {reason}"
+        messages.error(request, message)
+    elif len(found) == 1:
         Canary.objects.get_or_create(file=found[0], defaults={"source": source})
         messages.success(request, f"{found[0]} is restored by every drill from now on.")
     else:
