@@ -29,6 +29,7 @@ from syncapp.engine import cold_drill, damage, runs, samples, scratch
 from syncapp.engine.beat import Beat
 from syncapp.engine.budget import Disk
 from syncapp.engine.fetch import Archived, Stored, locate, not_stored
+from syncapp.engine.limits import ReadingBack
 from syncapp.engine.origins import Origins
 from syncapp.engine.policies import effective
 from syncapp.engine.rates import Rates
@@ -142,6 +143,7 @@ class _Drill:
         self.disk = Disk(settings.SPOOL_DIR, settings.SPOOL_BUDGET)
         self.sites = Sites(run, beat)
         self.rates = Rates(run)
+        self.pace = ReadingBack(beat.halted)
         self._origins: dict[int, Origins] = {}
         self._cold = {(version, place) for version, place in wish.options.get(cold_drill.COLD, ())}
 
@@ -228,7 +230,7 @@ class _Drill:
         origins = self._origins.get(todo.destination_id)
         if todo.stored is None or origins is None:
             return None
-        return Content(todo.stored, origins, self.beat, self.rates)
+        return Content(todo.stored, origins, self.beat, self.rates, self.pace)
 
     def _restore(self, todo: Todo, content: _Metered) -> None:
         """To the disk and back again; where there is no room, read through."""

@@ -213,6 +213,22 @@ def reading_back(destination_id: int, stopped: Stopped = never) -> Limit:
     return Limit(f"read:destination:{destination_id}", rule, stopped)
 
 
+class ReadingBack:
+    """Bytes from several destinations, each at its own limit. Used by several threads."""
+
+    def __init__(self, stopped: Stopped = never) -> None:
+        self._stopped = stopped
+        self._limits: dict[int, Limit] = {}
+
+    def take(self, destination_id: int, size: int) -> None:
+        """Return once that many bytes of a destination's may have come."""
+        limit = self._limits.get(destination_id)
+        if limit is None:
+            new = reading_back(destination_id, self._stopped)
+            limit = self._limits.setdefault(destination_id, new)
+        limit.take(size)
+
+
 class _Rule:
     """What a bandwidth limit allows now; read again every RULES_S, however often it is asked."""
 

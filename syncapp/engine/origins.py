@@ -104,6 +104,10 @@ class Origins:
                 self._stores[destination_id] = store
             return store
 
+    def row(self, destination_id: int) -> Destination:
+        """As it was loaded."""
+        return self._rows[destination_id]
+
     def name(self, destination_id: int) -> str:
         """What its owner calls it."""
         row = self._rows.get(destination_id)

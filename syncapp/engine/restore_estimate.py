@@ -16,13 +16,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.conf import settings
+from django.utils import timezone
 
+from syncapp.engine import bandwidth
 from syncapp.engine.fetch import Stored, locate
 from syncapp.engine.moment import Chosen, descend
-from syncapp.engine.origins import Origins, Place
+from syncapp.engine.origins import Origins, Place, Speed
 from syncapp.engine.restore_sums import Scope, Sum
 from syncapp.engine.time_limits import OutOfTime, queries_until
-from syncapp.errors import BackupError
+from syncapp.errors import BackupError, ConfigurationError
 from syncapp.models import Destination, Restore, Source
 from syncapp.types import Content
 from syncapp.words import money
@@ -73,12 +75,14 @@ def estimate(
     prefer: str = Restore.Prefer.FASTEST,
     origin_id: int | None = None,
     target: str = Restore.Target.FOLDER,
+    onto: Destination | None = None,
     within_s: float = math.inf,
 ) -> Estimate:
     """Add up what a restore would bring back, from where, at what cost and in what time.
 
     Reads the catalog, and asks destinations about SAMPLE objects at most; changes nothing.
-    After `within_s` it tells what it has come to (`partial`).
+    `onto` is the destination that it goes to. After `within_s` it tells what it has come to
+    (`partial`).
     """
     adding, until = _Adding(Origins(prefer, origin_id)), time.monotonic() + within_s
     rows = Destination.objects.filter(owner=source.owner_id).order_by("pk")
@@ -98,7 +102,32 @@ def estimate(
     if target == Restore.Target.DRIVE and settings.GOOGLE_WRITES_PER_SECOND:
         created_s = (found.files + found.folders) / settings.GOOGLE_WRITES_PER_SECOND
         found.seconds = max(found.seconds, created_s)
+    if onto is not None:
+        found.seconds = max(found.seconds, _writing_s(found, onto))
     return found
+
+
+def _writing_s(found: Estimate, onto: Destination) -> float:
+    """Bytes are sent while others are read. A destination is taken to be written as fast as it is
+    read, where its limit says nothing else."""
+    origins = Origins()
+    origins.load([onto.pk])
+    return _moving_s(origins.speed(onto.pk), found.files, found.bytes, _limit(onto).up)
+
+
+def _moving_s(speed: Speed, files: int, size: int, most_per_s: float) -> float:
+    """Requests wait side by side, their bytes share the line. `most_per_s`: bytes, 0 for any."""
+    rate = min(speed.bytes_per_s, most_per_s or math.inf)
+    return speed.latency_s * files / settings.RESTORES_IN_FLIGHT + size / rate
+
+
+def _limit(row: Destination) -> bandwidth.Rate:
+    """What its bandwidth limit allows now; a text that is none stops nothing (`limits`)."""
+    try:
+        table = bandwidth.parse(row.bwlimit)
+    except ConfigurationError:
+        table = bandwidth.NO_LIMIT
+    return table.at(timezone.localtime())
 
 
 def _add_up(adding: _Adding, scope: Scope, until: float) -> None:
@@ -227,9 +256,8 @@ class _Adding:
         speed, prices = origins.speed(destination_id), origins.prices(destination_id)
         found.bytes += size
         found.origins[name] = found.origins.get(name, 0) + files
-        # Requests wait side by side, their bytes share the line.
-        waiting = speed.latency_s * files / settings.RESTORES_IN_FLIGHT
-        found.seconds += waiting + size / speed.bytes_per_s
+        most_per_s = _limit(origins.row(destination_id)).down
+        found.seconds += _moving_s(speed, files, size, most_per_s)
         if prices is None:
             found.unpriced_bytes += size
         else:

@@ -28,6 +28,7 @@ from syncapp.engine.beat import Beat
 from syncapp.engine.damage import Damage
 from syncapp.engine.fetch import Archived, Reading, Stored, locate, not_stored
 from syncapp.engine.hands import Hands
+from syncapp.engine.limits import ReadingBack
 from syncapp.engine.origins import Origins
 from syncapp.engine.rates import Rates
 from syncapp.engine.restore_plan import google_names
@@ -86,6 +87,7 @@ class Content:
     origins: Origins
     beat: Beat
     rates: Rates
+    pace: ReadingBack
     damages: list[Damage] = field(default_factory=list)
     origin_id: int | None = None
 
@@ -107,6 +109,8 @@ class Content:
                 raise Interrupted("The restore was asked to stop.")
             self.rates.add(len(chunk))
             self.origin_id = reading.origin_id
+            if self.origin_id is not None:
+                self.pace.take(self.origin_id, len(chunk))
             yield chunk
         self.origin_id = reading.origin_id
 
@@ -140,6 +144,7 @@ class RestoreLane:
         self._to_drive = restore.target == Restore.Target.DRIVE
         self._origins = Origins(restore.prefer, restore.origin_id)
         self._rates = Rates(run)
+        self._pace = ReadingBack(beat.halted)
         self._out: set[int] = set()  # items given out and not settled yet
         self._earlier = set(restore.in_hand)  # so, by lanes before
         self._in_hand = set(restore.in_hand)  # as the restore's row has it
@@ -240,7 +245,7 @@ class RestoreLane:
                 return self._done(row, self._target.folder(item), None)
             if stored is None:
                 return self._failed(row, not_stored(), None)
-            content = Content(stored, self._origins, self._beat, self._rates)
+            content = Content(stored, self._origins, self._beat, self._rates, self._pace)
             if self._beat.halted():
                 raise Interrupted("The restore was asked to stop.")
             written = self._target.write(item, content, self._restore.collision)

@@ -115,9 +115,11 @@ class Command(ReportCommand):
                 targets.check(source, *_target(options), None)
             origin_id = origin.pk if origin else None
             kind = Restore.Target.DRIVE if options["to_drive"] else Restore.Target.FOLDER
+            onto = options["to_destination"] and lookup.find_destination(options["to_destination"])
             found = estimate(
-                source, files=files, at=at, prefer=prefer, origin_id=origin_id, target=kind
-            )
+                source, files=files, at=at, prefer=prefer, origin_id=origin_id, target=kind,
+                onto=onto or None,
+            )  # fmt: skip
             return self._tell_estimate(found, options)
         target, wanted = _target(options)
         alive = runs.worker_alive()

@@ -94,6 +94,7 @@ def check(request: HttpRequest) -> HttpResponse:
         prefer=form.prefer,
         origin_id=form.origin_id,
         target=target,
+        onto=form.cleaned_data["destination"] if target == Restore.Target.DESTINATION else None,
         within_s=ADD_UP_S,
     )
     chosen, more = restored.chosen(source, files)
