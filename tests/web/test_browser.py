@@ -10,12 +10,15 @@ import pytest
 from django.conf import settings as django_settings
 from django.test import Client
 from django.urls import reverse
+from django.utils import timezone
+from model_bakery import baker
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
 
+from accounts.models import User
 from syncapp.engine import record
-from syncapp.models import Source, Version
+from syncapp.models import Restore, Run, Source, Version
 from tests.engine.vault import Vault
 from tests.servers.browser import fresh_tab, running_browser
 from tests.servers.web import RunningWeb, collect_static, running_web
@@ -28,6 +31,25 @@ PHONE = {"width": 390, "height": 800, "deviceScaleFactor": 2, "mobile": True}
 TOO_WIDE = """
 return [...document.querySelectorAll("body *")]
   .filter((e) => e.getBoundingClientRect().right > innerWidth + 1 && e.offsetWidth > 1)
+  .map((e) => e.outerHTML.slice(0, 100));
+"""
+BROKEN_WORDS = """
+const found = [];
+const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+while (texts.nextNode()) {
+  for (const word of texts.currentNode.data.matchAll(/\\w+/g)) {
+    const range = document.createRange();
+    range.setStart(texts.currentNode, word.index);
+    range.setEnd(texts.currentNode, word.index + word[0].length);
+    const lines = new Set([...range.getClientRects()].map((box) => box.top));
+    if (lines.size > 1) found.push(word[0]);
+  }
+}
+return found;
+"""
+BEYOND_PANEL = """
+return [...document.querySelectorAll(".panel > table")]
+  .filter((e) => e.getBoundingClientRect().right > e.parentElement.getBoundingClientRect().right)
   .map((e) => e.outerHTML.slice(0, 100));
 """
 CHECK = "?source={}&file={}&account={}&target=drive&collision=skip&origin=fastest&at="
@@ -126,6 +148,26 @@ def test_pages_fit_a_narrow_screen_and_break_no_rule(
         assert page.execute_script(TOO_WIDE) == [], address
     severe = [line for line in page.get_log("browser") if line["level"] == "SEVERE"]
     assert severe == []
+
+
+def test_no_list_breaks_its_words_on_a_usual_screen(
+    page: Chrome, web: RunningWeb, ana: Owned
+) -> None:
+    User.objects.update(is_staff=True)
+    Source.objects.update(name="Drive of ada.lovelace@example.com", polled_at=timezone.now())
+    for kind in Run.Kind.values:
+        ended = {"ended_at": timezone.now(), "outcome": Run.Outcome.WARNINGS}
+        counts = {"files_done": 1_356, "files_failed": 2, "bytes_done": 346_400_000}
+        baker.make(Run, source=ana.source, kind=kind, stage=Run.Stage.DONE, **ended, **counts)
+    wish = {"target": Restore.Target.FOLDER, "options": {"path": "/srv/" + "long name " * 30}}
+    baker.make(Restore, run=Run.objects.get(kind=Run.Kind.RESTORE), **wish)
+    lists = [reverse(name) for name in ("dashboard", "restores")]
+    lists += [reverse(f"admin:syncapp_{name}_changelist") for name in ("source", "run", "file")]
+    for address in lists:
+        page.get(web.url + address)
+        assert page.execute_script(BROKEN_WORDS) == [], address
+        if not address.startswith("/admin/"):
+            assert page.execute_script(BEYOND_PANEL) == [], address
 
 
 def test_a_pdf_is_shown_in_its_sandbox(
