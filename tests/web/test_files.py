@@ -110,6 +110,18 @@ def test_a_file_shows_its_versions_and_where_each_is_stored(owner: Owned, log_in
     assert text.count("· current") == 1
 
 
+def test_a_refused_file_is_said_to_be_not_kept_and_is_not_offered_for_restore(
+    owner: Owned, log_in: LogIn
+) -> None:
+    client, restore = log_in(owner.user), reverse("restore")
+    refused = baked.file(owner.source, "no", owner.folder.remote_id, "no.bin", problem="refused")
+    page = client.get(reverse("file", args=[owner.source.pk, refused.pk])).content.decode()
+    assert "<dd>not kept</dd>" in page
+    assert f"{restore}?source" not in page
+    page = client.get(reverse("file", args=[owner.source.pk, owner.file.pk])).content.decode()
+    assert f"{restore}?source" in page
+
+
 def test_a_folder_has_no_page_of_a_file(owner: Owned, log_in: LogIn) -> None:
     address = reverse("file", args=[owner.source.pk, owner.folder.pk])
     assert log_in(owner.user).get(address).status_code == 404
