@@ -34,7 +34,7 @@ State = RestoreItem.State
 def test_a_damaged_copy_is_healed_over_by_another_and_noted(vault: Vault, out: Path) -> None:
     data = os.urandom(2_500_000)
     version = vault.file("a.bin", data)
-    vault.path(version, vault.destinations[0]).write_bytes(data[:-1] + b"?")
+    vault.path(version, vault.destinations[0]).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
 
     run = work(request(vault, out))
 
