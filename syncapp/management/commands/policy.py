@@ -77,7 +77,8 @@ class Command(ReportCommand):
             kind, metavar = (
                 (_size, "SIZE") if name == "verify_bytes" else (_reader(name, INHERIT), "N")
             )
-            change.add_argument(option, type=kind, metavar=metavar, help=f"{told}, or {INHERIT}.")
+            text = f"{told}, or {INHERIT}.".replace("%", "%%")  # argparse fills in what follows %
+            change.add_argument(option, type=kind, metavar=metavar, help=text)
 
     def answer(self, options: dict[str, Any]) -> Exit:
         """Do the one asked for."""
