@@ -62,6 +62,12 @@ def test_what_makes_no_sense_is_refused(shell: Shell, owner: User, wrong: list[s
     assert not Policy.objects.exists()
 
 
+@pytest.mark.parametrize("name", ["trash_days", "guard_percent", "verify_bytes", "keep_last"])
+def test_a_value_of_nothing_can_be_set_alone(shell: Shell, owner: User, name: str) -> None:
+    assert shell("policy", "set", f"--{name.replace('_', '-')}", "0").code == 0
+    assert getattr(Policy.objects.get(), name) == 0
+
+
 def test_a_size_may_have_a_unit(shell: Shell, owner: User) -> None:
     assert shell("policy", "set", "--verify-bytes", "2GB").code == 0
     assert Policy.objects.get().verify_bytes == 2_000_000_000

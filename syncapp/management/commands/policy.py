@@ -110,8 +110,8 @@ def _set(owner: User, source: Source | None, options: dict[str, Any]) -> None:
     before = _holds(owner, source)
     asked = {name: options[f"keep_{name}"] for name in RULES}
     named = {name: number for name, number in asked.items() if number is not None}
-    others = [*_TOLD, "keep_all", "keep_inherit"]
-    if not named and all(options[name] in (None, False) for name in others):
+    others = any(options[name] is not None for name in _TOLD)  # 0 is a wish, too
+    if not (named or others or options["keep_all"] or options["keep_inherit"]):
         raise usage("Say what to change: --keep-daily 7, --trash-days 60, … (`--help` has all).")
     if named and (options["keep_all"] or options["keep_inherit"]):
         raise usage("Rules for versions go neither with --keep-all nor with --keep-inherit.")
