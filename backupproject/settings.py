@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 
-from backupproject import environment
+from backupproject import environment, private
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 ENV = environment.read()
@@ -28,7 +28,7 @@ _public = urlsplit(PUBLIC_URL)
 ALLOWED_HOSTS: list[str] = [_public.hostname or "", "127.0.0.1", "localhost", *ENV["ALLOWED_HOSTS"]]
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"]
 DATA_DIR = (BASE_DIR / ENV["DATA_DIR"]).resolve()
-DATA_DIR.mkdir(parents=True, exist_ok=True)
+private.make_folder(DATA_DIR, BASE_DIR)
 CACHE_DIR = DATA_DIR / "cache"
 
 INSTALLED_APPS = [
@@ -115,6 +115,7 @@ def _database(configured: dict[str, Any] | None) -> dict[str, Any]:
     }
     chosen["CONN_MAX_AGE"] = None if IS_WORKER else 0
     if chosen["ENGINE"].endswith("sqlite3"):
+        private.make_database(chosen["NAME"])
         chosen["OPTIONS"] = {**_SQLITE_OPTIONS}
         return chosen
     chosen["OPTIONS"] = {**_POSTGRESQL_OPTIONS, **chosen.get("OPTIONS", {})}
