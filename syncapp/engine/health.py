@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from syncapp.engine import breakers, runs
 from syncapp.engine.absorb import IN_TRASH
 from syncapp.engine.not_backed_up import refused_files
+from syncapp.engine.occupied import STORED
 from syncapp.engine.when import is_unread
 from syncapp.models import Breaker, Copy, Destination, Run, Source, Version, Worker
 from syncapp.types import Content
@@ -52,6 +53,7 @@ class Finding:
 class SourceHealth:
     """One source: present files by the state of their current version, and its copies.
 
+    `stored` counts what is at every destination; what one of them lacks is `waiting`.
     `refused` counts what Google refuses, `trashed` what lies in its trash.
     `copies`: destination id → state → current versions.
     """
@@ -222,10 +224,23 @@ def present(versions: QuerySet[Version]) -> QuerySet[Version]:
     return versions.filter(current=True, file__vanished_at=None, file__problem="")
 
 
+def everywhere(versions: QuerySet[Version]) -> QuerySet[Version]:
+    """Those present that every destination in use has a good copy of; none without one in use."""
+    used = Source.destinations.through.objects.filter(
+        source=OuterRef("source"), destination__enabled=True
+    )
+    copies = Copy.objects.filter(
+        version=OuterRef(OuterRef("pk")), destination=OuterRef("destination"), state__in=STORED
+    )
+    kept = present(versions).filter(state=Version.State.STORED)
+    return kept.filter(Exists(used), ~Exists(used.filter(~Exists(copies))))
+
+
 def _examine_source(source: Source) -> SourceHealth:
     here = source.files.filter(vanished_at=None).exclude(content=Content.FOLDER)
     states: Counter[str] = Counter()
-    contents = present(Version.objects.filter(source=source))
+    versions = Version.objects.filter(source=source)
+    contents, stored = present(versions), everywhere(versions).count()
     for state, number in contents.values_list("state").annotate(n=Count("pk")).order_by():
         states[state] = number
     return SourceHealth(
@@ -239,8 +254,8 @@ def _examine_source(source: Source) -> SourceHealth:
         ).count(),
         active=list(source.runs.filter(ended_at=None).order_by("pk")),
         files=here.count(),
-        stored=states[Version.State.STORED],
-        waiting=states[Version.State.PENDING],
+        stored=stored,
+        waiting=states[Version.State.PENDING] + states[Version.State.STORED] - stored,
         failed=states[Version.State.FAILED],
         refused=refused_files(source.pk),
         trashed=here.filter(problem=IN_TRASH).count(),

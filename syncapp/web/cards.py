@@ -221,7 +221,8 @@ def steps(seen: Overview) -> list[Step]:
     """What remains to be done before there is a backup; what was recovered is one too."""
     unused = next((a for a in seen.accounts if not has_source(a, seen)), None)
     setup = f"setup:{unused.pk}" if unused else ""
-    backed_up = any(card.good or card.stored for card in seen.sources)
+    backed_up = any(card.good for card in seen.sources)
+    backed_up = backed_up or any(card.stored for card in seen.destinations)
     return [
         Step(
             "Link a Google account",

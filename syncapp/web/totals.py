@@ -120,9 +120,8 @@ def _count(user: User) -> Totals:
         .annotate(files=Count("pk"), size=Sum("version__size"))
         .order_by()
     )
-    versions = Version.objects.filter(source__owner=user, state=Version.State.STORED)
     contents = (
-        health.present(versions)
+        health.everywhere(Version.objects.filter(source__owner=user))
         .values_list("source_id")
         .annotate(files=Count("pk"), bytes=Sum("size"))
         .order_by()

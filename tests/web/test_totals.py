@@ -7,8 +7,10 @@ from django.core.cache import cache
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from model_bakery import baker
 
 from syncapp.engine import health
+from syncapp.models import Copy, Destination
 from syncapp.web import cards, totals
 from tests.servers.workers import wait_until
 from tests.web import baked
@@ -40,6 +42,29 @@ def test_files_are_counted_as_commands_do_without_old_contents_and_what_is_gone(
     assert health.examine().sources[0].stored == 1
     card = cards.overview(owner.user, timezone.now()).sources[0]
     assert (card.stored, card.size_bytes) == (1, 1_000_000)
+
+
+@pytest.mark.parametrize("lacking", ["new", "damaged", "unused"])
+def test_what_one_destination_lacks_is_not_stored_in_every_one(owner: Owned, lacking: str) -> None:
+    if lacking == "new":
+        owner.source.destinations.add(
+            baker.make(Destination, owner=owner.user, name="Shed", kind="local")
+        )
+    elif lacking == "damaged":
+        owner.version.copies.update(state=Copy.State.DAMAGED)
+    else:
+        owner.source.destinations.update(enabled=False)
+    state, found = health.examine().sources[0], totals.totals_of(owner.user)
+    assert (state.stored, state.waiting, state.failed) == (0, 1, 1)
+    assert found is not None
+    assert found.stored.get(owner.source.pk) is None
+
+
+def test_a_destination_that_is_not_in_use_lacks_nothing(owner: Owned) -> None:
+    made = baker.make(Destination, owner=owner.user, name="Shed", kind="local", enabled=False)
+    owner.source.destinations.add(made)
+    state = health.examine().sources[0]
+    assert (state.stored, state.waiting) == (1, 0)
 
 
 def test_figures_are_remembered_for_a_moment(owner: Owned) -> None:
