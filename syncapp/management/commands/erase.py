@@ -172,7 +172,10 @@ class Command(ReportCommand):
         if open_run or (erasure.marked_at is not None and erasure.proven_at is None):
             raise usage(f"Erasure {erasure.pk} is not at its end: resume it first.")
         erasure.delete()
-        self.say("Its report is deleted.")
+        self.say(
+            "Its report is deleted. Backups of the database made before now still hold it, until "
+            "newer ones have taken their place."
+        )
         return Exit.OK
 
 
