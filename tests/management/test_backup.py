@@ -180,7 +180,7 @@ def test_a_source_whose_consent_is_gone_is_code_5(
     assert answer.code == 5
     assert "Traceback" not in answer.err
     assert answer.out.count("Press Reconnect") == 1
-    assert shell("status").code == 1
+    assert shell("status").code == 5
     assert shell("backup", "--dry-run").code == 5
 
 

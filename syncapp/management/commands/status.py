@@ -1,6 +1,7 @@
 """`manage.py status`: one sentence, the worst first, then what it rests on.
 
-Exit: 0 healthy, 1 something failed, is blocked or kept nowhere, 4 no worker is running.
+Exit: 0 healthy, 1 something failed or is kept nowhere, 4 no worker is running, 5 nothing failed,
+but something is blocked or waits for a person.
 
 JSON, stable: {sentence, exit_code, worker_alive, findings: [{level, code, message, source,
 destination}], sources: [{id, slug, name, account, paused, blocked_code, blocked_reason, files,
@@ -86,10 +87,14 @@ class Command(ReportCommand):
 
 def verdict(health: Health) -> Exit:
     """What a script should conclude."""
-    worst = health.findings[0].level
-    if worst is Level.NO_WORKER:
-        return Exit.NO_WORKER
-    return Exit.FAILED if worst >= Level.UNPROTECTED else Exit.OK
+    levels = {finding.level for finding in health.findings}
+    codes = {
+        Level.NO_WORKER: Exit.NO_WORKER,
+        Level.FAILED: Exit.FAILED,
+        Level.BLOCKED: Exit.BLOCKED,
+        Level.UNPROTECTED: Exit.FAILED,
+    }
+    return next((code for level, code in codes.items() if level in levels), Exit.OK)
 
 
 def _sections(health: Health, proofs: Proofs) -> Iterator[tuple[str, str]]:
