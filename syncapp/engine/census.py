@@ -138,8 +138,12 @@ class _Census:
             there = rows.get(info.key, [])
             mine = [row for row in there if self._is_of(row.copy, info)]
             for row in mine:
-                if row.copy.state in findings.STORED and not info.marker:
+                if info.marker:
+                    continue
+                if row.copy.state in findings.STORED:
                     _compare(page, row, info)
+                elif _may_be_back(row.copy, info):
+                    page.doubtful[row.copy.pk] = _with_etag(row.copy, info)
             if not mine and info.latest and info.key not in second:
                 self._stranger(page, info, there)
         return page
@@ -210,6 +214,11 @@ def _compare(page: _Page, row: _Row, info: ObjectInfo) -> None:
         page.archived.append(copy.pk)
     elif row.error_code == ARCHIVED and not info.frozen:
         page.thawed.append(copy.pk)
+
+
+def _may_be_back(copy: Kept, info: ObjectInfo) -> bool:
+    """Whether what was found damaged may have been put back by a person since."""
+    return copy.state == Copy.State.DAMAGED and copy.size == info.size and not info.frozen
 
 
 def _with_etag(copy: Kept, info: ObjectInfo) -> Kept:

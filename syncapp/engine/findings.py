@@ -101,13 +101,19 @@ def _alerts(source: Source) -> QuerySet[Event]:
     )
 
 
+def close(source: Source, copies: Collection[int], origin: str) -> None:
+    """These copies are as they should be again, by the bytes of `origin`."""
+    for batch in chunks(list(copies), 500):
+        _open_of(batch).update(healed_at=timezone.now(), healed_from=origin[:100])
+        _close_alerts(source, batch)
+
+
 def healed(run: Run, copies: Collection[int], origin: str) -> None:
     """These copies are as they should be again, by the bytes of `origin`; told."""
     if not copies:
         return
     source = run.source
-    _open_of(copies).update(healed_at=timezone.now(), healed_from=origin[:100])
-    _close_alerts(source, copies)
+    close(source, copies, origin)
     for copy in Copy.objects.filter(pk__in=list(copies)).select_related("destination")[:MOST_TOLD]:
         record.event(
             source.owner,
@@ -150,12 +156,9 @@ def close_mended(source: Source) -> int:
         copy__state__in=STORED,
         copy__stored_at__gt=F("found_at"),
     ).exclude(kind=Finding.Kind.FOREIGN)
-    count = 0
-    for batch in chunks(list(mended.values_list("copy_id", flat=True)), 500):
-        _open_of(batch).update(healed_at=timezone.now(), healed_from=GOOGLE)
-        _close_alerts(source, batch)
-        count += len(batch)
-    return count
+    copies = list(mended.values_list("copy_id", flat=True))
+    close(source, copies, GOOGLE)
+    return len(copies)
 
 
 def strangers() -> QuerySet[Finding]:

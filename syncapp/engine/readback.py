@@ -229,10 +229,12 @@ def _match(copy: Kept) -> tuple[object, ...]:
 
 
 def settle(run: Run, readings: Sequence[Reading], *, asked: bool) -> None:
-    """Write what was found: VERIFIED with the time, or DAMAGED with a finding."""
+    """Write what was found: VERIFIED with the time, or DAMAGED with a finding. What was known as
+    damaged may be found good: it was put back."""
     now = timezone.now()
     good = [reading for reading in readings if not reading.kind]
     bad = [reading for reading in readings if reading.kind]
+    new = [r.copy.pk for r in bad if r.copy.state != Copy.State.DAMAGED]
     with transaction.atomic():
         update_many(
             Copy,
@@ -254,4 +256,15 @@ def settle(run: Run, readings: Sequence[Reading], *, asked: bool) -> None:
             bytes_done=F("bytes_done") + sum(reading.size for reading in readings),
         )
         findings.damaged(run, [(r.copy.pk, r.kind, r.message) for r in bad])
-    findings.alert(run, [r.copy.pk for r in bad])
+        _close(run, [r.copy for r in good if r.copy.state == Copy.State.DAMAGED])
+    findings.alert(run, new)
+
+
+def _close(run: Run, back: Sequence[Kept]) -> None:
+    """These copies are whole again by themselves, unless they were changed meanwhile."""
+    rows = Copy.objects.filter(pk__in=[c.pk for c in back], state=Copy.State.VERIFIED)
+    by_name: dict[str, list[int]] = {}
+    for pk, name in rows.values_list("pk", "destination__name"):
+        by_name.setdefault(name, []).append(pk)
+    for name, copies in by_name.items():
+        findings.healed(run, copies, name)

@@ -1,15 +1,14 @@
 """After a recovery: what lies at the destination, held against what the catalog says.
 
-One pass over the listing, in sets, constant memory. Copies whose object is there are noted as seen;
-those that were not seen at its end are missing. Objects that no copy claims (stored after the last
-segment was written) are taken into the catalog where they themselves tell what they are
-(`adoption`); others are foreign: reported, never touched.
+One pass over the listing, in sets, constant memory. Copies whose object is there are noted as seen
+(`claims`); those that were not seen at its end are missing. Objects that no copy claims (stored
+after the last segment was written) are taken into the catalog where they themselves tell what they
+are (`adoption`); others are foreign: reported, never touched.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -17,8 +16,7 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from syncapp.destinations.base import Destination as Store
-from syncapp.engine import findings, segment_store
+from syncapp.engine import claims, findings, segment_store
 from syncapp.engine.adoption import Adoption
 from syncapp.engine.occupied import STORED
 from syncapp.engine.sets import chunks, update_many
@@ -34,9 +32,11 @@ _FOREIGN = "No copy claims it, and it does not tell which file it is."
 
 @dataclass
 class Compared:
-    """How many objects were found, what of them was adopted, and what is missing or foreign."""
+    """How many objects were found, which of them only their bytes told, what of them was adopted,
+    and what is missing or foreign."""
 
     objects: int = 0
+    read: int = 0
     adopted: int = 0
     missing: int = 0
     foreign: int = 0
@@ -45,6 +45,11 @@ class Compared:
     def notes(self) -> list[str]:
         """In words, for a person; nothing where all is as it should be."""
         told = []
+        if self.read:
+            told.append(
+                f"Known by their bytes alone, for times and attributes were lost: "
+                f"{counted(self.read, 'object')}, read and as the catalog has them."
+            )
         if self.adopted:
             told.append(
                 f"Taken up, stored after the last segment: {counted(self.adopted, 'object')}."
@@ -71,13 +76,15 @@ def compare(
     adoption = Adoption(source, destination, store, began)
     listing = (info for info in store.versions(f"{source.slug}/") if not info.marker)
     for batch in chunks(listing, BATCH):
-        unclaimed = _note_seen(source, destination, batch, store, began)
-        telling, foreign = adoption.sort(unclaimed)
+        found = claims.sort(source, destination, store, batch)
+        _note_seen(source, destination, found, began)
+        telling, foreign = adoption.sort(found.unclaimed)
         with transaction.atomic():
             for info, head in telling:
                 adoption.adopt(info, head)
             _report(source, destination, foreign, told)
         told.objects += len(batch)
+        told.read += len(found.read)
         told.foreign += len(foreign)
         on_objects(len(batch))
     adoption.finish()
@@ -87,52 +94,20 @@ def compare(
 
 
 def _note_seen(
-    source: Source,
-    destination: Destination,
-    batch: Sequence[ObjectInfo],
-    store: Store,
-    began: datetime,
-) -> list[ObjectInfo]:
-    """Note the copies that are there as they should be; the objects that none of them is."""
-    rows = Copy.objects.filter(
-        destination=destination,
-        object_key__in=[info.key for info in batch],
-        state__in=STORED,
-        version__source=source,
-    ).select_related("version")
-    claims: dict[str, list[Copy]] = defaultdict(list)
-    for copy in rows:
-        claims[copy.object_key].append(copy)
-    seen, unclaimed = [], []
-    for info in batch:
-        copy_id = next(_claiming(claims[info.key], info, store), None)
-        if copy_id is None:
-            unclaimed.append(info)
-        else:
-            seen.append((began, copy_id))
+    source: Source, destination: Destination, found: claims.Sorted, began: datetime
+) -> None:
+    """Note the copies that are there as they should be."""
+    columns = ["state", "store_version", "etag", "checked_at", "verified_at", "error_code",
+               "error_message"]  # fmt: skip
+    read = [
+        (Copy.State.VERIFIED, info.version_id, info.etag[:128], began, began, "", "",
+         copy.pk, copy.state, copy.object_key)
+        for copy, info in found.read
+    ]  # fmt: skip
     with transaction.atomic():
-        update_many(Copy, ["checked_at"], ["id"], seen)
-    return unclaimed
-
-
-def _claiming(copies: list[Copy], info: ObjectInfo, store: Store) -> Iterator[int]:
-    for copy in copies:
-        named = copy.store_version == info.version_id if copy.store_version else info.latest
-        if named and _fits(copy, info, store):
-            yield copy.pk
-
-
-def _fits(copy: Copy, info: ObjectInfo, store: Store) -> bool:
-    """Whether the object is what the copy says: by the listing, or else by what it bears."""
-    if copy.version.size != info.size:
-        return False
-    if info.etag and copy.etag:
-        if info.etag[: len(copy.etag)] == copy.etag:
-            return True
-    elif info.modified_at == copy.version.modified_at:
-        return True
-    head = store.head(info.key, version_id=info.version_id)
-    return head is not None and copy.version.sha256 in (head.sha256, head.metadata.get("sha256"))
+        update_many(Copy, ["checked_at"], ["id"], [(began, pk) for pk in found.seen])
+        update_many(Copy, columns, ["id", "state", "object_key"], read)
+        findings.close(source, [copy.pk for copy, _ in found.read], destination.name)
 
 
 def _missing(source: Source, destination: Destination, began: datetime, told: Compared) -> None:

@@ -185,15 +185,14 @@ def test_what_is_stored_while_a_comparison_lists_is_not_missing(
 ) -> None:
     vault.file("a.txt")
     destination = vault.destinations[0]
-    listing: Callable[..., Any] = reconcile._note_seen
+    note: Callable[..., None] = reconcile._note_seen
 
-    def listed(*args: Any) -> Any:
-        found = listing(*args)
+    def noted(*args: Any) -> None:
+        note(*args)
         late = vault.file("late.txt", at=[destination])
         Copy.objects.filter(version=late).update(stored_at=timezone.now())
-        return found
 
-    monkeypatch.setattr(reconcile, "_note_seen", listed)
+    monkeypatch.setattr(reconcile, "_note_seen", noted)
     assert reconcile.compare(vault.source, destination, lambda _: None).missing == 0
     assert not Copy.objects.filter(state=Copy.State.DAMAGED).exists()
 

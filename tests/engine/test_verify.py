@@ -216,6 +216,28 @@ def test_what_no_destination_has_is_said_to_be_lost(vault: Vault) -> None:
     assert not Finding.objects.filter(healed_at__isnull=False).exists()
 
 
+def test_a_copy_that_was_lost_and_is_put_back_is_good_again(vault: Vault) -> None:
+    """As from an old disk: with another time, and nothing but its bytes to tell what it is."""
+    put_back, wrong = vault.file("a.txt", b"the content"), vault.file("b.txt", b"another one")
+    paths = [vault.path(v, d) for v in (put_back, wrong) for d in vault.destinations]
+    for path in paths:
+        path.unlink()
+    assert verify(vault).outcome == Run.Outcome.FAILED
+    paths[0].write_bytes(b"the content")
+    paths[2].write_bytes(b"ANOTHER ONE")
+    told = Event.objects.filter(code="copy_damaged").count()
+
+    run = verify(vault)
+
+    assert run.files_failed == 1
+    states = put_back.copies.order_by("pk").values_list("state", flat=True)
+    assert list(states) == [Copy.State.VERIFIED, Copy.State.STORED], "healed by the one put back"
+    assert set(wrong.copies.values_list("state", flat=True)) == {Copy.State.DAMAGED}
+    assert not Finding.objects.filter(copy__version=put_back, healed_at=None).exists()
+    assert Finding.objects.filter(copy__version=wrong, healed_at=None).count() == 2
+    assert Event.objects.filter(code="copy_damaged").count() == told
+
+
 def test_foreign_objects_are_reported_once_and_left_alone(
     vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
