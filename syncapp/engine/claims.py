@@ -47,7 +47,7 @@ def sort(
         copies[copy.object_key].append(copy)
     told, rest = Sorted(), []
     for info in batch:
-        mine = next((c for c in copies[info.key] if _is_told(c, info, store)), None)
+        mine = next((copy for copy in copies[info.key] if _is_listed(copy, info)), None)
         if mine is None:
             rest.append(info)
         else:
@@ -55,29 +55,31 @@ def sort(
             copies[info.key].remove(mine)
     may_be = [_of_its_size(copies[info.key], info) for info in rest]
     with ThreadPoolExecutor(HANDS, "claims") as pool:
-        found = pool.map(lambda pair: _by_bytes(store, *pair), zip(rest, may_be, strict=True))
+        found = pool.map(lambda pair: _look(store, *pair), zip(rest, may_be, strict=True))
     taken: set[int] = set()
-    for info, copy_found in zip(rest, found, strict=True):
-        if copy_found is None or copy_found.pk in taken:
+    for info, (mine, read) in zip(rest, found, strict=True):
+        if mine is None or mine.pk in taken:
             told.unclaimed.append(info)
+            continue
+        taken.add(mine.pk)
+        if read:
+            told.read.append((mine, info))
         else:
-            taken.add(copy_found.pk)
-            told.read.append((copy_found, info))
+            told.seen.append(mine.pk)
     return told
 
 
-def _is_told(copy: Copy, info: ObjectInfo, store: Store) -> bool:
-    """Whether the object is what the copy says: by the listing, or else by what it bears."""
-    named = copy.store_version == info.version_id if copy.store_version else info.latest
-    if not named or copy.state not in STORED or copy.version.size != info.size:
+def _is_listed(copy: Copy, info: ObjectInfo) -> bool:
+    """Whether the listing alone says that this is the copy."""
+    if copy.state not in STORED or copy.version.size != info.size or not _is_named(copy, info):
         return False
     if info.etag and copy.etag:
-        if info.etag[: len(copy.etag)] == copy.etag:
-            return True
-    elif info.modified_at == copy.version.modified_at:
-        return True
-    head = store.head(info.key, version_id=info.version_id)
-    return head is not None and copy.version.sha256 in (head.sha256, head.metadata.get("sha256"))
+        return info.etag[: len(copy.etag)] == copy.etag
+    return info.modified_at == copy.version.modified_at
+
+
+def _is_named(copy: Copy, info: ObjectInfo) -> bool:
+    return copy.store_version == info.version_id if copy.store_version else info.latest
 
 
 def _of_its_size(copies: Sequence[Copy], info: ObjectInfo) -> list[Copy]:
@@ -86,18 +88,24 @@ def _of_its_size(copies: Sequence[Copy], info: ObjectInfo) -> list[Copy]:
     return [
         copy
         for copy in copies
-        if copy.version.size == info.size
-        and (info.latest or copy.store_version == info.version_id)
-        and not info.frozen
+        if copy.version.size == info.size and (info.latest or copy.store_version == info.version_id)
     ]
 
 
-def _by_bytes(store: Store, info: ObjectInfo, copies: Sequence[Copy]) -> Copy | None:
-    """The one of the copies whose bytes these are. In a thread, without the database."""
+def _look(store: Store, info: ObjectInfo, copies: Sequence[Copy]) -> tuple[Copy | None, bool]:
+    """The one of the copies that it is, by the hash that it bears or else by its bytes; whether it
+    was read. In a thread, without the database."""
     if not copies:
-        return None
-    sha256 = _read(store, info)
-    return next((copy for copy in copies if copy.version.sha256 == sha256), None)
+        return None, False
+    head = store.head(info.key, version_id=info.version_id)
+    if head is None:
+        return None, False  # gone since it was listed
+    borne = head.sha256, head.metadata.get("sha256")
+    for copy in copies:
+        if copy.state in STORED and _is_named(copy, info) and copy.version.sha256 in borne:
+            return copy, False
+    sha256 = "" if head.frozen else _read(store, info)
+    return next((copy for copy in copies if copy.version.sha256 == sha256 != ""), None), True
 
 
 def _read(store: Store, info: ObjectInfo) -> str:
