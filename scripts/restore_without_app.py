@@ -5,162 +5,143 @@ r"""Give back the files of a backup without the program that made it.
     python3 restore_without_app.py s3://bucket/prefix restored --endpoint https://s3.example.com \
         --path "My Drive/Letters" --at 2026-03-01
 
-Needs Python 3.9 and, for buckets only, boto3 (keys as boto3 finds them: AWS_ACCESS_KEY_ID, …).
-Reads catalog segments (docs/format.md) and objects, writes nothing there. Every file is compared
-with its SHA-256 before it gets its name; one that is there and right stays, so a restore that was
-stopped is simply called again. Exit code 0: every file is back; 1: some are not, with the reason.
+Needs Python 3.9. Buckets need boto3 too (pip install boto3), and keys in the environment variables
+AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile of ~/.aws/credentials in AWS_PROFILE.
+Nothing is written at the destination. Every file is compared with its SHA-256; one that is there
+and right stays, so a restore that was stopped is simply called again. Exit code 0: all that was
+stored is back; 1: some is not, or none was found. What was never stored is only told.
 """
 
 from __future__ import annotations
 
-import argparse
-import datetime
+import errno
+import gzip
 import hashlib
 import json
 import os
 import re
-import sqlite3
 import sys
-import zlib
+from argparse import ArgumentParser, ArgumentTypeError, Namespace, RawDescriptionHelpFormatter
+from collections import defaultdict
 from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
 from functools import partial
+from sqlite3 import Connection, connect
 from typing import Any
 
-NAME = re.compile(r"(\d{9,})-(full|delta)-(\d{4,})of(\d{4,})-d(\d+)\.jsonl\.gz")
-CHUNK = 1 << 20
-FORMAT_VERSION = 1
+NAME = re.compile(r"\.catalog[/\\]([^/]+)[/\\](\d{9,})-(full|delta)-\d+of(\d+)-d(\d+)\.jsonl\.gz")
+UTC = timezone.utc  # noqa: UP017 - for Python 3.9
 File = dict[str, Any]  # a line of a segment
-Segments = dict[tuple[int, str, int, int], dict[int, str]]  # number, kind, where, parts → keys
-Chain = list[tuple[int, list[str]]]  # the id of this destination there, keys of the parts
 say = partial(print, file=sys.stderr)
 
 
-class Folder:
-    """A folder destination: plain files."""
+class Store:
+    """A destination, only read: a folder, or s3://bucket/prefix."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, options: Namespace) -> None:
+        self.path = options.origin
+        self.client: Any = None
+        if self.path.startswith("s3://"):
+            import boto3
 
-    def names(self, prefix: str) -> Iterator[str]:
-        for folder, _, files in os.walk(os.path.join(self.path, prefix)):
-            yield from (os.path.relpath(os.path.join(folder, name), self.path) for name in files)
+            self.bucket, _, prefix = self.path[len("s3://") :].partition("/")
+            self.path = prefix.strip("/") + "/" if prefix.strip("/") else ""
+            self.client = boto3.client("s3", options.region, endpoint_url=options.endpoint)
 
-    def read(self, key: str, version: str = "") -> Iterator[bytes]:
-        with open(os.path.join(self.path, *key.split("/")), "rb") as file:
-            while chunk := file.read(CHUNK):
-                yield chunk
-
-
-class Bucket(Folder):
-    """An S3 destination; its address ends with the prefix of the destination's settings."""
-
-    def __init__(self, address: str, endpoint: str | None, region: str | None) -> None:
-        import boto3
-
-        self.bucket, _, prefix = address[len("s3://") :].partition("/")
-        self.prefix = prefix.strip("/") + "/" if prefix.strip("/") else ""
-        self.client: Any = boto3.client("s3", endpoint_url=endpoint, region_name=region)
-
-    def names(self, prefix: str) -> Iterator[str]:
+    def names(self) -> Iterator[str]:
+        if not self.client:
+            for folder, _, files in os.walk(os.path.join(self.path, ".catalog")):
+                yield from (os.path.relpath(os.path.join(folder, x), self.path) for x in files)
+            return
         pages = self.client.get_paginator("list_objects_v2")
-        for page in pages.paginate(Bucket=self.bucket, Prefix=self.prefix + prefix):
-            for found in page.get("Contents", ()):
-                yield found["Key"][len(self.prefix) :]
+        for page in pages.paginate(Bucket=self.bucket, Prefix=self.path + ".catalog/"):
+            yield from (found["Key"][len(self.path) :] for found in page.get("Contents", ()))
 
-    def read(self, key: str, version: str = "") -> Iterator[bytes]:
+    def open(self, key: str, version: str = "") -> Any:
+        if not self.client:
+            return open(os.path.join(self.path, *key.split("/")), "rb")
         more = {"VersionId": version} if version else {}
-        answer = self.client.get_object(Bucket=self.bucket, Key=self.prefix + key, **more)
-        yield from answer["Body"].iter_chunks(CHUNK)
+        return self.client.get_object(Bucket=self.bucket, Key=self.path + key, **more)["Body"]
 
 
-def lines(store: Folder, key: str) -> Iterator[File]:
+def lines(store: Store, key: str) -> Iterator[File]:
     """The lines of one part, header first; ValueError at the end unless the trailer fits them."""
-    engine, digest, rest, last, count = zlib.decompressobj(31), hashlib.sha256(), b"", b"", -1
-    for chunk in store.read(key):
-        *whole, rest = (rest + engine.decompress(chunk)).split(b"\n")
-        for line in whole:
+    digest, last, count = hashlib.sha256(), b"", -1
+    with store.open(key) as packed, gzip.open(packed) as unpacked:
+        for line in unpacked:
             if last:
-                digest.update(last + b"\n")
+                digest.update(last)
                 count += 1
                 yield json.loads(last)
             last = line
     trailer = json.loads(last or b"{}")
-    right = trailer.get("sha256") == digest.hexdigest() and trailer.get("lines") == count
-    if not (engine.eof and right):
+    if (trailer.get("sha256"), trailer.get("lines")) != (digest.hexdigest(), count):
         raise ValueError("checksum or length is wrong")
 
 
-def check(store: Folder, keys: list[str], parts: int) -> File:
-    """Read a whole segment; its header."""
-    if len(keys) < parts:
-        raise ValueError(f"{parts - len(keys)} of its parts are missing")
-    header: File = {}
-    for number, line in ((n, line) for key in keys for n, line in enumerate(lines(store, key))):
-        header = header if number else line
-    if header.get("version", 99) > FORMAT_VERSION:
-        raise ValueError("its version of the format is not known here")
-    return header
-
-
-def segments(store: Folder) -> dict[str, Segments]:
-    """Of each source, by its folder's name, the segments that are there."""
-    found: dict[str, Segments] = {}
-    for key in store.names(".catalog/"):
-        match = NAME.fullmatch(key.split("/")[-1])
-        if match and key.count("/") == 2:
-            number, kind, part, parts, where = match.groups()
-            of = found.setdefault(key.split("/")[1], {})
-            of.setdefault((int(number), kind, int(where), int(parts)), {})[int(part)] = key
-    return found
-
-
-def chain(store: Folder, there: Segments) -> Chain:
-    """The newest whole catalog that is undamaged, then all that is later."""
-    chosen, at = Chain(), 0
-    wholes = sorted((name for name in there if name[1] == "full"), reverse=True)
-    for name in [*wholes, *sorted(name for name in there if name[1] == "delta")]:
-        number, kind, where, parts = name
-        if number <= at or (kind == "full" and chosen):
+def load(store: Store, found: list[re.Match[str]], database: Connection) -> bool:
+    """The newest whole catalog that is undamaged, then all that is later; False if some is lost."""
+    database.execute("CREATE TABLE file (id TEXT PRIMARY KEY, folder INTEGER, line TEXT)")
+    keys, at, damaged, whole = defaultdict(list), 0, 0, True
+    for key, _, number, kind, parts, where in sorted((name[0], *name.groups()) for name in found):
+        keys[int(number), kind, int(parts), int(where)].append(key)
+    finished = sorted(name for name in keys if len(keys[name]) == name[2])
+    wholes = [name for name in reversed(finished) if name[1] == "full"]
+    for name in wholes + [name for name in finished if name[1] == "delta"]:
+        number, kind, _, where = name
+        if number <= at or (kind == "full" and at):
             continue
         try:
-            keys = [key for _, key in sorted(there[name].items())]
-            after = check(store, keys, parts).get("after", 0)
+            with database:  # all of it or nothing
+                after = apply(store, keys[name], where, database)
         except Exception as error:  # noqa: BLE001 - whatever it is, there may be another way
-            say(f"segment {number} can't be used: {error!r}")
+            say(f"segment {number} can't be used: {error}")
+            damaged = max(damaged, number)
             continue
         if after > at:
-            say(f"segment {after} is not used: some changes before segment {number} are lost")
-        chosen.append((where, keys))
-        at = number
-    return chosen
+            lacks = f"segment {after}" if at else "the full segment"
+            say(f"{lacks} is missing or damaged: what it tells is lost")
+        at, whole = number, whole and after <= at
+    return at > damaged and whole
 
 
-def load(store: Folder, chosen: Chain, database: sqlite3.Connection) -> None:
-    """The catalog into a temporary database: a line a file, copies elsewhere left out."""
-    database.execute("CREATE TABLE file (id TEXT PRIMARY KEY, folder INTEGER, line TEXT)")
-    for where, key in ((where, key) for where, keys in chosen for key in keys):
-        for number, line in enumerate(lines(store, key)):
-            if "gone" in line:
-                database.execute("DELETE FROM file WHERE id = ?", [line["gone"]])
-            elif "file" in line and number:
-                for version in line.get("versions", ()):
-                    version["copies"] = [c for c in version.get("copies", ()) if c["to"] == where]
-                row = [line["file"], line.get("content") == "folder", json.dumps(line)]
-                database.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", row)
+def apply(store: Store, keys: list[str], where: int, database: Connection) -> int:
+    """A row a file, without copies elsewhere; the number of the segment on which it builds."""
+    after = 0
+    for line in (line for key in keys for line in lines(store, key)):
+        if line.get("format") and line["version"] > 1:
+            raise ValueError("its version of the format is not known here")
+        after = line["after"] if line.get("format") else after
+        if "gone" in line:
+            database.execute("DELETE FROM file WHERE id = ?", [line["gone"]])
+        elif "file" in line:
+            for version in line.get("versions", ()):
+                version["copies"] = [c for c in version.get("copies", ()) if c["to"] == where]
+            row = [line["file"], line.get("content") == "folder", json.dumps(line)]
+            database.execute("INSERT OR REPLACE INTO file VALUES (?, ?, ?)", row)
+    return after
 
 
-def moment(text: str) -> str:
-    """A time in a form that sorts; a date alone is its first moment."""
-    return (text.rstrip("Z") + "0000-00-00T00:00:00.000000"[len(text.rstrip("Z")) :])[:26]
+def chosen(text: str) -> str:
+    """The moment of --at as in the catalog, without Z; a date alone is the end of that day."""
+    try:
+        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise ArgumentTypeError(f"{text!a} is no time like 2026-03-01T14:30 (UTC)") from None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    if when > datetime.now(UTC):
+        raise ArgumentTypeError(f"{text!a} lies in the future (a time is in UTC)")
+    when += timedelta(days=1, microseconds=-1) if len(text) <= 10 else timedelta()
+    return when.astimezone(UTC).isoformat(timespec="microseconds")[:26]
 
 
 def place(file: File, at: str) -> tuple[str, str] | None:
     """Parent and name that a file had then (without `at`: has now); None: it was not there."""
     gone = file.get("trashed_at") or file.get("vanished_at")
-    if not gone and (not at or moment(file.get("placed_at", "")) <= at):
+    if not gone and (not at or file.get("placed_at", "").rstrip("Z") <= at):
         return file.get("parent", ""), file.get("name", "")
     for old in file.get("places", ()) if at else ():
-        if moment(old["from"]) <= at < moment(old["until"]):
+        if old["from"].rstrip("Z") <= at < old["until"].rstrip("Z"):
             return old.get("parent", ""), old.get("name", "")
     return None
 
@@ -170,8 +151,8 @@ def version_of(file: File, at: str) -> File | None:
     stored = [v for v in file.get("versions", ()) if v["copies"] and v.get("sha256")]
     seen = list[tuple[bool, str, int]]()
     for i, s in ((i, s) for i, v in enumerate(stored) for s in (v, *v.get("spans", ()))):
-        since = moment(s.get("from") or s.get("returned_at") or s["first_seen_at"])
-        lasts = moment(s.get("until") or s.get("replaced_at") or "9999") > (at or "9998")
+        since = (s.get("from") or s.get("returned_at") or s["first_seen_at"]).rstrip("Z")
+        lasts = (s.get("until") or s.get("replaced_at") or "9999").rstrip("Z") > (at or "9998")
         seen += [(lasts, since, i)] if not at or since <= at else []
     return stored[max(seen)[2]] if seen else None
 
@@ -186,7 +167,7 @@ def safe(name: str) -> str:
     return stem.encode("utf-8", "replace")[:230].decode("utf-8", "ignore") + ending
 
 
-def folders_of(database: sqlite3.Connection, parent: str, at: str) -> list[str]:
+def folders_of(database: Connection, parent: str, at: str) -> list[str]:
     """The names of the folders down to this one; loops and unknown folders end it."""
     path, seen = list[str](), set[str]()
     while parent and parent not in seen:
@@ -198,102 +179,121 @@ def folders_of(database: sqlite3.Connection, parent: str, at: str) -> list[str]:
     return path
 
 
-def mark(path: str) -> bytes:
-    """What a path takes for itself, in file systems that ignore case as well."""
-    return hashlib.sha256(path.lower().encode("utf-8", "replace")).digest()
-
-
-def put(store: Folder, version: File | None, root: str, path: str) -> bool:
-    """One file, verified, with its time; False if it was there already."""
+def put(store: Store, version: File | None, root: str, path: str) -> str:
+    """One file, verified, with its time; what became of it."""
     target, scratch = os.path.join(root, path), root + ".part"
     if version is None:
-        raise ValueError("no version of it is stored here")
+        raise ValueError("no copy of it is here, or none of that time")
+    os.makedirs(os.path.dirname(target), exist_ok=True)
     if os.path.isfile(target) and not os.path.islink(target):
         digest = hashlib.sha256()
-        for chunk in Folder("/").read(os.path.abspath(target)):
-            digest.update(chunk)
+        with open(target, "rb") as there:
+            for chunk in iter(partial(there.read, 1 << 20), b""):
+                digest.update(chunk)
         if digest.hexdigest() == version["sha256"]:
-            return False
+            return "there already"
         free = (f"{target}.before{n or ''}" for n in range(1000))
         os.replace(target, next(name for name in free if not os.path.lexists(name)))
     copy, digest = version["copies"][0], hashlib.sha256()
-    with open(scratch, "wb") as file:
-        for chunk in store.read(copy["key"], copy.get("version_id", "")):
+    with open(scratch, "wb") as file, store.open(copy["key"], copy.get("version_id", "")) as source:
+        for chunk in iter(partial(source.read, 1 << 20), b""):
             digest.update(chunk)
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
     if digest.hexdigest() != version["sha256"]:
-        os.unlink(scratch)
         raise ValueError("its SHA-256 is not the one that was stored")
     if version.get("modified_at"):
-        when = datetime.datetime.fromisoformat(version["modified_at"].replace("Z", "+00:00"))
+        when = datetime.fromisoformat(version["modified_at"].replace("Z", "+00:00"))
         os.utime(scratch, (when.timestamp(), when.timestamp()))
     os.replace(scratch, target)
-    return True
+    return "restored"
 
 
-def restore(
-    store: Folder, database: sqlite3.Connection, target: str, options: argparse.Namespace
-) -> list[int]:
-    """Every file that is wanted; how many were restored, were there already, failed."""
-    at = moment(options.at) if options.at else ""
+def restore(store: Store, database: Connection, root: str, options: Namespace) -> dict[str, int]:
+    """Every file that is wanted; of how many of them what became."""
+    at, wanted = options.at or "", options.path.strip("/")
+    counts = {"listed": 0}
+    if not options.list:
+        counts = {"restored": 0, "there already": 0, "not restored": 0}
+        os.makedirs(root, exist_ok=True)
     folders_there = database.execute("SELECT id FROM file WHERE folder")
-    taken = {mark("/".join(folders_of(database, pk, at))) for (pk,) in folders_there}
-    counts = [0, 0, 0]
+    taken = {hash("/".join(folders_of(database, pk, at)).lower()) for (pk,) in folders_there}
     for (text,) in database.execute("SELECT line FROM file WHERE NOT folder ORDER BY id"):
         file = json.loads(text)
-        gone = (file.get("parent", ""), file.get("name", "")) if options.deleted else None
-        here = place(file, at) or gone
-        if here is None or not file.get("versions"):
+        last = (file.get("parent", ""), file.get("name", ""))
+        here = place(file, at) or (last if options.deleted else None)
+        versions = file.get("versions", [{}])
+        never = not any(version.get("sha256") for version in versions)
+        if not here or file.get("problem") == "erased" or (never and not place(file, "")):
             continue
         folders = folders_of(database, here[0], at)
         stem, ending = os.path.splitext(safe(here[1]))
         if file.get("extension") and ending.lower() != "." + file["extension"]:
             stem, ending = stem + ending, "." + file["extension"]
         path, number = "/".join([*folders, stem + ending]), 1
-        while mark(path) in taken:
+        while hash(path.lower()) in taken and not never:
             number += 1
             path = "/".join([*folders, f"{stem} ({number}){ending}"])
-        taken.add(mark(path))
-        if not (path + "/").startswith(options.path.strip("/") + "/" if options.path else ""):
+        taken |= set() if never else {hash(path.lower())}
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
+        if wanted and not any(f"{form}/".startswith(f"{wanted}/") for form in (path, shown)):
             continue
-        try:
-            if options.list:
-                print(ascii(path)[1:-1])
-                continue
-            os.makedirs(os.path.join(target, *folders), exist_ok=True)
-            counts[not put(store, version_of(file, at), target, path)] += 1
-        except Exception as error:  # noqa: BLE001 - told and counted; the others go on
-            counts[2] += 1
-            say(f"NOT restored: {path!a}: {error!r}")
+        result = "never stored" if never else "listed"
+        if never:
+            why = file.get("problem_message") or versions[-1].get("error_message", "")
+            say(f"never stored: {shown}: {why}")
+        elif options.list:
+            print(shown)
+        else:
+            try:
+                result = put(store, version_of(file, at), root, path)
+            except Exception as error:  # told and counted; the others go on
+                if getattr(error, "errno", 0) in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                    raise
+                result = "not restored"
+                say(f"NOT restored: {shown}: {error}")
+        counts[result] = counts.get(result, 0) + 1
     return counts
 
 
 def main() -> int:
     """Parse, choose, restore."""
-    parser = argparse.ArgumentParser(description="Restore a backup without its program.")
+    about, _, more = __doc__.partition("\n\n")
+    parser = ArgumentParser(None, None, about, more, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("origin", help="the destination: a folder, or s3://bucket/prefix")
-    parser.add_argument("target", help="an empty folder, or one to go on with")
+    parser.add_argument("target", nargs="?", default="restored", help="a folder (here: restored)")
     parser.add_argument("--source", help="only this source (its folder's name below .catalog)")
     parser.add_argument("--path", default="", help="only what lies at or below this path")
-    parser.add_argument("--at", default="", help="as it was then (UTC): 2026-03-01[T12:00:00]")
+    times = "as it was then, in UTC: 2026-03-01 (the end of that day), 2026-03-01T14:30[+01:00]"
+    parser.add_argument("--at", type=chosen, metavar="TIME", help=times)
     parser.add_argument("--deleted", action="store_true", help="also what was gone")
     parser.add_argument("--list", action="store_true", help="only print paths")
-    parser.add_argument("--endpoint", help="of a service other than Amazon's")
+    parser.add_argument("--endpoint", help="address of the service, if it is not Amazon's")
     parser.add_argument("--region")
     options = parser.parse_args()
-    bad, origin, is_bucket = 0, options.origin, options.origin.startswith("s3://")
-    store = Bucket(origin, options.endpoint, options.region) if is_bucket else Folder(origin)
-    found = segments(store) or say("There are no catalog segments there.") or {}
-    for slug in sorted(found if options.source is None else {options.source} & set(found)):
-        database = sqlite3.connect("")  # a temporary file, as far as memory does not do
-        load(store, chain(store, found[slug]), database)
+    store = Store(options)
+    names = [name for name in map(NAME.fullmatch, store.names()) if name]
+    found, files, bad = sorted({name[1] for name in names}), 0, 0
+    if not found:
+        sys.exit(f"There is no catalog: no folder .catalog with segments in {options.origin}")
+    if options.source not in (None, *found):
+        sys.exit(f"There is no source {options.source!a}, but: {', '.join(found)}")
+    for slug in [options.source] if options.source else found:
+        database = connect("")  # a temporary file, as far as memory does not do
+        whole = load(store, [name for name in names if name[1] == slug], database)
         counts = restore(store, database, os.path.join(options.target, slug), options)
-        say("{}: {} restored, {} there already, {} not restored".format(slug, *counts))
-        bad += counts[2]
-    return 0 if found and not bad else 1
+        text = ", ".join(f"{count} {what}" for what, count in counts.items())
+        say(f"{slug}: {text}{'' if whole else '; SOME OF THE CATALOG IS LOST'}")
+        files, bad = files + sum(counts.values()), bad + counts.get("not restored", 0) + (not whole)
+    if not files:
+        none = "No file was stored yet" + " at that moment" * bool(options.at)
+        say(f"There is no {options.path!r}: --list prints what there is" if options.path else none)
+    return 0 if files and not bad else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except (KeyboardInterrupt, Exception) as trouble:  # noqa: BLE001 - told in one line
+        sys.exit(f"Stopped: {trouble or 'the same command goes on'}")

@@ -120,7 +120,7 @@ def found(source: Source, at: datetime) -> Contents:
 
 def without_the_app(source: Source, at: datetime) -> Contents:
     """As the script tells it from the catalog beside the data."""
-    then, told = SCRIPT["moment"](at.isoformat().replace("+00:00", "")), {}
+    then, told = SCRIPT["chosen"](at.isoformat()), {}
     for line in lines(source):
         if line["content"] != "folder" and SCRIPT["place"](line, then):
             version = SCRIPT["version_of"](line, then)

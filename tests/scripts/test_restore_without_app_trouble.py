@@ -1,0 +1,236 @@
+"""What the script says, and how it ends, where something is not as a person hopes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncapp.engine.segment_format import Name, PartWriter
+from tests.scripts.test_restore_without_app import SCRIPT
+
+SEEN = "2026-01-01T12:00:00Z"
+Line = dict[str, Any]
+Told = subprocess.CompletedProcess[str]
+
+
+def segment(origin: Path, number: int, *lines: Line, kind: str = "full", after: int = 0) -> Path:
+    """A segment of one part in a folder destination; what an object holds is its file's name."""
+    path = origin / Name("drive", number, kind, 1, 1, 3).key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as target:
+        part = PartWriter(target, {"kind": kind, "number": number, "after": after})
+        for line in lines:
+            part.add(line)
+        part.close()
+    for line in lines:
+        for one in line.get("versions", ()):
+            for copy in one.get("copies", ()):
+                (origin / copy["key"]).write_text(line["name"])
+    return path
+
+
+def file(name: str, **more: Any) -> Line:
+    """A file in the root, stored at its name's first letters."""
+    version = {
+        "current": True, "state": "stored", "first_seen_at": SEEN,
+        "sha256": hashlib.sha256(name.encode()).hexdigest(),
+        "copies": [{"to": 3, "key": f"key {name[:5]}"}],
+    }  # fmt: skip
+    return {
+        "file": f"id {name}", "name": name, "content": "blob", "placed_at": SEEN,
+        "first_seen_at": SEEN, "versions": [version], **more,
+    }  # fmt: skip
+
+
+def refused(name: str) -> Line:
+    version = {"current": True, "state": "refused", "first_seen_at": SEEN}
+    return file(name, versions=[version | {"error_message": "Google does not give it."}])
+
+
+def run(origin: Path | str, target: Path, *more: str, **environment: str) -> Told:
+    bare = ["-I"] if str(origin).startswith("s3:") else ["-I", "-S"]
+    command = [sys.executable, *bare, str(SCRIPT), str(origin), str(target), *more]
+    return subprocess.run(
+        command, env={"PATH": os.environ["PATH"], **environment}, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+
+
+def last(told: Told) -> str:
+    """The last line that it said; there must be no traceback."""
+    assert "Traceback" not in told.stderr
+    return told.stderr.splitlines()[-1]
+
+
+def names(target: Path) -> list[str]:
+    return sorted(path.name for path in target.rglob("*") if path.is_file())
+
+
+# --- Nothing was restored ---------------------------------------------------------------------
+
+
+def test_a_folder_without_a_catalog_is_said_to_have_none(tmp_path: Path) -> None:
+    told = run(tmp_path, tmp_path / "out")
+    assert told.returncode == 1
+    assert str(tmp_path) in last(told)
+    assert "no catalog" in last(told)
+
+
+def test_a_source_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    segment(tmp_path, 1, file("letter"))
+    told = run(tmp_path, tmp_path / "out", "--source", "nope")
+    assert told.returncode == 1
+    assert last(told) == "There is no source 'nope', but: drive"
+
+
+@pytest.mark.parametrize("path", ["nope", "lett", "letter/more"])
+def test_a_path_that_is_not_there_is_told(tmp_path: Path, path: str) -> None:
+    segment(tmp_path, 1, file("letter"))
+    told = run(tmp_path, tmp_path / "out", "--path", path)
+    assert told.returncode == 1
+    assert last(told) == f"There is no {path!r}: --list prints what there is"
+
+
+def test_a_moment_before_the_first_file_is_told(tmp_path: Path) -> None:
+    segment(tmp_path, 1, file("letter"))
+    told = run(tmp_path, tmp_path / "out", "--at", "2025-12-31")
+    assert told.returncode == 1
+    assert last(told) == "No file was stored yet at that moment"
+
+
+def test_deltas_without_a_full_segment_give_what_they_hold_and_no_success(tmp_path: Path) -> None:
+    full = segment(tmp_path, 1, file("letter"))
+    segment(tmp_path, 2, file("later"), kind="delta", after=1)
+    full.unlink()
+    told = run(tmp_path, tmp_path / "out")
+    assert told.returncode == 1
+    assert "the full segment is missing" in told.stderr
+    assert "SOME OF THE CATALOG IS LOST" in last(told)
+    assert names(tmp_path / "out") == ["later"]
+
+
+# --- Damage -----------------------------------------------------------------------------------
+
+
+def damage(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def test_a_damaged_full_segment_costs_nothing_while_the_one_before_leads_on(
+    tmp_path: Path,
+) -> None:
+    segment(tmp_path, 1, file("first"))
+    segment(tmp_path, 2, file("second"), kind="delta", after=1)
+    damage(segment(tmp_path, 3, file("first"), file("second")))
+    segment(tmp_path, 4, file("third"), kind="delta", after=2)
+    told = run(tmp_path, tmp_path / "out")
+    assert told.returncode == 0, told.stderr
+    assert "segment 3 can't be used" in told.stderr
+    assert names(tmp_path / "out") == ["first", "second", "third"]
+
+
+@pytest.mark.parametrize("which", [2, 3])
+def test_a_damaged_delta_is_no_success_and_the_rest_comes_back(tmp_path: Path, which: int) -> None:
+    segment(tmp_path, 1, file("first"))
+    paths = {
+        2: segment(tmp_path, 2, file("second"), kind="delta", after=1),
+        3: segment(tmp_path, 3, file("third"), kind="delta", after=2),
+    }
+    damage(paths[which])
+    told = run(tmp_path, tmp_path / "out")
+    assert told.returncode == 1
+    assert f"segment {which} can't be used" in told.stderr
+    assert "SOME OF THE CATALOG IS LOST" in last(told)
+    kept = {2: ["first", "third"], 3: ["first", "second"]}
+    assert names(tmp_path / "out") == kept[which]
+
+
+def test_nothing_of_a_damaged_segment_is_taken(tmp_path: Path) -> None:
+    path = segment(tmp_path, 1, file("letter"))
+    path.write_bytes(path.read_bytes()[:-20])
+    told = run(tmp_path, tmp_path / "out")
+    assert told.returncode == 1
+    assert names(tmp_path / "out") == []
+
+
+# --- Moments ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text", ["01.11.2026", "yesterday", "2026-13-01", "2026-11-31", ""])
+def test_what_is_no_time_is_refused(tmp_path: Path, text: str) -> None:
+    segment(tmp_path, 1, file("letter"))
+    told = run(tmp_path, tmp_path / "out", "--at", text)
+    assert told.returncode == 2
+    assert f"argument --at: {text!a} is no time like 2026-03-01T14:30" in last(told)
+
+
+def test_a_time_in_the_future_is_refused(tmp_path: Path) -> None:
+    segment(tmp_path, 1, file("letter"))
+    now = datetime.now(UTC)
+    for when in (now + timedelta(days=2), now + timedelta(minutes=5)):
+        told = run(tmp_path, tmp_path / "out", "--at", when.isoformat())
+        assert told.returncode == 2
+        assert "in the future" in last(told)
+
+
+@pytest.mark.parametrize(
+    ("text", "there"),
+    [
+        ("2026-01-01", True),  # the end of that day
+        ("2025-12-31", False),
+        ("2026-01-01T11:59:59.999999", False),
+        ("2026-01-01T12:00", True),
+        ("2026-01-01 12:00:00Z", True),
+        ("2026-01-01T12:59+01:00", False),
+        ("2026-01-01T13:00+01:00", True),
+    ],
+)
+def test_a_date_is_its_end_and_a_time_is_in_utc_unless_it_has_an_offset(
+    tmp_path: Path, text: str, there: bool
+) -> None:
+    segment(tmp_path, 1, file("letter"))
+    told = run(tmp_path, tmp_path / "out", "--at", text, TZ="Asia/Tokyo")
+    assert told.returncode == (0 if there else 1), told.stderr
+    assert names(tmp_path / "out") == (["letter"] if there else [])
+
+
+def test_today_is_taken_though_its_end_is_to_come(tmp_path: Path) -> None:
+    segment(tmp_path, 1, file("letter"))
+    told = run(tmp_path, tmp_path / "out", "--at", datetime.now(UTC).date().isoformat())
+    assert told.returncode == 0, told.stderr
+
+
+# --- What was never stored --------------------------------------------------------------------
+
+
+def test_what_was_never_stored_is_told_apart_and_is_no_failure(tmp_path: Path) -> None:
+    listed = file("site", content="unsupported", problem="unsupported", versions=[])
+    listed["problem_message"] = "Google gives no content of it."
+    segment(tmp_path, 1, file("letter"), refused("secret"), listed)
+    told = run(tmp_path, tmp_path / "out")
+    assert told.returncode == 0, told.stderr
+    assert "never stored: secret: Google does not give it.\n" in told.stderr
+    assert "never stored: site: Google gives no content of it.\n" in told.stderr
+    assert last(told) == "drive: 1 restored, 0 there already, 0 not restored, 2 never stored"
+
+
+def test_what_was_stored_and_is_not_here_is_a_failure(tmp_path: Path) -> None:
+    elsewhere = file("elsewhere")
+    elsewhere["versions"][0]["copies"] = [{"to": 4, "key": "elsewhere"}]
+    lost = file("lost")
+    segment(tmp_path, 1, file("letter"), elsewhere, lost)
+    (tmp_path / "key lost").unlink()
+    told = run(tmp_path, tmp_path / "out")
+    assert told.returncode == 1
+    assert "NOT restored: elsewhere: no copy of it is here" in told.stderr
+    assert "NOT restored: lost: " in told.stderr
+    assert last(told) == "drive: 1 restored, 0 there already, 2 not restored"
