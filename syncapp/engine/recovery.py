@@ -23,7 +23,18 @@ from syncapp.engine.recovery_plan import Chain
 from syncapp.engine.segment_intake import Intake
 from syncapp.engine.sets import gather_statistics
 from syncapp.errors import BackupError, ConfigurationError
-from syncapp.models import Copy, Destination, File, Place, Recovery, Source, Span, Version
+from syncapp.models import (
+    Canary,
+    Copy,
+    Destination,
+    File,
+    Finding,
+    Place,
+    Recovery,
+    Source,
+    Span,
+    Version,
+)
 
 log = logging.getLogger(__name__)
 OnFiles = Callable[[int], None]
@@ -41,10 +52,9 @@ class Rebuilt:
 
 
 def look(store: Store, on_part: recovery_plan.OnPart = lambda _: None) -> list[Chain]:
-    """Every source that can be rebuilt from this store, and from what; each part is checked."""
+    """Every source that has segments there, and what to rebuild it from; each part is checked."""
     found = recovery_plan.sources(store)
-    chains = [recovery_plan.chain(store, slug, there, on_part) for slug, there in found.items()]
-    return [chain for chain in chains if chain is not None]
+    return [recovery_plan.chain(store, slug, there, on_part) for slug, there in found.items()]
 
 
 def destination_row(at_hand: Destination, owner: User, chain: Chain) -> Destination:
@@ -101,6 +111,7 @@ def _name_in(chain: Chain) -> str:
 def rebuild(chain: Chain, at_hand: Destination, owner: User, on_files: OnFiles) -> Rebuilt:
     """One source's rows from its segments; goes on where an earlier try has ended.
 
+    What came of damaged segments is made anew of whole ones, if it was not used meanwhile.
     `on_files` hears how many lines were done. ConfigurationError if the source is there already
     and did not come from here. DamagedSegment if a part changed since it was checked.
     """
@@ -118,19 +129,29 @@ def _recovery(chain: Chain, source: Source, at_hand: Destination) -> Recovery:
     found = Recovery.objects.filter(source=source).first()
     if found is None:
         if File.objects.filter(source=source).exists():
-            raise ConfigurationError(
-                f"“{source.name}” is here already and has a catalog. Recover into an empty "
-                "database, or remove that source first."
-            )
+            raise _here_already(source)
         return Recovery.objects.create(
-            source=source, destination=at_hand, plan=plan, notes=chain.notes
+            source=source, destination=at_hand, plan=plan, notes=chain.notes, damaged=chain.damaged
         )
-    if found.ended_at is None and (found.plan != plan or found.destination_id != at_hand.pk):
+    differs = found.plan != plan or found.destination_id != at_hand.pk
+    if found.ended_at is not None:
+        differs = differs and found.damaged and not chain.damaged
+        if differs and (source.runs.exists() or Canary.objects.filter(file__source=source)):
+            raise _here_already(source)
+    if differs:
         _empty(source)
-        found.plan, found.done, found.files, found.rebuilt_at = plan, 0, 0, None
-        found.destination, found.notes = at_hand, chain.notes
+        found.plan, found.done, found.files = plan, 0, 0
+        found.rebuilt_at = found.ended_at = None
+        found.destination, found.notes, found.damaged = at_hand, chain.notes, chain.damaged
         found.save()
     return found
+
+
+def _here_already(source: Source) -> ConfigurationError:
+    return ConfigurationError(
+        f"“{source.name}” is here already and has a catalog. Recover into an empty database, or "
+        "remove that source first."
+    )
 
 
 def _plan(chain: Chain) -> list[list[str]]:
@@ -149,6 +170,7 @@ def _empty(source: Source) -> None:
     """Another plan than last time: what was rebuilt by the old one goes."""
     with transaction.atomic():
         for rows in (
+            Finding.objects.filter(source=source),
             Copy.objects.filter(version__source=source),
             Span.objects.filter(version__source=source),
             Version.objects.filter(source=source),
@@ -204,6 +226,7 @@ def compare(source: Source, at_hand: Destination, on_objects: OnFiles) -> Compar
     compared = reconcile.compare(source, at_hand, on_objects)
     for recovery in Recovery.objects.filter(source=source, ended_at__isnull=True):
         recovery.notes = [*recovery.notes, *compared.notes()]
+        recovery.files = source.files.count()
         recovery.ended_at = timezone.now()
         recovery.save()
     return compared

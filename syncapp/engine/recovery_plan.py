@@ -46,8 +46,8 @@ class Found:
 
 @dataclass
 class Chain:
-    """What a source is rebuilt from, in order. `header` is the newest one; `notes` say what is
-    lost or odd, for a person."""
+    """What a source is rebuilt from, in order; nothing if not a single segment can be used.
+    `header` is the newest one; `notes` say what is lost or damaged, for a person."""
 
     slug: str
     segments: list[Found] = field(default_factory=list)
@@ -56,6 +56,11 @@ class Chain:
     @property
     def header(self) -> JsonObject:
         return self.segments[-1].header
+
+    @property
+    def damaged(self) -> bool:
+        """Whether a segment is lost or damaged, even if nothing is lacking for it."""
+        return bool(self.notes)
 
     @property
     def files_at_most(self) -> int:
@@ -74,10 +79,8 @@ def sources(store: Store) -> dict[str, list[Found]]:
     return dict(found)
 
 
-def chain(
-    store: Store, slug: str, there: list[Found], on_part: OnPart = lambda _: None
-) -> Chain | None:
-    """The segments to use, each checked; None if not a single one can be used."""
+def chain(store: Store, slug: str, there: list[Found], on_part: OnPart = lambda _: None) -> Chain:
+    """The segments to use, each checked."""
     made = Chain(slug)
     start = _newest_whole(store, there, made, on_part)
     at = start.number if start else 0
@@ -108,7 +111,7 @@ def chain(
             damaged = ""
         made.segments.append(found)
         at = found.number
-    return made if made.segments else None
+    return made
 
 
 def part_lines(store: Store, key: str) -> Iterator[JsonObject]:

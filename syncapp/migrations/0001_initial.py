@@ -432,6 +432,7 @@ class Migration(migrations.Migration):
                 ('done', models.PositiveIntegerField(default=0)),
                 ('files', models.PositiveBigIntegerField(default=0)),
                 ('notes', models.JSONField(default=list)),
+                ('damaged', models.BooleanField(default=False)),
                 ('started_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('rebuilt_at', models.DateTimeField(null=True)),
                 ('ended_at', models.DateTimeField(null=True)),

@@ -108,6 +108,7 @@ class Recovery(models.Model):
     done = models.PositiveIntegerField(default=0)
     files = models.PositiveBigIntegerField(default=0)
     notes = models.JSONField(default=list)  # what was lost or looked odd, in words
+    damaged = models.BooleanField(default=False)  # segments were lost or damaged
     started_at = models.DateTimeField(default=timezone.now)
     rebuilt_at = models.DateTimeField(null=True)  # the segments are in the catalog
     ended_at = models.DateTimeField(null=True)  # and were compared with the destination

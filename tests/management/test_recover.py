@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 from django.utils import timezone
 
-from accounts.linking import Consent, keep_consent
-from accounts.models import GoogleAccount, User
-from syncapp.engine import (
-    erased,
-    marks,
-    reconcile,
-    restoring,
-    schedule,
-    segment_intake,
-    segment_rows,
-    segments,
-)
+from accounts.models import GoogleAccount
+from syncapp.engine import erased, marks, reconcile, restoring, schedule, segment_intake, segments
 from syncapp.engine.adapters import destination_for
 from syncapp.models import (
-    Change,
     Copy,
     Destination,
     Erased,
@@ -42,83 +28,18 @@ from syncapp.models import (
     Version,
 )
 from tests.engine.conftest import Setting
-from tests.management.conftest import Answer, Shell
+from tests.management.conftest import Shell
+from tests.management.recovering import (
+    change_a_lot,
+    files,
+    keys,
+    link_again,
+    lose_everything,
+    place,
+    recover,
+)
 
-COPIED = ("object_key", "store_version", "etag")
-
-
-def files() -> list[dict[str, Any]]:
-    """The whole catalog, as the lines of a segment have it, but for keys of rows."""
-    ids = list(File.objects.order_by("remote_id").values_list("pk", flat=True))
-    names = dict(Destination.objects.values_list("pk", "name"))
-    lines = [orjson.loads(orjson.dumps(line)) for line in segment_rows.lines(ids)]
-    for line in lines:
-        for version in line.get("versions", []):
-            for copy in version.get("copies", []):
-                copy["to"] = names[copy["to"]]
-            version.get("copies", []).sort(key=lambda copy: str(copy["to"]))
-        line.get("versions", []).sort(key=lambda version: str(version["revision"]))
-    return sorted(lines, key=lambda line: str(line["file"]))
-
-
-def lose_everything() -> None:
-    """An empty database."""
-    Copy.objects.all().delete()
-    for model in (Source, Destination, GoogleAccount, User):
-        model.objects.all().delete()
-    Change.objects.all().delete()
-    Installation.objects.all().delete()
-    assert not Segment.objects.exists()
-
-
-def place(destination: Destination) -> list[str]:
-    """How a person names it on the command line."""
-    words = ["--kind", destination.kind]
-    for name, value in destination.options.items():
-        words += ["--set", f"{name}={value}"] if not name.startswith("_") else []
-    for name in json.loads(destination.secrets or "{}"):
-        words += ["--secret-env", f"{name}=RECOVER_{name.upper()}"]
-    return words
-
-
-def link_again(few: Setting) -> None:
-    """What the page "Reconnect" comes to."""
-    token, account = few.control.token(), GoogleAccount.objects.get()
-    consent = Consent(
-        uid=account.uid,
-        email=account.email,
-        name="",
-        scopes=tuple(token["scope"].split()),
-        expires_at=timezone.now() + timedelta(seconds=token["expires_in"]),
-        access_token=token["access_token"],
-        refresh_token=token["refresh_token"],
-    )
-    keep_consent(account.user, consent)
-
-
-@pytest.fixture
-def keys(few: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in json.loads(few.bucket.secrets).items():
-        monkeypatch.setenv(f"RECOVER_{name.upper()}", value)
-
-
-def recover(shell: Shell, destination: Destination, *more: str) -> Any:
-    answer: Answer = shell("recover", *place(destination), "--json", *more)
-    assert answer.code == 0, answer.err
-    return answer.document["sources"]
-
-
-def change_a_lot(few: Setting) -> None:
-    """Edits, renames, a folder, deletions: with deltas between."""
-    blobs = list(File.objects.filter(content="blob").order_by("pk"))
-    few.control.edit(blobs[0].remote_id, b"second content")
-    few.control.rename(blobs[1].remote_id, "renamed \x1b[31m\u202e name?.txt")
-    few.back_up()
-    segments.write(few.source.pk)
-    few.control.delete(blobs[2].remote_id)
-    few.control.edit(blobs[0].remote_id, b"third content")
-    few.back_up()
-    segments.write(few.source.pk)
+__all__ = ["keys"]
 
 
 @pytest.mark.usefixtures("keys")
@@ -255,8 +176,9 @@ def test_what_came_after_the_last_segment_is_adopted_by_what_it_bears(
     gone = Copy.objects.filter(destination=at_hand, version__file=blobs[5]).get()
     destination_for(at_hand).delete(gone.object_key)
     lose_everything()
-    (told,) = recover(shell, at_hand)
+    (told,) = recover(shell, at_hand, code=1)
     assert told["missing"] == 1
+    assert told["files"] == File.objects.count()
     assert told["adopted"] >= 3
     for remote_id, content in (
         (blobs[0].remote_id, b"stored after the last segment"),
@@ -300,37 +222,6 @@ def test_a_recovery_that_was_killed_goes_on_where_it_was(
     assert 0 < Recovery.objects.get().done < len(Recovery.objects.get().plan)
     recover(shell, few.folder)
     assert files() == before
-
-
-def test_damaged_and_missing_segments_are_said_and_an_older_way_is_taken(
-    few: Setting,
-    shell: Shell,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(segments, "FEW_LINES", 0)
-    few.back_up()
-    segments.write(few.source.pk)
-    change_a_lot(few)
-    File.objects.update(extension="x")
-    segments.write(few.source.pk)
-    File.objects.filter(content="blob").update(extension="y")
-    segments.write(few.source.pk)
-    before = files()
-    lose_everything()
-    folder = Path(few.folder.options["path"], ".catalog", "drive")
-    newest = max(folder.glob("*-full-*"))
-    data = bytearray(newest.read_bytes())
-    data[len(data) // 2] ^= 1
-    newest.write_bytes(data)
-    (told,) = recover(shell, few.folder)
-    assert any("damaged" in note for note in told["notes"])
-    assert files() == before
-    lose_everything()
-    delta = sorted(folder.glob("*-delta-*"))[-1]
-    delta.unlink()
-    newest.write_bytes(newest.read_bytes()[: len(data) // 3])
-    (told,) = recover(shell, few.folder)
-    assert len(File.objects.all()) == len(before)
 
 
 def test_nothing_is_recovered_over_a_source_that_is_there(few: Setting, shell: Shell) -> None:

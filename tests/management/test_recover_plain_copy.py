@@ -20,7 +20,7 @@ from syncapp.types import ObjectMeta
 from tests.engine.conftest import Setting
 from tests.engine.vault import SEEN, part_of
 from tests.management.conftest import Shell
-from tests.management.test_recover import change_a_lot, keys, lose_everything, recover
+from tests.management.recovering import change_a_lot, keys, lose_everything, recover
 
 __all__ = ["keys"]
 
@@ -118,7 +118,7 @@ def test_an_object_whose_bytes_are_not_the_catalogs_is_taken_for_no_copy(
     place = MADE[name](few, tmp_path)
     _spoil(origin_for(place), key)
     lose_everything()
-    (told,) = recover(shell, place)
+    (told,) = recover(shell, place, code=1)
     assert (told["missing"], told["foreign"]) == (1, 1)
     copy = Copy.objects.get(destination__name=name, state=Copy.State.DAMAGED)
     assert (copy.object_key, copy.version.sha256) == (key, sha256)
@@ -138,10 +138,11 @@ def test_a_recovery_that_found_nothing_is_mended_by_comparing_again(
         data = b"".join(chunks)
     store.purge(away)
     lose_everything()
-    (told,) = recover(shell, place, "--take-over")
+    (told,) = recover(shell, place, "--take-over", code=1)
     assert told["missing"] == 1
     store.put(away, part_of(data), ObjectMeta(SEEN, ""))
     answer = shell("recover", "--destination", name, "--compare", "--json")
+    assert answer.code == 0
     (told,) = answer.document["sources"]
     assert (told["missing"], told["foreign"], told["adopted"]) == (0, 0, 0)
     assert not Copy.objects.filter(destination__name=name, state=Copy.State.DAMAGED).exists()

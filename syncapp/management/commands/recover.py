@@ -4,8 +4,9 @@ Reads the catalog segments that lie beside the data, and writes nothing there. K
 goes on when it is called again. Must not take a secret as an argument, nor print one.
 
 JSON, stable: {sources: [S]}. S: slug, name, owner, files, written_at (of the newest segment used),
-notes (what is lost or odd, in words); after a rebuild also id, objects, adopted, missing, foreign,
-and stopped (why nothing is written to the destination: another installation's place; else "").
+notes (what is lost or odd, in words), damaged (segments or copies are lost or damaged, or nothing
+came back: exit 1); after a rebuild also id, objects, adopted, missing, foreign, and stopped (why
+nothing is written to the destination: another installation's place; else "").
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ from syncapp.types import JsonObject
 from syncapp.words import counted
 
 TELL_S = 5.0  # between two lines of progress
+NOT_ALL = (
+    "Not everything is there that should be. What may still give it back: `recover` from another "
+    "destination; here, once it is put back, `recover` again, or --compare for files alone; "
+    "scripts/restore_without_app.py, which needs no catalog; a backup of the database "
+    "(docs/format.md)."
+)
 
 
 class Command(ReportCommand):
@@ -93,9 +100,12 @@ class Command(ReportCommand):
         if options["list"]:
             return self._answer(documents, options)
         for chain, document in zip(chains, documents, strict=True):
+            if not chain.segments:
+                continue
             row = self._rebuild(chain, at_hand, options["owner"], document)
             document["stopped"] = self._settle_place(row, take_over=options["take_over"])
-        self._say_what_is_left()
+        if any(chain.segments for chain in chains):
+            self._say_what_is_left()
         return self._answer(documents, options)
 
     def _settle_place(self, row: Destination, *, take_over: bool) -> str:
@@ -126,6 +136,8 @@ class Command(ReportCommand):
         compared = recovery.compare(source, at_hand, progress.add)
         progress.end()
         document["notes"] = [*document["notes"], *compared.notes()]
+        document["files"] = files = source.files.count()
+        document["damaged"] |= compared.missing > 0 or (files == 0 and compared.objects > 0)
         document |= _counts(compared)
 
     def _compare_only(self, at_hand: Destination, options: dict[str, Any]) -> Exit:
@@ -162,6 +174,9 @@ class Command(ReportCommand):
                 self.say(f"{document['slug']}  “{name}”: {files}, as of {document['written_at']}")
                 for note in document["notes"]:
                     self.say(f"  ! {printable(note)}")
+        if any(document["damaged"] for document in documents):
+            self.warn(NOT_ALL)
+            return Exit.FAILED
         return Exit.OK
 
     @property
@@ -219,6 +234,11 @@ def _destination(options: dict[str, Any]) -> Destination:
 
 
 def _told(chain: Chain) -> JsonObject:
+    if not chain.segments:
+        return {
+            "slug": chain.slug, "name": chain.slug, "owner": "", "files": 0,
+            "written_at": "an unknown time", "notes": list(chain.notes), "damaged": True,
+        }  # fmt: skip
     source = chain.header["source"]
     return {
         "slug": chain.slug,
@@ -227,6 +247,7 @@ def _told(chain: Chain) -> JsonObject:
         "files": chain.segments[0].lines,
         "written_at": chain.segments[-1].written_at,
         "notes": list(chain.notes),
+        "damaged": chain.damaged,
     }
 
 
@@ -234,6 +255,7 @@ def _described(source: Source) -> JsonObject:
     return {
         "slug": source.slug, "name": source.name, "owner": source.owner.username,
         "id": source.pk, "files": source.files.count(), "written_at": "now", "notes": [],
+        "damaged": False,
     }  # fmt: skip
 
 
