@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 
 from accounts.linking import unlink
 from accounts.models import GoogleAccount
-from syncapp.engine import database_backup, live, segment_store
+from syncapp.engine import database_backup, erasure_rows, live, segment_store
 from syncapp.engine.erased import NAME
 from syncapp.engine.segment_turns import Turn, TurnTaken
 from syncapp.errors import TransientError
-from syncapp.models import DatabaseBackup, Destination, Erasure, Event, Source
+from syncapp.models import Destination, Erasure, Event, Source
 
 _EVERY = 2**62  # above any number of a segment
 
@@ -37,18 +36,15 @@ def forget(erasure: Erasure, source: Source, places: Sequence[Destination]) -> N
         notes.append(problem or f"{account.email}: unlinked, its permission at Google revoked")
     erasure.notes = [*erasure.notes, *notes]
     erasure.save(update_fields=["notes"])
-    with transaction.atomic():
-        named = Q(message__contains=account.email) | Q(message__contains=source.name)
-        Event.objects.filter(named, owner_id=source.owner_id).update(message=NAME)
-        Source.objects.filter(pk=source.pk).delete()
-        if alone:
-            GoogleAccount.objects.filter(pk=account.pk).delete()
+    # Those made since the catalog was written anew have the source's and the account's rows.
+    database_backup.remove_everywhere(partial(_delete, source, account if alone else None))
     live.forget(erasure.owner_id)
-    _remove_database_backups()
+    erasure_rows.empty_log()
 
 
-def _remove_database_backups() -> None:
-    """Those made since the catalog was written anew had the source's and the account's rows."""
-    for row in DatabaseBackup.objects.exclude(object_key="").select_related("destination"):
-        database_backup.remove_all(segment_store.catalog_store(row.destination))
-        DatabaseBackup.objects.filter(pk=row.pk).update(object_key="", next_at=timezone.now())
+def _delete(source: Source, account: GoogleAccount | None) -> None:
+    named = Q(message__contains=source.account.email) | Q(message__contains=source.name)
+    Event.objects.filter(named, owner_id=source.owner_id).update(message=NAME)
+    Source.objects.filter(pk=source.pk).delete()
+    if account is not None:
+        GoogleAccount.objects.filter(pk=account.pk).delete()

@@ -16,7 +16,6 @@ from itertools import chain, islice
 
 from django.db import connection, transaction
 from django.db.models import Max, Sum
-from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
 from syncapp.engine import database_backup, drain, marks, segment_rows, segment_store, settle
@@ -25,7 +24,7 @@ from syncapp.engine.segment_header import header, mark
 from syncapp.engine.segment_turns import Turn, TurnTaken, destinations, position
 from syncapp.engine.sets import chunks
 from syncapp.errors import BackupError, Interrupted, ObjectLocked
-from syncapp.models import Change, DatabaseBackup, Destination, File, Segment, SegmentCopy, Source
+from syncapp.models import Change, Destination, File, Segment, SegmentCopy, Source
 from syncapp.types import JsonObject
 from syncapp.words import counted
 
@@ -59,32 +58,17 @@ def rewrite(source: Source) -> list[str]:
     """Write the whole catalog anew and remove all that was written before, and all backups of the
     database, so that nothing erased lives on in them. What was removed, in words.
 
-    RewriteRefused names what could not be reached or removed; calling it again goes on. TurnTaken
-    while another worker writes.
+    RewriteRefused and BackupsRemain name what could not be reached or removed; calling it again
+    goes on. TurnTaken while another worker writes.
     """
     turn = Turn.claim(source.pk)
     if turn is None:
         raise TurnTaken
     try:
         writing = _Writing(turn)
-        return [*writing.anew(), *_remove_database_backups()]
+        return [*writing.anew(), *database_backup.remove_everywhere()]
     finally:
         turn.release()
-
-
-def _remove_database_backups() -> list[str]:
-    told = []
-    for row in DatabaseBackup.objects.exclude(object_key="").select_related("destination"):
-        name = row.destination.name
-        try:
-            gone = database_backup.remove_all(segment_store.catalog_store(row.destination))
-        except BackupError as error:
-            raise RewriteRefused(
-                f"{name}: backups of the database remain: {error.message}"
-            ) from error
-        DatabaseBackup.objects.filter(pk=row.pk).update(object_key="", next_at=timezone.now())
-        told.append(f"{name}: {counted(gone, 'backup')} of the database removed")
-    return told
 
 
 class _Writing:

@@ -78,6 +78,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('mark', models.CharField(default=syncapp.models.setup._new_mark, max_length=32)),
                 ('succeeds', models.JSONField(default=list)),
+                ('erased_at', models.DateTimeField(null=True)),
             ],
         ),
         migrations.CreateModel(
@@ -130,6 +131,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('next_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
                 ('object_key', models.TextField(blank=True)),
+                ('under_way', models.TextField(blank=True)),
                 ('size', models.BigIntegerField(default=0)),
                 ('stored_at', models.DateTimeField(null=True)),
                 ('error_code', models.CharField(blank=True, max_length=64)),

@@ -128,6 +128,7 @@ class DatabaseBackup(models.Model):
     )
     next_at = models.DateTimeField(default=timezone.now, db_index=True)
     object_key = models.TextField(blank=True)
+    under_way = models.TextField(blank=True)  # a key, until it is known what came of sending it
     size = models.BigIntegerField(default=0)
     stored_at = models.DateTimeField(null=True)
     error_code = models.CharField(max_length=64, blank=True)

@@ -41,6 +41,8 @@ class Installation(models.Model):
 
     mark = models.CharField(max_length=32, default=_new_mark)
     succeeds = models.JSONField(default=list)
+    # Backups of the database that were begun before hold what was erased then.
+    erased_at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:
         return self.mark
