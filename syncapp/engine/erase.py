@@ -337,6 +337,7 @@ def request_erasure(source: Source, erasure: Erasure) -> Run:
 
     EraseRefused while another of the source is under way or not at its end.
     """
+    erasure_rows.overwrite_what_is_deleted()  # earlier states of the report's rows, too
     others = Erasure.objects.filter(source=source, proven_at__isnull=True).exclude(pk=erasure.pk)
     open_ones = others.filter(Q(marked_at__isnull=False) | Q(run__ended_at__isnull=True))
     active = Run.objects.filter(source=source, kind=Run.Kind.ERASE, ended_at__isnull=True)

@@ -1,11 +1,14 @@
-"""The report of an erasure, as a text that a person can keep: a line for each object."""
+"""The report of an erasure: a text that a person can keep, a line for each object; and its end."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
 
+from syncapp.engine import database_backup, erasure_rows
+from syncapp.engine.database_backup import BackupsRemain
 from syncapp.engine.sets import by_pk
+from syncapp.errors import BackupError
 from syncapp.models import ErasedObject, Erasure
 from syncapp.visible import visible
 
@@ -43,6 +46,37 @@ def lines(erasure: Erasure) -> Iterator[str]:
     for batch in by_pk(rows, *columns):
         for _, place, key, version, locked_until, absent_at in batch:
             yield f"{_state(locked_until, absent_at):40}{visible(place)}\t{visible(key)}\t{version}"
+
+
+class ForgetRefused(BackupError):
+    """The erasure is not at its end: nothing but its report tells how to go on."""
+
+    code = "forget_refused"
+
+
+def forget(erasure: Erasure) -> None:
+    """Delete the report, the last that has the names; no backup of the database keeps it either.
+
+    ForgetRefused before the erasure's end; BackupsRemain where backups of the database can't be
+    removed now. Either way the report stays.
+    """
+    if not _over(erasure):
+        raise ForgetRefused(f"Erasure {erasure.pk} is not at its end: resume it first.")
+    erasure_rows.overwrite_what_is_deleted()
+    try:
+        database_backup.remove_everywhere(erasure.delete)
+    except BackupsRemain as error:
+        message = f"{error.message} They hold the report, so it stays; forget it again afterwards."
+        raise BackupsRemain(message) from error
+    erasure_rows.empty_log()
+
+
+def _over(erasure: Erasure) -> bool:
+    """Proven; or nothing was erased and, without a source, nothing ever will be."""
+    if erasure.run is not None and erasure.run.ended_at is None:
+        return False
+    never = erasure.marked_at is None and erasure.source_id is None
+    return erasure.proven_at is not None or never
 
 
 def _state(locked_until: datetime | None, absent_at: datetime | None) -> str:

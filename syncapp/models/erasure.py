@@ -15,7 +15,8 @@ class Erasure(models.Model):
     """A person's wish to have files, or all of an account, erased everywhere; and how far it is.
 
     Outlives its run and its source, as the head of the report. `what` and the objects' keys are the
-    only names that stay; they go with the report.
+    only names that stay, here and in backups of the database made since; they go with the report
+    (`erasure_report.forget`).
     """
 
     owner = models.ForeignKey(

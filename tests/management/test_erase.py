@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from django.utils import timezone
 
+from syncapp.engine import database_backup
 from syncapp.management.commands.erase import Command
 from syncapp.models import Copy, ErasedObject, Erasure, File, Source, Worker
 from tests.engine.vault import Vault
@@ -48,8 +49,32 @@ def test_a_file_is_erased_and_the_report_has_every_object(shell: Shell, vault: V
     assert report.count("absent 20") == 2
     assert "erased" in shell("erase", "list").out
     assert shell("erase", "resume", str(erasure["id"])).code == 2
-    assert shell("erase", "forget", str(erasure["id"])).code == 0
+    database_backup.send([row.pk for row in vault.destinations])
+    forgotten = shell("erase", "forget", str(erasure["id"]))
+    assert forgotten.code == 0
+    assert "all backups of the database" in forgotten.out
     assert not ErasedObject.objects.exists()
+    for row in vault.destinations:
+        assert database_backup.names(vault.store(row)) == []
+
+
+def test_a_report_that_can_t_be_forgotten_stays_and_the_reason_is_told(
+    shell: Shell, vault: Vault
+) -> None:
+    vault.file("one.txt")
+    shell("erase", "drive", "--file", "one.txt", "--yes", "--wait")
+    number = str(Erasure.objects.get().pk)
+    database_backup.send([row.pk for row in vault.destinations])
+    place = Path(vault.destinations[0].options["path"])
+    place.rename(place.with_name("away"))
+
+    answer = shell("erase", "forget", number)
+
+    assert answer.code == 1
+    assert "Backups of the database remain. one: " in answer.err
+    Erasure.objects.update(proven_at=None)
+    assert shell("erase", "forget", number).code == 2
+    assert ErasedObject.objects.exists()
 
 
 def test_an_account_goes_with_its_source(shell: Shell, vault: Vault) -> None:

@@ -4,8 +4,9 @@
     erase list | report ERASURE | resume ERASURE | forget ERASURE
 
 Exit: 0 erased and proven, or only asked for without --wait; 1 refused, or something is still there;
-2 usage; 4 no worker. `resume` goes on with one that was stopped; `forget` deletes its report, the
-last place that has the names.
+2 usage; 4 no worker. `resume` goes on with one that was stopped. `forget` deletes the report of one
+that is proven, the last place that has the names, with all backups of the database, which hold it;
+refused, and nothing deleted, where they can't be removed now.
 
 JSON, stable: {exit_code, erasures: [E]}. E: id, source, what, account, all_but_locked, created_at,
 surveyed_at, marked_at, removed_at, rewritten_at, proven_at, files_erased, objects, absent,
@@ -167,14 +168,13 @@ class Command(ReportCommand):
         return self._begin(erasure.source, erasure, options)
 
     def _forget(self, options: dict[str, Any]) -> Exit:
-        erasure = _named(options)
-        open_run = erasure.run is not None and erasure.run.ended_at is None
-        if open_run or (erasure.marked_at is not None and erasure.proven_at is None):
-            raise usage(f"Erasure {erasure.pk} is not at its end: resume it first.")
-        erasure.delete()
+        try:
+            erasure_report.forget(_named(options))
+        except erasure_report.ForgetRefused as error:
+            raise usage(error.message) from error
         self.say(
-            "Its report is deleted. Backups of the database made before now still hold it, until "
-            "newer ones have taken their place."
+            "Its report is deleted, and all backups of the database, which held it; new ones are "
+            "made soon."
         )
         return Exit.OK
 
