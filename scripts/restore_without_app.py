@@ -99,8 +99,7 @@ def load(store: Store, found: list[re.Match[str]], database: Connection) -> bool
             damaged = max(damaged, number)
             continue
         if after > at:
-            lacks = f"segment {after}" if at else "the full segment"
-            say(f"{lacks} is missing or damaged: what it tells is lost")
+            say(f"segment {after}" if at else "the full segment", "is missing, and what it told")
         at, whole = number, whole and after <= at
     return at > damaged and whole
 
@@ -228,9 +227,9 @@ def restore(store: Store, database: Connection, root: str, options: Namespace) -
         if not here or file.get("problem") == "erased" or (never and not place(file, "")):
             continue
         folders = folders_of(database, here[0], at)
-        stem, ending = os.path.splitext(safe(here[1]))
-        if file.get("extension") and ending.lower() != "." + file["extension"]:
-            stem, ending = stem + ending, "." + file["extension"]
+        name, added = here[1], "." + file.get("extension", "")
+        name += added if added != "." and not name.lower().endswith(added) else ""
+        stem, ending = os.path.splitext(safe(name))
         path, number = "/".join([*folders, stem + ending]), 1
         while hash(path.lower()) in taken and not never:
             number += 1
@@ -244,7 +243,7 @@ def restore(store: Store, database: Connection, root: str, options: Namespace) -
             why = file.get("problem_message") or versions[-1].get("error_message", "")
             say(f"never stored: {shown}: {why}")
         elif options.list:
-            print(shown)
+            print(shown, flush=True)
         else:
             try:
                 result = put(store, version_of(file, at), root, path)
@@ -259,10 +258,9 @@ def restore(store: Store, database: Connection, root: str, options: Namespace) -
 
 def main() -> int:
     """Parse, choose, restore."""
-    about, _, more = __doc__.partition("\n\n")
-    parser = ArgumentParser(None, None, about, more, formatter_class=RawDescriptionHelpFormatter)
+    parser = ArgumentParser(description=__doc__, formatter_class=RawDescriptionHelpFormatter)
     parser.add_argument("origin", help="the destination: a folder, or s3://bucket/prefix")
-    parser.add_argument("target", nargs="?", default="restored", help="a folder (here: restored)")
+    parser.add_argument("target", nargs="?", default="restored", help="where to (./restored)")
     parser.add_argument("--source", help="only this source (its folder's name below .catalog)")
     parser.add_argument("--path", default="", help="only what lies at or below this path")
     times = "as it was then, in UTC: 2026-03-01 (the end of that day), 2026-03-01T14:30[+01:00]"
@@ -272,6 +270,7 @@ def main() -> int:
     parser.add_argument("--endpoint", help="address of the service, if it is not Amazon's")
     parser.add_argument("--region")
     options = parser.parse_args()
+    sys.stdout.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     store = Store(options)
     names = [name for name in map(NAME.fullmatch, store.names()) if name]
     found, files, bad = sorted({name[1] for name in names}), 0, 0
@@ -282,7 +281,7 @@ def main() -> int:
     for slug in [options.source] if options.source else found:
         database = connect("")  # a temporary file, as far as memory does not do
         whole = load(store, [name for name in names if name[1] == slug], database)
-        counts = restore(store, database, os.path.join(options.target, slug), options)
+        counts = restore(store, database, os.path.join(options.target, safe(slug)), options)
         text = ", ".join(f"{count} {what}" for what, count in counts.items())
         say(f"{slug}: {text}{'' if whole else '; SOME OF THE CATALOG IS LOST'}")
         files, bad = files + sum(counts.values()), bad + counts.get("not restored", 0) + (not whole)
@@ -296,4 +295,5 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except (KeyboardInterrupt, Exception) as trouble:  # noqa: BLE001 - told in one line
-        sys.exit(f"Stopped: {trouble or 'the same command goes on'}")
+        say(f"Stopped: {str(trouble) or 'the same command goes on'} (see --help)")
+        os._exit(1)  # without a word on a pipe that nobody reads any more

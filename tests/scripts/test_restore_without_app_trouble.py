@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from syncapp.engine.segment_format import Name, PartWriter
+from tests.engine.conftest import s3_server  # noqa: F401  (a fixture)
 from tests.scripts.test_restore_without_app import SCRIPT
+from tests.servers.shared import Info
 
 SEEN = "2026-01-01T12:00:00Z"
 Line = dict[str, Any]
@@ -41,7 +43,7 @@ def file(name: str, **more: Any) -> Line:
     version = {
         "current": True, "state": "stored", "first_seen_at": SEEN,
         "sha256": hashlib.sha256(name.encode()).hexdigest(),
-        "copies": [{"to": 3, "key": f"key {name[:5]}"}],
+        "copies": [{"to": 3, "key": f"key {name[:5].replace('/', '_')}"}],
     }  # fmt: skip
     return {
         "file": f"id {name}", "name": name, "content": "blob", "placed_at": SEEN,
@@ -234,3 +236,130 @@ def test_what_was_stored_and_is_not_here_is_a_failure(tmp_path: Path) -> None:
     assert "NOT restored: elsewhere: no copy of it is here" in told.stderr
     assert "NOT restored: lost: " in told.stderr
     assert last(told) == "drive: 1 restored, 0 there already, 2 not restored"
+
+
+# --- The target -------------------------------------------------------------------------------
+
+
+def test_a_target_that_cannot_be_a_folder_is_told_in_one_line(tmp_path: Path) -> None:
+    segment(tmp_path, 1, file("letter"), file("other"))
+    (tmp_path / "taken").write_text("mine")
+    told = run(tmp_path, tmp_path / "taken")
+    assert told.returncode == 1
+    assert len(told.stderr.splitlines()) == 1
+    assert str(tmp_path / "taken") in last(told)
+
+
+def test_another_file_of_the_name_is_kept_beside(tmp_path: Path) -> None:
+    segment(tmp_path, 1, file("letter"))
+    (tmp_path / "out" / "drive").mkdir(parents=True)
+    (tmp_path / "out" / "drive" / "letter").write_text("mine")
+    told = run(tmp_path, tmp_path / "out")
+    assert told.returncode == 0, told.stderr
+    assert (tmp_path / "out" / "drive" / "letter").read_text() == "letter"
+    assert (tmp_path / "out" / "drive" / "letter.before").read_text() == "mine"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has it")
+def test_a_full_disk_ends_it_with_the_first_file(tmp_path: Path) -> None:
+    segment(tmp_path, 1, file("letter"), file("other"))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "drive.part").symlink_to("/dev/full")
+    told = run(tmp_path, tmp_path / "out")
+    assert told.returncode == 1
+    assert len(told.stderr.splitlines()) == 1
+    assert "No space left" in last(told)
+
+
+# --- Names ------------------------------------------------------------------------------------
+
+
+def test_paths_are_listed_as_a_person_can_give_them_again(tmp_path: Path) -> None:
+    hidden = "a\u202egpj.txt"
+    segment(tmp_path, 1, file("Käse"), file(hidden))
+    told = run(tmp_path, tmp_path / "out", "--list")
+    assert sorted(told.stdout.splitlines()) == ["Käse", "a\\u202egpj.txt"]
+    assert not (tmp_path / "out").exists()
+    for path in [*told.stdout.splitlines(), hidden]:
+        given = run(tmp_path, tmp_path / path, "--path", path)
+        assert given.stderr == "drive: 1 restored, 0 there already, 0 not restored\n"
+
+
+def test_no_name_leads_out_of_the_target(tmp_path: Path) -> None:
+    origin, target = tmp_path / "a" / "b" / "backup", tmp_path / "a" / "b" / "out"
+    segment(
+        origin, 1, file("../../x"), file(".."), file("y", extension="/../../../../y"),
+        {"file": "up", "name": "..", "content": "folder", "placed_at": SEEN},
+        file("z", parent="up"),
+    )  # fmt: skip
+    told = run(origin, target)
+    assert told.returncode == 0, told.stderr
+    inside = [path for path in target.rglob("*") if path.is_file()]
+    outside = [p for p in tmp_path.rglob("*") if p.is_file() and origin not in p.parents]
+    assert len(inside) == 4
+    assert sorted(inside) == sorted(outside)
+
+
+def test_a_list_that_is_cut_short_leaves_no_traceback(tmp_path: Path) -> None:
+    segment(tmp_path, 1, *[file(f"{n:05} {'x' * 100}") for n in range(2000)])
+    command = f"{sys.executable} -I -S {SCRIPT} {tmp_path} --list | head -1"
+    told = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert told.stdout == f"00000 {'x' * 100}\n"
+    assert "Traceback" not in told.stderr
+    assert "Exception ignored" not in told.stderr
+
+
+# --- Buckets ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keys(s3_server: Info) -> dict[str, str]:  # noqa: F811
+    return {
+        "AWS_ACCESS_KEY_ID": s3_server["access_key"],
+        "AWS_SECRET_ACCESS_KEY": s3_server["secret_key"],
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "HOME": "/nonexistent",
+    }
+
+
+@pytest.mark.parametrize(
+    ("address", "lacks", "said"),
+    [
+        ("s3://BUCKET/nothing", {}, "There is no catalog"),
+        ("s3://no-such-bucket/p", {}, "NoSuchBucket"),
+        ("s3://BUCKET/p", {"AWS_ACCESS_KEY_ID": "wrong"}, "InvalidAccessKeyId"),
+        ("s3://BUCKET/p", {"AWS_SECRET_ACCESS_KEY": "wrong"}, "SignatureDoesNotMatch"),
+        ("s3://BUCKET/p", {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "credentials"),
+        ("s3://BUCKET/p", {"AWS_PROFILE": "nobody"}, "profile (nobody)"),
+    ],
+)
+def test_a_bucket_that_gives_nothing_is_told_in_one_line(
+    s3_server: Info,  # noqa: F811
+    keys: dict[str, str],
+    tmp_path: Path,
+    address: str,
+    lacks: dict[str, str],
+    said: str,
+) -> None:
+    address = address.replace("BUCKET", s3_server["bucket"])
+    more = ("--endpoint", s3_server["endpoint"])
+    told = run(address, tmp_path / "out", *more, **{**keys, **lacks})
+    assert told.returncode == 1
+    assert len(told.stderr.splitlines()) == 1
+    assert said in last(told)
+
+
+def test_an_address_where_nothing_answers_is_told_in_one_line(
+    keys: dict[str, str], tmp_path: Path
+) -> None:
+    told = run("s3://b/p", tmp_path / "out", "--endpoint", "http://127.0.0.1:1", **keys)
+    assert told.returncode == 1
+    assert len(told.stderr.splitlines()) == 1
+    assert "Could not connect to the endpoint" in last(told)
+
+
+def test_the_help_names_where_keys_come_from(tmp_path: Path) -> None:
+    told = run("--help", tmp_path)
+    assert told.returncode == 0
+    for word in ("boto3", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        assert word in told.stdout
