@@ -316,6 +316,10 @@ class _Erasing:
         self.erasure.refresh_from_db()
         count, first, last = erasure_scope.locked(self.erasure)
         Erased.objects.filter(erasure=self.erasure, file_pk__isnull=True).update(erasure=None)
+        if self.erasure.account and not count:
+            proven = partial(self._done, "proven_at")
+            erasure_account.forget(self.erasure, self.source, self._places(), proven)
+            return
         self._done("proven_at")
         absent = ErasedObject.objects.filter(erasure=self.erasure, absent_at__isnull=False)
         message = (
@@ -325,9 +329,6 @@ class _Erasing:
         )
         if count and first and last:
             message += f" {_protected(count, first, last)}"
-        elif self.erasure.account:
-            erasure_account.forget(self.erasure, self.source, self._places())
-            return
         outcome = Run.Outcome.WARNINGS if count else Run.Outcome.OK
         runs.complete(self.job, message, outcome=outcome)
 

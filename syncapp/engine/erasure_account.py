@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from django.db.models import Q
@@ -18,8 +18,11 @@ from syncapp.models import Destination, Erasure, Event, Source
 _EVERY = 2**62  # above any number of a segment
 
 
-def forget(erasure: Erasure, source: Source, places: Sequence[Destination]) -> None:
-    """Everything of the source is erased: now it goes itself, with the run that calls this."""
+def forget(
+    erasure: Erasure, source: Source, places: Sequence[Destination], proven: Callable[[], None]
+) -> None:
+    """Everything of the source is erased: now it goes itself, with its run. `proven` says so in the
+    same transaction: until then the erasure can be resumed."""
     turn = Turn.claim(source.pk)  # nobody writes segments of it from here on
     if turn is None:
         raise TurnTaken
@@ -37,12 +40,13 @@ def forget(erasure: Erasure, source: Source, places: Sequence[Destination]) -> N
     erasure.notes = [*erasure.notes, *notes]
     erasure.save(update_fields=["notes"])
     # Those made since the catalog was written anew have the source's and the account's rows.
-    database_backup.remove_everywhere(partial(_delete, source, account if alone else None))
+    database_backup.remove_everywhere(partial(_delete, source, account if alone else None, proven))
     live.forget(erasure.owner_id)
     erasure_rows.empty_log()
 
 
-def _delete(source: Source, account: GoogleAccount | None) -> None:
+def _delete(source: Source, account: GoogleAccount | None, proven: Callable[[], None]) -> None:
+    proven()
     named = Q(message__contains=source.account.email) | Q(message__contains=source.name)
     Event.objects.filter(named, owner_id=source.owner_id).update(message=NAME)
     Source.objects.filter(pk=source.pk).delete()

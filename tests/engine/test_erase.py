@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from django.db import connection
 from accounts.models import GoogleAccount
 from syncapp.destinations.local import LocalDestination
 from syncapp.engine import (
+    database_backup,
     erase,
     erasure_report,
     erasure_rows,
@@ -21,6 +23,7 @@ from syncapp.engine import (
     segments,
 )
 from syncapp.engine.absorb import Absorber
+from syncapp.engine.database_backup import BackupsRemain
 from syncapp.engine.erase import EraseRefused, request_erasure
 from syncapp.engine.erased import NAME
 from syncapp.errors import ObjectLocked, Unavailable
@@ -37,6 +40,7 @@ from syncapp.models import (
     Restore,
     RestoreItem,
     Run,
+    SegmentTurn,
     Source,
     Version,
 )
@@ -361,3 +365,33 @@ def test_a_whole_account_goes_with_its_source_and_tokens(vault: Vault) -> None:
     erasure.refresh_from_db()
     assert erasure.proven_at is not None
     assert erasure.run is None
+
+
+def test_an_account_whose_database_backups_remain_stays_until_its_erasure_is_resumed(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.file("one.txt")
+    erasure = wish(vault, account=True)
+    remove, turned_off = database_backup.remove_everywhere, [True]
+
+    def remaining(delete: Callable[[], object] | None = None) -> list[str]:
+        if delete is not None and turned_off:
+            raise BackupsRemain("Backups of the database remain. two: it does not answer.")
+        return remove(delete)
+
+    monkeypatch.setattr(database_backup, "remove_everywhere", remaining)
+    run = request_erasure(vault.source, erasure)
+    for _ in range(8):
+        SegmentTurn.objects.update(owner="")  # time goes by
+        work(run, 1)
+    erasure.refresh_from_db()
+    assert run.outcome == Run.Outcome.FAILED
+    assert erasure.proven_at is None
+    turned_off.clear()
+    SegmentTurn.objects.update(owner="")
+
+    work(request_erasure(vault.source, erasure))
+
+    assert not Source.objects.exists()
+    erasure.refresh_from_db()
+    assert erasure.proven_at is not None
