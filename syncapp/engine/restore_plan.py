@@ -7,12 +7,12 @@ below it is being written. A plan that was cut off is made anew.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from django.db import transaction
 from django.utils import timezone
 
-from syncapp.engine import keys
+from syncapp.engine import keys, restorable
 from syncapp.engine.beat import Beat
 from syncapp.engine.moment import Chosen, descend
 from syncapp.engine.sets import by_pk, insert_many
@@ -21,7 +21,6 @@ from syncapp.types import Content
 
 NOT_STORED = "not_stored"
 _MARK = "\0"  # in no name of Google's
-_NOT_STORED_MESSAGE = "No content of this file was stored by then."
 # Where folders have times; what a drill makes is removed at once.
 _WITH_FOLDERS = [Restore.Target.FOLDER, Restore.Target.DRIVE]
 _FOLDER_COLUMNS = ["restore_id", "file_id", "path", "modified_at", "done", "note"]
@@ -103,7 +102,9 @@ def plan(run: Run, restore: Restore, beat: Beat) -> bool:
         if beat.halted():  # a lane's usual end would mean planning for ever
             return False
         named = [(one, names.of(one.path, one.names)) for one in chosen]
-        rows = [_row(restore, one, path) for one, path in named if not one.holds]
+        lost = [one.file_id for one in chosen if _is_lost(one)]
+        why = restorable.reasons(lost, restore.at or timezone.now())
+        rows = [_row(restore, one, path, why) for one, path in named if not one.holds]
         with transaction.atomic():
             beat.fence()
             insert_many(RestoreItem, _COLUMNS, rows)
@@ -128,10 +129,14 @@ def never_stored(restore: Restore) -> int:
     return failed.filter(version__isnull=True).count()
 
 
-def _row(restore: Restore, chosen: Chosen, path: str) -> tuple[object, ...]:
-    lost = chosen.version_id is None and chosen.content != Content.FOLDER
+def _is_lost(chosen: Chosen) -> bool:
+    return chosen.version_id is None and chosen.content != Content.FOLDER
+
+
+def _row(restore: Restore, chosen: Chosen, path: str, why: Mapping[int, str]) -> tuple[object, ...]:
+    lost = _is_lost(chosen)
     state = RestoreItem.State.FAILED if lost else RestoreItem.State.PENDING
-    code, message = (NOT_STORED, _NOT_STORED_MESSAGE) if lost else ("", "")
+    code, message = (NOT_STORED, why[chosen.file_id]) if lost else ("", "")
     about = (restore.pk, chosen.file_id, chosen.version_id, path, chosen.size)
     return (*about, state, timezone.now(), 0, None, "", code, message)
 

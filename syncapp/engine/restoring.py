@@ -17,7 +17,7 @@ from django.db.models import Count, F, Min, Sum
 from django.utils import timezone
 
 from accounts.models import User
-from syncapp.engine import record, restore_folders, runs, targets
+from syncapp.engine import record, restorable, restore_folders, runs, targets
 from syncapp.engine.beat import Beat
 from syncapp.engine.restore_lane import RestoreLane
 from syncapp.engine.restore_plan import NOT_STORED, never_stored, plan
@@ -58,6 +58,7 @@ def request_restore(
     check_origin(source, prefer, origin)
     _check_files(source, files)
     kept = targets.check(source, target, options or {}, by)
+    restorable.check(source, files, at)
     with transaction.atomic():
         run = Run.objects.create(source=source, kind=Run.Kind.RESTORE, requested_by=by)
         Restore.objects.create(

@@ -100,6 +100,17 @@ def _listed(rows: Iterable[Row], describe: Callable[[Row], str]) -> str:
     return "\n".join(lines)
 
 
+def find_past(text: str | None, option: str) -> datetime | None:
+    """A moment that is over: of today, the present; a usage error if it is yet to come."""
+    when, now = find_moment(text, option), timezone.now()
+    if text is None or when is None or when <= now:
+        return when
+    if text == f"{timezone.localdate():%Y-%m-%d}":
+        return now
+    told = f"{option}: “{printable(text)}” lies in the future."
+    raise usage(f"{told} Leave it out for the latest state.")
+
+
 def find_moment(text: str | None, option: str, *, end_of_day: bool = True) -> datetime | None:
     """A time, or a day's end or beginning; in the server's time zone unless it names another."""
     if not text:

@@ -41,7 +41,8 @@ def estimate_lines(found: Estimate) -> Iterator[str]:
         )
     yield f"time: about {duration(found.seconds)}, as these destinations were read lately"
     if found.missing:
-        yield f"{counted(found.missing, 'file')} can't be restored: no content was stored by then"
+        lacking = counted(found.missing, "file")
+        yield f"{lacking} can't be restored: no content of theirs from then is stored"
 
 
 def estimate_document(found: Estimate) -> JsonObject:

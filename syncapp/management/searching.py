@@ -15,7 +15,7 @@ from django.core.management.base import CommandParser
 
 from syncapp.engine.search import Deleted, Hit, Kind, Wanted, search
 from syncapp.management.base import usage
-from syncapp.management.lookup import find_moment
+from syncapp.management.lookup import find_moment, find_past
 from syncapp.management.output import moment, printable, size
 from syncapp.models import Source
 from syncapp.types import JsonObject
@@ -71,7 +71,7 @@ def _wanted(sources: Sequence[Source], options: dict[str, Any]) -> Wanted:
         smaller=read_size(options["smaller"], "--smaller"),
         since=find_moment(options["since"], "--since", end_of_day=False),
         until=find_moment(options["until"], "--until"),
-        at=find_moment(options["at"], "--at"),
+        at=find_past(options["at"], "--at"),
         deleted=Deleted(options["deleted"] or Deleted.ALSO),
     )
 

@@ -19,7 +19,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from syncapp.engine import damage, record
+from syncapp.engine import damage, record, restorable
 from syncapp.engine.fetch import HELD_BYTES, Reading, Stored, locate, open_version
 from syncapp.engine.moment import Chosen, descend
 from syncapp.engine.origins import Origins
@@ -138,7 +138,8 @@ class Archive:
             yield from writer.folder(name, one.modified_at)
             return
         if reading is None:
-            self._left_out(one, "No content of it was stored by then.")
+            moment = self._at or timezone.now()
+            self._left_out(one, restorable.reasons([one.file_id], moment)[one.file_id])
             return
         level = DEFLATE if _SQUEEZED.match(reading.stored.content_type or one.mime_type) else STORE
         try:

@@ -12,7 +12,9 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import User
+from syncapp.engine import restorable
 from syncapp.engine.search import Deleted, Kind, Wanted
+from syncapp.errors import ConfigurationError
 from syncapp.models import Source
 from syncapp.web import queries
 from syncapp.web.forms import _style
@@ -63,6 +65,10 @@ class MomentForm(forms.Form):
         cleaned["at"] = told = cleaned.get("on")
         if told is not None and not _has_zone(self.data.get("on", "")):
             cleaned["at"] = self.in_zone(told)
+        try:
+            restorable.check_moment(cleaned["at"])
+        except ConfigurationError as error:
+            self.add_error("on", error.message)
         return cleaned
 
     def clean_on(self) -> datetime | None:

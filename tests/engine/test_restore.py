@@ -344,6 +344,7 @@ def test_people_restore_below_a_folder_of_their_own_name_only(
     for path in (others, root, mine / ".." / ".." / "another"):
         with pytest.raises(ConfigurationError, match="choose"):
             ask(path)
+    vault.file("a.txt")
     ask(mine)
 
 

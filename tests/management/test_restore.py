@@ -121,6 +121,24 @@ def test_an_earlier_moment_is_restored(
     assert (restore["outcome"], restore["files_done"], restore["bytes_done"]) == ("ok", 1, 5)
 
 
+def test_a_moment_without_anything_is_refused_by_a_dry_run_too(
+    shell: Shell, vault: Vault, tmp_path: Path
+) -> None:
+    vault.file("a.txt")
+    for more in (("--dry-run",), ("--to", str(tmp_path / "out"))):
+        answer = shell("restore", "drive", "--at", "1999-01-01", *more)
+        assert answer.code == 5
+        assert "first looked at on 2026-01-01" in answer.err
+    assert not Run.objects.exists()
+
+
+def test_the_date_of_today_is_now(shell: Shell, vault: Vault) -> None:
+    vault.file("a.txt")
+    today = f"{timezone.localdate():%Y-%m-%d}"
+    answer = shell("restore", "drive", "--at", today, "--dry-run")
+    assert (answer.code, answer.out.splitlines()[0]) == (0, "1 file, 5 Bytes")
+
+
 def test_what_could_not_be_restored_ends_with_1_and_is_listed(
     shell: Shell, reports: Vault, at_work: None, tmp_path: Path
 ) -> None:
@@ -200,6 +218,8 @@ def test_another_destination_may_be_the_target(
         (("drive",), "Say where to"),
         (("drive", "--to", "/x", "--at", "yesterday"), "is no time"),
         (("drive", "--to", "/x", "--at", "2026-13-45"), "is no time"),
+        (("drive", "--to", "/x", "--at", "2199-05-05"), "lies in the future"),
+        (("drive", "--dry-run", "--at", "2199-05-05"), "lies in the future"),
         (("pause", "77"), "name one run"),
         (("drive", "--dry-run", "--wait"), "nothing to --wait for"),
         (("drive", "id:999999", "--dry-run"), "has no file id:999999"),

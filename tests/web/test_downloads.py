@@ -151,7 +151,7 @@ def test_files_that_cannot_be_read_are_named_in_a_report(vault: Vault, visitor: 
     report = found["_restore-report (2).txt"].decode()
     assert "Not in this archive: 2 files" in report
     assert "bad.txt: No destination has a good copy" in report
-    assert "never stored.txt: No content of it was stored by then." in report
+    assert "never stored.txt: No content of this file was stored by then." in report
 
 
 def test_an_archive_with_a_large_file_that_turns_out_wrong_has_no_end(
@@ -170,6 +170,12 @@ def test_an_archive_with_a_large_file_that_turns_out_wrong_has_no_end(
 
 def test_an_archive_of_nothing_says_so(vault: Vault, visitor: Client) -> None:
     assert b"There was nothing" in unzipped(visitor, vault)["_restore-report.txt"]
+
+
+def test_an_archive_of_the_future_is_refused(vault: Vault, visitor: Client) -> None:
+    address = reverse("archive", args=[vault.source.pk])
+    answer = visitor.get(address, {"at": "2199-05-05T12:00"}, follow=True)
+    assert "lies in the future" in answer.content.decode()
 
 
 @pytest.mark.parametrize("asked", [{"at": "yesterday"}, {"file": "x"}, {"file": "999999"}])

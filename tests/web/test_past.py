@@ -82,6 +82,8 @@ def test_a_time_is_that_of_the_persons_zone(owner: Owned, moved: File, log_in: L
     assert client.get(address, told | {"on": ""})["Location"] == f"{address}?folder=folder"
     for junk in ("yesterday", "0001-01-01T00:00", "2026-13-01"):
         assert client.get(address, told | {"on": junk}).status_code == 200
+    future = client.get(address, told | {"on": "2199-05-05T12:00"})
+    assert "lies in the future" in future.content.decode()
     for junk in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "junk"):
         assert client.get(address, {"at": junk}).status_code == 404
 

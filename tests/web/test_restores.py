@@ -104,6 +104,18 @@ def test_a_download_is_the_file_or_an_archive_of_that_moment(vault: Vault, visit
         assert found.read("plan.txt") == b"first"
 
 
+@pytest.mark.parametrize(("year", "says"), [("1999", "first looked at"), ("2199", "the future")])
+def test_a_moment_without_anything_is_refused_where_it_is_entered(
+    vault: Vault, visitor: Client, year: str, says: str
+) -> None:
+    vault.file("a.txt")
+    page = visitor.get(reverse("restore_check"), wish(vault, at=f"{year}-05-05T12:00"))
+    assert (page.templates[0].name, says in page.content.decode()) == (
+        "restores/wizard.html",
+        True,
+    )
+
+
 def test_a_dry_run_of_very_much_says_that_it_was_cut_short(
     vault: Vault, visitor: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

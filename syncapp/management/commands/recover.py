@@ -36,7 +36,7 @@ TELL_S = 5.0  # between two lines of progress
 NOT_ALL = (
     "Not everything is there that should be. What may still give it back: `recover` from another "
     "destination; here, once it is put back, `recover` again, or --compare for files alone; "
-    "scripts/restore_without_app.py, which needs no catalog; a backup of the database "
+    "scripts/restore_without_app.py, which needs no database; a backup of the database "
     "(docs/format.md)."
 )
 

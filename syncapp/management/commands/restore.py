@@ -21,7 +21,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from syncapp.engine import restore_report, restoring, runs, targets
+from syncapp.engine import restorable, restore_report, restoring, runs, targets
 from syncapp.engine.restore_estimate import Estimate, estimate
 from syncapp.engine.restore_paths import find
 from syncapp.management import lookup, restores
@@ -103,7 +103,7 @@ class Command(ReportCommand):
 
     def _restore(self, options: dict[str, Any]) -> Exit:
         source = lookup.find_source(options["source"])
-        at = lookup.find_moment(options["at"], "--at")
+        at = lookup.find_past(options["at"], "--at")
         files = [_file_id(source, path, at) for path in options["paths"]]
         origin = lookup.find_destination(options["origin"]) if options["origin"] else None
         prefer = Restore.Prefer.NAMED if origin else options["prefer"]
@@ -113,6 +113,7 @@ class Command(ReportCommand):
                 raise usage("--dry-run starts nothing, so there is nothing to --wait for.")
             if options["to"] or options["to_destination"] or options["to_drive"]:
                 targets.check(source, *_target(options), None)
+            restorable.check(source, files, at)
             origin_id = origin.pk if origin else None
             kind = Restore.Target.DRIVE if options["to_drive"] else Restore.Target.FOLDER
             onto = options["to_destination"] and lookup.find_destination(options["to_destination"])

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 from django.views.decorators.http import require_safe
 
+from syncapp.engine import restorable
 from syncapp.engine.moment import file_name
 from syncapp.errors import BackupError
 from syncapp.models import File, Source, Version
@@ -52,6 +53,7 @@ def archive(request: HttpRequest, source_id: int) -> HttpResponseBase:
     files, at = chosen_files(request, source), moment_of(request.GET.get("at", ""))
     content = Archive(source, files, at).chunks()
     try:
+        restorable.check_moment(at)
         answer = streamed(request, content, pool=DOWNLOADS)
     except BackupError as error:
         messages.error(request, error.message)

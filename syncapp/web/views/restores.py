@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from accounts.actions import action
 from accounts.models import GoogleAccount
 from accounts.scopes import may_write
-from syncapp.engine import drive_restore, restore_report, restoring, runs, targets
+from syncapp.engine import drive_restore, restorable, restore_report, restoring, runs, targets
 from syncapp.engine.moment import descend
 from syncapp.engine.restore_estimate import estimate
 from syncapp.errors import BackupError
@@ -81,12 +81,13 @@ def check(request: HttpRequest) -> HttpResponse:
         return _show_wizard(request, form, source, files)
     at = form.cleaned_data["at"]
     target = form.cleaned_data["target"]
-    if target in (Restore.Target.FOLDER, Restore.Target.DESTINATION):
-        try:
+    try:
+        if target in (Restore.Target.FOLDER, Restore.Target.DESTINATION):
             targets.check(source, target, form.options, person(request))
-        except BackupError as error:
-            form.add_error(None, error.message)
-            return _show_wizard(request, form, source, files)
+        restorable.check(source, files, at)
+    except BackupError as error:
+        form.add_error(None, error.message)
+        return _show_wizard(request, form, source, files)
     found = estimate(
         source,
         files=files,
