@@ -83,17 +83,16 @@ def load(store: Store, found: list[re.Match[str]], database: Connection) -> bool
     """The newest whole catalog that is undamaged, then all that is later; False if some is lost."""
     database.execute("CREATE TABLE file (id TEXT PRIMARY KEY, folder INTEGER, line TEXT)")
     keys, at, damaged, whole = defaultdict(list), 0, 0, True
-    for key, _, number, kind, parts, where in sorted((name[0], *name.groups()) for name in found):
-        keys[int(number), kind, int(parts), int(where)].append(key)
+    for key, _, no, kind, of, to in sorted((name[0], *name.groups()) for name in found):
+        keys[int(no), kind, int(of), int(to)].append(key)
     finished = sorted(name for name in keys if len(keys[name]) == name[2])
     wholes = [name for name in reversed(finished) if name[1] == "full"]
-    for name in wholes + [name for name in finished if name[1] == "delta"]:
-        number, kind, _, where = name
+    for number, kind, parts, where in wholes + [name for name in finished if name[1] == "delta"]:
         if number <= at or (kind == "full" and at):
             continue
         try:
             with database:  # all of it or nothing
-                after = apply(store, keys[name], where, database)
+                after = apply(store, keys[number, kind, parts, where], where, database)
         except Exception as error:  # noqa: BLE001 - whatever it is, there may be another way
             say(f"segment {number} can't be used: {error}")
             damaged = max(damaged, number)
@@ -201,6 +200,7 @@ def put(store: Store, version: File | None, root: str, path: str) -> str:
         file.flush()
         os.fsync(file.fileno())
     if digest.hexdigest() != version["sha256"]:
+        os.unlink(scratch)
         raise ValueError("its SHA-256 is not the one that was stored")
     if version.get("modified_at"):
         when = datetime.fromisoformat(version["modified_at"].replace("Z", "+00:00"))
@@ -242,9 +242,9 @@ def restore(store: Store, database: Connection, root: str, options: Namespace) -
         if never:
             why = file.get("problem_message") or versions[-1].get("error_message", "")
             say(f"never stored: {shown}: {why}")
-        elif options.list:
-            print(shown, flush=True)
         else:
+            print(shown, flush=True)
+        if not never and not options.list:
             try:
                 result = put(store, version_of(file, at), root, path)
             except Exception as error:  # told and counted; the others go on
@@ -266,7 +266,7 @@ def main() -> int:
     times = "as it was then, in UTC: 2026-03-01 (the end of that day), 2026-03-01T14:30[+01:00]"
     parser.add_argument("--at", type=chosen, metavar="TIME", help=times)
     parser.add_argument("--deleted", action="store_true", help="also what was gone")
-    parser.add_argument("--list", action="store_true", help="only print paths")
+    parser.add_argument("--list", action="store_true", help="print the paths, restore nothing")
     parser.add_argument("--endpoint", help="address of the service, if it is not Amazon's")
     parser.add_argument("--region")
     options = parser.parse_args()

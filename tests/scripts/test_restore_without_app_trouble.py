@@ -271,6 +271,12 @@ def test_a_full_disk_ends_it_with_the_first_file(tmp_path: Path) -> None:
     assert "No space left" in last(told)
 
 
+def test_a_restore_prints_each_path_that_it_comes_to(tmp_path: Path) -> None:
+    segment(tmp_path, 1, file("letter"), file("other"), refused("secret"))
+    told = run(tmp_path, tmp_path / "out")
+    assert told.stdout == "letter\nother\n"
+
+
 # --- Names ------------------------------------------------------------------------------------
 
 
