@@ -92,6 +92,19 @@ def check(source: Source, target: str, options: JsonObject, by: User | None) -> 
     return options
 
 
+def look_at_folder(path: str) -> None:
+    """ConfigurationError if this machine has no place for such a folder; makes nothing. For a dry
+    run: of what other hosts have nothing is known here."""
+    above = path
+    while not os.path.lexists(above):
+        above = os.path.dirname(above)
+    if not os.path.isdir(above):
+        raise ConfigurationError(f"{above} is not a folder. Choose another one.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        what = "be written to" if above == path else "be made"
+        raise ConfigurationError(f"The folder {path} can't {what}. Choose another one.")
+
+
 def _folder(restore: Restore, stopped: limits.Stopped) -> Target:
     begun = bool(restore.options.get(_BEGUN))
     return FolderTarget(restore.options["path"], restore.run_id, begun=begun)

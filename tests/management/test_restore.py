@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from pathlib import Path
 
@@ -195,6 +196,27 @@ def test_a_dry_run_says_what_it_would_mean_and_starts_nothing(shell: Shell, repo
     assert "cost: nothing" in text.out
     assert document["estimate"]["origins"] == {"two": 2}
     assert not Run.objects.exists()
+
+
+@pytest.mark.parametrize("below", ["", "/deeper/down"])
+def test_a_dry_run_refuses_a_file_where_a_folder_is_to_be(
+    shell: Shell, reports: Vault, tmp_path: Path, below: str
+) -> None:
+    (tmp_path / "out").write_text("in the way")
+    answer = shell("restore", "drive", "--to", f"{tmp_path}/out{below}", "--dry-run")
+    assert (answer.code, answer.out) == (5, "")
+    assert "Choose another one" in answer.err
+    answer = shell("restore", "drive", "--to", f"{tmp_path}/new/one", "--dry-run")
+    assert (answer.code, (tmp_path / "new").exists()) == (0, False)
+
+
+def test_a_dry_run_refuses_a_folder_that_may_not_be_written_to(
+    shell: Shell, reports: Vault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "out").mkdir()
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    answer = shell("restore", "drive", "--to", f"{tmp_path}/out", "--dry-run")
+    assert (answer.code, "can't be written to" in answer.err) == (5, True)
 
 
 def test_another_destination_may_be_the_target(

@@ -112,7 +112,9 @@ class Command(ReportCommand):
             if options["wait"]:
                 raise usage("--dry-run starts nothing, so there is nothing to --wait for.")
             if options["to"] or options["to_destination"] or options["to_drive"]:
-                targets.check(source, *_target(options), None)
+                kept = targets.check(source, *_target(options), None)
+                if options["to"]:
+                    targets.look_at_folder(kept["path"])
             restorable.check(source, files, at)
             origin_id = origin.pk if origin else None
             kind = Restore.Target.DRIVE if options["to_drive"] else Restore.Target.FOLDER
