@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from syncapp.engine import runs
+from syncapp.errors import ConfigurationError
 from syncapp.models import Destination, Run, SegmentCopy
 from syncapp.types import Content, RemoteFile
 from tests.engine.histories.account import ROOT
@@ -197,7 +198,11 @@ class History(RuleBasedStateMachine):
         destination = self.world.destinations()[origin]
         into = self.world.folder / "restored"
         with self.world.only(destination):
-            run = self.world.restore(into, at, destination)
+            try:
+                run = self.world.restore(into, at, destination)
+            except ConfigurationError:
+                assert not files  # a restore of nothing is refused
+                return
             self.world.work(run, kill, self.die)
         got = [path.read_bytes() for path in into.rglob("*") if path.is_file()]
         shutil.rmtree(into, ignore_errors=True)
