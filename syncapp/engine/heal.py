@@ -7,8 +7,8 @@ erases for the same source (`dispatch`): they write under the same keys. Those g
 
 The key is written down before bytes are sent. The copy's own key is kept, whatever lies there now
 (in a bucket that keeps versions it becomes an older one), but never one that another copy takes;
-an old version never lies openly over its file. Large ones were sent before (`remake`) and are only
-completed here.
+what is gone at the source goes to the trash, and an old version never lies openly over its file.
+Large ones were sent before (`remake`) and are only completed here.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from syncapp.engine.beat import SHARE_S, Beat
 from syncapp.engine.copying import Wanted
 from syncapp.engine.feed import Gone, Recorded, retrying
 from syncapp.engine.fetch import Reading, locate
+from syncapp.engine.folders import Folders
 from syncapp.engine.occupied import holders
 from syncapp.engine.origins import Origins
 from syncapp.engine.readback import Sites
@@ -281,6 +282,18 @@ def keys_for(copies: Sequence[Copy]) -> dict[int, str]:
 
 def _own_key(copy: Copy) -> str:
     version, key = copy.version, copy.object_key
-    if version.current or key.split("/", 2)[1:2] != [keys.FILES]:
+    if version.current:
+        return _follow(copy)
+    if not keys.is_in(keys.FILES, key):
         return key
     return keys.previous_key(key, version.revision, version.modified_at)
+
+
+def _follow(copy: Copy) -> str:
+    """A copy that was damaged when its file went to the trash, or came back, did not go along."""
+    file, key = copy.version.file, copy.object_key
+    gone_at = file.trashed_at or file.vanished_at
+    if not keys.is_in(keys.TRASH if gone_at is None else keys.FILES, key):
+        return key
+    slug, above = key.partition("/")[0], Folders(file.source_id).components(file.parent_id)
+    return keys.newest_key(slug, gone_at, above, file.key_name, file.remote_id)

@@ -56,6 +56,8 @@ class _Wanted(NamedTuple):
     extension: str
     extra: JsonObject
     key_name: str
+    trashed_at: datetime | None
+    vanished_at: datetime | None
     error_code: str
 
 
@@ -64,7 +66,7 @@ _COLUMNS = [
     *("file__parent_id", "file__name", "file__mime_type", "file__content", "revision"),
     *("declared_size", "declared_md5", "declared_sha256", "file__remote_created_at"),
     *("modified_at", "file__drive_id", "file__extension", "file__extra", "file__key_name"),
-    "error_code",
+    *("file__trashed_at", "file__vanished_at", "error_code"),
 ]
 
 
@@ -147,12 +149,15 @@ def _recorded(wanted: Sequence[_Wanted], copies: dict[int, list[_CopyRow]]) -> d
 
 
 def _keys(wanted: Sequence[_Wanted], slug: str, folders: Folders) -> dict[int, str]:
-    """The object key of each version's file; folders are looked up once."""
+    """The object key of each version, in the trash if its file is gone; folders are looked up
+    once."""
     components = {parent: folders.components(parent) for parent in {r.parent_id for r in wanted}}
-    return {
-        row.pk: keys.file_key(slug, components[row.parent_id], row.key_name, row.remote_id)
-        for row in wanted
-    }
+    return {row.pk: _key(row, slug, components[row.parent_id]) for row in wanted}
+
+
+def _key(row: _Wanted, slug: str, above: Sequence[str]) -> str:
+    gone_at = row.trashed_at or row.vanished_at
+    return keys.newest_key(slug, gone_at, above, row.key_name, row.remote_id)
 
 
 def _job(

@@ -115,6 +115,15 @@ def trash_key(
     return _key([slug, TRASH, day], folders, name, remote_id)
 
 
+def newest_key(
+    slug: str, gone_at: datetime | None, folders: Sequence[str], name: str, remote_id: str
+) -> str:
+    """Where a file's newest version lies: under its path, or in the trash once it is gone."""
+    if gone_at is not None:
+        return trash_key(slug, gone_at, folders, name, remote_id)
+    return file_key(slug, folders, name, remote_id)
+
+
 def _key(area: Sequence[str], folders: Sequence[str], name: str, remote_id: str) -> str:
     key = "/".join([*area, *folders, name])
     if len(key.encode()) <= MAX_KEY_BYTES:

@@ -168,16 +168,11 @@ def _add(
             batch.rows[row.pk] = row
             copies.setdefault((row.file_id, row.destination_id), []).append(row)
     for file in files:
-        key = _key_of(file, slug, folders.components(file.parent_id))
+        above = folders.components(file.parent_id)
+        key = keys.newest_key(slug, file.gone_at, above, file.key_name, file.remote_id)
         for destination_id, keeps in versioned.items():
             rows = copies.get((file.pk, destination_id), [])
             _want(batch, rows, key, file, keeps=keeps)
-
-
-def _key_of(file: _Moved, slug: str, above: Sequence[str]) -> str:
-    if file.gone_at is not None:
-        return keys.trash_key(slug, file.gone_at, above, file.key_name, file.remote_id)
-    return keys.file_key(slug, above, file.key_name, file.remote_id)
 
 
 def _want(batch: Batch, rows: list[Row], key: str, file: _Moved, *, keeps: bool) -> None:

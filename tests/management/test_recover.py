@@ -11,7 +11,16 @@ import pytest
 from django.utils import timezone
 
 from accounts.models import GoogleAccount
-from syncapp.engine import erased, marks, reconcile, restoring, schedule, segment_intake, segments
+from syncapp.engine import (
+    erased,
+    marks,
+    reconcile,
+    restoring,
+    schedule,
+    segment_intake,
+    segments,
+    source_setup,
+)
 from syncapp.engine.adapters import destination_for
 from syncapp.models import (
     Copy,
@@ -273,3 +282,23 @@ def test_what_was_erased_and_still_lies_there_is_not_taken_up(few: Setting) -> N
     compared = reconcile.compare(few.source, few.folder, lambda _: None)
     assert (compared.adopted, compared.foreign) == (0, 1)
     assert not File.objects.filter(remote_id=remote_id).exists()
+
+
+@pytest.mark.usefixtures("keys")
+def test_a_destination_attached_after_a_file_went_to_the_trash_gives_it_back(
+    few: Setting, shell: Shell
+) -> None:
+    source_setup.detach(few.source, few.bucket)
+    few.back_up()
+    trashed = File.objects.filter(content="blob").earliest("pk")
+    few.control.trash(trashed.remote_id)
+    source_setup.attach(few.source, few.bucket)
+    few.back_up()
+    segments.write(few.source.pk)
+    before = files()
+    lose_everything()
+    (told,) = recover(shell, few.bucket)
+    assert (told["notes"], told["missing"], told["foreign"], told["adopted"]) == ([], 0, 0, 0)
+    assert files() == before
+    copy = Copy.objects.get(version__file__remote_id=trashed.remote_id, destination__name="Bucket")
+    assert "/.trash/" in copy.object_key
