@@ -275,7 +275,7 @@ def main() -> int:
     names = [name for name in map(NAME.fullmatch, store.names()) if name]
     found, files, bad = sorted({name[1] for name in names}), 0, 0
     if not found:
-        sys.exit(f"There is no catalog: no folder .catalog with segments in {options.origin}")
+        sys.exit(f"There is no catalog: no .catalog with segments can be read in {options.origin}")
     if options.source not in (None, *found):
         sys.exit(f"There is no source {options.source!a}, but: {', '.join(found)}")
     for slug in [options.source] if options.source else found:
@@ -285,7 +285,7 @@ def main() -> int:
         text = ", ".join(f"{count} {what}" for what, count in counts.items())
         say(f"{slug}: {text}{'' if whole else '; SOME OF THE CATALOG IS LOST'}")
         files, bad = files + sum(counts.values()), bad + counts.get("not restored", 0) + (not whole)
-    if not files:
+    if not files and not bad:
         none = "No file was stored yet" + " at that moment" * bool(options.at)
         say(f"There is no {options.path!r}: --list prints what there is" if options.path else none)
     return 0 if files and not bad else 1

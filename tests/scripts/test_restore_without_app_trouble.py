@@ -162,6 +162,7 @@ def test_nothing_of_a_damaged_segment_is_taken(tmp_path: Path) -> None:
     told = run(tmp_path, tmp_path / "out")
     assert told.returncode == 1
     assert names(tmp_path / "out") == []
+    assert last(told).endswith("0 not restored; SOME OF THE CATALOG IS LOST")
 
 
 # --- Moments ----------------------------------------------------------------------------------
