@@ -68,7 +68,10 @@ class ReportCommand(BaseCommand, ABC):
         lines = [f"  manage.py {subcommand} {example}".rstrip() for example in self.examples]
         shown = "\n".join(["examples:", *lines, "", self.epilog] if lines else [self.epilog])
         kwargs |= {"epilog": shown, "formatter_class": HelpFormatter}
-        return super().create_parser(prog_name, subcommand, **kwargs)
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        if parser._subparsers is None:
+            _let_options_stand_anywhere(parser)
+        return parser
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Answer, and turn expected failures into one sentence and a code."""
@@ -146,6 +149,18 @@ def worst(results: Iterable[CheckResult]) -> Exit:
 def usage(message: str) -> CommandError:
     """An error in what was typed."""
     return CommandError(message, returncode=Exit.USAGE)
+
+
+def _let_options_stand_anywhere(parser: CommandParser) -> None:
+    """Also between a name and paths, where argparse takes no path after them."""
+    plain = parser.parse_args
+
+    def parse(args: Sequence[str] | None = None, namespace: Any = None) -> Any:
+        if "--" in (args or ()):  # the other way loses it
+            return plain(args, namespace)
+        return parser.parse_intermixed_args(args, namespace)
+
+    parser.parse_args = parse  # type: ignore[assignment,method-assign]
 
 
 def _survive_narrow_terminals() -> None:

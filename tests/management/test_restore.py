@@ -198,6 +198,22 @@ def test_a_dry_run_says_what_it_would_mean_and_starts_nothing(shell: Shell, repo
     assert not Run.objects.exists()
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "drive --dry-run Reports/one.txt Reports/two.txt",
+        "drive Reports/one.txt --dry-run Reports/two.txt",
+        "--dry-run drive Reports/one.txt Reports/two.txt",
+        "--dry-run -- drive Reports/one.txt Reports/two.txt",
+    ],
+)
+def test_options_may_stand_before_between_and_after_paths(
+    shell: Shell, reports: Vault, arguments: str
+) -> None:
+    answer = shell("restore", *arguments.split())
+    assert (answer.code, answer.out.splitlines()[0]) == (0, "2 files, 6 Bytes"), answer.err
+
+
 @pytest.mark.parametrize("below", ["", "/deeper/down"])
 def test_a_dry_run_refuses_a_file_where_a_folder_is_to_be(
     shell: Shell, reports: Vault, tmp_path: Path, below: str
