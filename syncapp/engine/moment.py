@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from django.db.models import Case, Exists, OuterRef, Q, Value, When
+from django.db.models import Case, Exists, F, OuterRef, Q, Value, When
+from django.db.models.functions import Lower
 from django.utils import timezone
 
 from syncapp.engine import spans
@@ -174,13 +175,19 @@ def _children(
     return sorted(found, key=lambda seen: (seen.content != Content.FOLDER, seen.name, seen.file_id))
 
 
+# As the present list orders. A former name, and one whose folded form another has, has none of its
+# own: then the database's small letters (SQLite knows those of ASCII).
+_FOLD = Case(When(key_fold="", then=Lower("name")), default=F("key_fold"))
+
+
 class Entry(NamedTuple):
-    """A thing in a folder at a moment, as Google called it then; `order`, name and id are the keys
-    of its place in the page. `version_id` None: a folder, or nothing of it is stored."""
+    """A thing in a folder at a moment, as Google called it then; `order`, `fold` and id are the
+    keys of its place in the page. `version_id` None: a folder, or nothing of it is stored."""
 
     order: int
-    name: str
+    fold: str
     file_id: int
+    name: str
     remote_id: str
     content: str
     mime_type: str
@@ -201,20 +208,22 @@ def children(
     after: tuple[int, str, int] | None = None,
     limit: int = 50,
 ) -> list[Entry]:
-    """What lay in a folder at the moment: folders first, then by name as the database orders.
+    """What lay in a folder at the moment: folders first, then by name, capitals or not.
 
-    A page of it: what comes behind (order, name, file's id).
+    A page of it: what comes behind (order, fold, file's id).
     """
     about = ("remote_id", "content", "mime_type")
     present = File.objects.filter(source_id=source_id, parent_id=parent, placed_at__lte=at)
     present = present.filter(trashed_at__isnull=True, vanished_at__isnull=True)
-    here = present.annotate(order=_order("content")).values_list("order", "name", "pk", *about)
+    present = present.annotate(order=_order("content"), fold=_FOLD)
+    here = present.values_list("order", "fold", "pk", "name", *about)
     past = Place.objects.filter(source_id=source_id, parent_id=parent)
-    past = past.filter(until_at__gt=at, from_at__lte=at).annotate(order=_order("file__content"))
-    was = past.values_list("order", "name", "file_id", *(f"file__{name}" for name in about))
+    past = past.filter(until_at__gt=at, from_at__lte=at)
+    past = past.annotate(order=_order("file__content"), fold=Lower("name"))
+    was = past.values_list("order", "fold", "file_id", "name", *(f"file__{n}" for n in about))
     if after is not None:
         here, was = here.filter(_behind("pk", *after)), was.filter(_behind("file_id", *after))
-    rows = here.union(was, all=True).order_by("order", "name", "pk")[:limit]
+    rows = here.union(was, all=True).order_by("order", "fold", "pk")[:limit]
     found = [Entry(*row) for row in rows]
     versions = _versions([entry.file_id for entry in found if not entry.is_folder], at)
     return [_with_version(entry, versions.get(entry.file_id)) for entry in found]
@@ -224,10 +233,10 @@ def _order(content: str) -> Case:
     return Case(When(**{content: Content.FOLDER}, then=Value(0)), default=Value(1))
 
 
-def _behind(key: str, order: int, name: str, number: int) -> Q:
+def _behind(key: str, order: int, fold: str, number: int) -> Q:
     same = Q(order=order)
-    last = same & Q(name=name, **{f"{key}__gt": number})
-    return Q(order__gt=order) | (same & Q(name__gt=name)) | last
+    last = same & Q(fold=fold, **{f"{key}__gt": number})
+    return Q(order__gt=order) | (same & Q(fold__gt=fold)) | last
 
 
 def _with_version(

@@ -316,7 +316,7 @@ def past_entries(
     found = moment.children(source.pk, folder, at, after=behind, limit=limit)
     shown = found[:FILES_PER_PAGE]
     more = len(found) > FILES_PER_PAGE
-    return shown, f"{shown[-1].order}:{shown[-1].file_id}:{shown[-1].name}" if more else ""
+    return shown, f"{shown[-1].order}:{shown[-1].file_id}:{shown[-1].fold}" if more else ""
 
 
 def _place(after: str) -> tuple[int, str, int]:

@@ -124,6 +124,40 @@ def test_past_pages_hold_everything_once_folders_first_then_by_name(owner: Owned
     assert len(queries.past_entries(owner.source, "big", MAY + 3 * DAY)[0]) == 50
 
 
+def test_a_folder_as_it_was_is_in_the_order_of_the_present_one(owner: Owned) -> None:
+    since(owner.folder, MAY)
+    names = ["apple", "Banana", "cherry", "Date", "émile", "Zebra"]
+    for number in range(10):
+        names += [f"File {number:02}", f"file {number:02} b", f"folder {number:02}"]
+    names += [f"n{number:02}" for number in range(30)]
+    for number, name in enumerate(reversed(names)):
+        content = Content.FOLDER if name.startswith("folder") else Content.BLOB
+        since(baked.file(owner.source, f"o{number}", "big", name, content=content), MAY)
+    left(File.objects.get(name="Banana"), MAY + 2 * DAY, vanished_at=MAY + 2 * DAY)
+
+    def past(at: datetime) -> list[str]:
+        first, after = queries.past_entries(owner.source, "big", at)
+        second, _ = queries.past_entries(owner.source, "big", at, after)
+        return [entry.name for entry in first + second]
+
+    first, after = queries.folder_entries(owner.source, "big")
+    second, _ = queries.folder_entries(owner.source, "big", after)
+    now = [entry.file.name for entry in first + second]
+    assert past(MAY + 3 * DAY) == now
+    now.insert(now.index("apple") + 1, "Banana")
+    assert past(MAY + DAY) == now
+
+
+def test_a_folder_without_files_does_not_claim_to_be_empty(owner: Owned, log_in: LogIn) -> None:
+    since(owner.folder, MAY)
+    baked.file(owner.source, "second", "folder", "a second place", content=Content.FOLDER)
+    client, address = log_in(owner.user), reverse("source_files", args=[owner.source.pk])
+    for at in ("", MAY.isoformat()):
+        page = client.get(address, {"folder": "second", "at": at}).content.decode()
+        assert not re.search("(is|was) empty", page)
+        assert "shown in the first of them only" in page
+
+
 def test_what_was_deleted_is_shown_on_wish_with_its_dates(owner: Owned, log_in: LogIn) -> None:
     client, address = log_in(owner.user), reverse("source_files", args=[owner.source.pk])
     File.objects.filter(pk=owner.file.pk).update(vanished_at=MAY, name="lost.txt")
