@@ -25,6 +25,10 @@ class DestinationForm(OptionsForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["bwlimit"].help_text += (
+            " Backups, verifications, restores and drills keep to it; downloads and previews in the"
+            " browser, which somebody waits for, do not."
+        )
         _style(self)
 
 

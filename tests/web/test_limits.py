@@ -37,6 +37,11 @@ def test_a_limit_is_saved_and_shown(admin: User, log_in: LogIn, tmp_path: Path) 
     assert "08:00,512k 23:00,off" in client.get(answer["Location"]).content.decode()
 
 
+def test_the_form_says_that_downloads_do_not_keep_to_a_limit(admin: User, log_in: LogIn) -> None:
+    page = log_in(admin).get(reverse("destination_add", args=["local"])).content.decode()
+    assert "downloads and previews in the browser, which somebody waits for, do not" in page
+
+
 def test_a_limit_that_is_none_is_refused_with_the_reason(
     admin: User, log_in: LogIn, tmp_path: Path
 ) -> None:
