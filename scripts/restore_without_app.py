@@ -30,6 +30,7 @@ from sqlite3 import Connection, connect
 from typing import Any
 
 NAME = re.compile(r"\.catalog[/\\]([^/]+)[/\\](\d{9,})-(full|delta)-\d+of(\d+)-d(\d+)\.jsonl\.gz")
+UNSEEN = re.compile("[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 UTC = timezone.utc  # noqa: UP017 - for Python 3.9
 File = dict[str, Any]  # a line of a segment
 say = partial(print, file=sys.stderr)
@@ -133,7 +134,7 @@ def chosen(text: str) -> str:
     return when.astimezone(UTC).isoformat(timespec="microseconds")[:26]
 
 
-def place(file: File, at: str) -> tuple[str, str] | None:
+def place(file: File, at: str, *, deleted: bool = False) -> tuple[str, str] | None:
     """Parent and name that a file had then (without `at`: has now); None: it was not there."""
     gone = file.get("trashed_at") or file.get("vanished_at")
     if not gone and (not at or file.get("placed_at", "").rstrip("Z") <= at):
@@ -141,7 +142,7 @@ def place(file: File, at: str) -> tuple[str, str] | None:
     for old in file.get("places", ()) if at else ():
         if old["from"].rstrip("Z") <= at < old["until"].rstrip("Z"):
             return old.get("parent", ""), old.get("name", "")
-    return None
+    return (file.get("parent", ""), file.get("name", "")) if deleted else None
 
 
 def version_of(file: File, at: str) -> File | None:
@@ -220,8 +221,7 @@ def restore(store: Store, database: Connection, root: str, options: Namespace) -
     taken = {hash("/".join(folders_of(database, pk, at)).lower()) for (pk,) in folders_there}
     for (text,) in database.execute("SELECT line FROM file WHERE NOT folder ORDER BY id"):
         file = json.loads(text)
-        last = (file.get("parent", ""), file.get("name", ""))
-        here = place(file, at) or (last if options.deleted else None)
+        here = place(file, at, deleted=options.deleted)
         versions = file.get("versions", [{}])
         never = not any(version.get("sha256") for version in versions)
         if not here or file.get("problem") == "erased" or (never and not place(file, "")):
@@ -235,13 +235,13 @@ def restore(store: Store, database: Connection, root: str, options: Namespace) -
             number += 1
             path = "/".join([*folders, f"{stem} ({number}){ending}"])
         taken |= set() if never else {hash(path.lower())}
-        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in path)
+        shown = UNSEEN.sub(lambda found: ascii(found[0])[1:-1], path)
         if wanted and not any(f"{form}/".startswith(f"{wanted}/") for form in (path, shown)):
             continue
         result = "never stored" if never else "listed"
         if never:
             why = file.get("problem_message") or versions[-1].get("error_message", "")
-            say(f"never stored: {shown}: {why}")
+            say(f"never stored: {shown}: {UNSEEN.sub(' ', why)}")
         else:
             print(shown, flush=True)
         if not never and not options.list:

@@ -239,6 +239,14 @@ def test_what_was_stored_and_is_not_here_is_a_failure(tmp_path: Path) -> None:
     assert last(told) == "drive: 1 restored, 0 there already, 2 not restored"
 
 
+def test_a_reason_that_holds_a_hostile_name_steers_no_terminal(tmp_path: Path) -> None:
+    hostile = refused("secret")
+    hostile["versions"][0]["error_message"] = "Google refuses “\x1b[2J\u202eno”."
+    segment(tmp_path, 1, file("letter"), hostile)
+    told = run(tmp_path, tmp_path / "out")
+    assert "never stored: secret: Google refuses “ [2J no”.\n" in told.stderr
+
+
 # --- The target -------------------------------------------------------------------------------
 
 
