@@ -78,14 +78,18 @@ def check(run: Run) -> None:
     known = current.aggregate(files=Count("pk"), bytes=Sum(Coalesce("size", "declared_size")))
     files = known["files"]
     size = (known["bytes"] or 0) - found.new_bytes + found.replaced_bytes
-    policy = policies.effective(source)
-    share = policy.guard_percent
-    too_many = found.files > policy.guard_files or found.files * 100 > share * files
-    if too_many and found.files > source.approved_changes:
+    if asks(source, found.files, files):
         raise MassChange(_question(source, found, files))
-    if found.shrinks_by * 100 > share * size:
+    if found.shrinks_by * 100 > policies.effective(source).guard_percent * size:
         left = size - found.shrinks_by
         _warn(run, runs.SHARP_DROP, f"{source.name} shrinks from {size:,} to {left:,} bytes.")
+
+
+def asks(source: Source, changed: int, files: int) -> bool:
+    """Whether a person must agree before so many of the source's files are trashed or replaced."""
+    policy = policies.effective(source)
+    too_many = changed > policy.guard_files or changed * 100 > policy.guard_percent * files
+    return changed >= FEWEST and too_many and changed > source.approved_changes
 
 
 def approve(source: Source, *, by: User | None = None) -> Run | None:

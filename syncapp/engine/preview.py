@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, When
 
+from syncapp.engine import guard
 from syncapp.engine.absorb import IN_TRASH
 from syncapp.engine.sets import chunks
 from syncapp.models import Copy, File, Source, Version
@@ -62,6 +64,9 @@ class Preview:
     refused: Counter[str] = field(default_factory=Counter)
     folders: int = 0
     vanished: int = 0
+    trashed: int = 0  # files whose copies would go to the trash, vanished ones among them
+    replaced: int = 0  # stored files that would get another content
+    asks: bool = False  # whether the guard would stop the backup and ask a person first
     pages: int = 0
     read_units: int = 0
 
@@ -94,6 +99,8 @@ class _Row:
     """A file as the catalog knows it: its current version, and how many destinations hold it."""
 
     listed: bool  # counts as present at the source until a scan misses it
+    held: bool  # has copies that are not in the trash
+    stored: bool  # some content of it is
     revision: str | None
     state: str | None
     error_code: str | None
@@ -107,16 +114,24 @@ def preview(
     found = Preview()
     destinations = list(source.destinations.filter(enabled=True).values_list("pk", flat=True))
     listed = source.files.filter(vanished_at=None).exclude(content=Content.FOLDER).count()
+    held = _with_holding(source.files.exclude(content=Content.FOLDER)).filter(held=True).count()
     for page in adapter.scan({}):
-        listed -= _compare_page(source, page, destinations, found)
+        listed_here, held_here = _compare_page(source, page, destinations, found)
+        listed, held = listed - listed_here, held - held_here
         if on_page is not None:
             on_page(found)
-    found.vanished = max(listed, 0)  # an item that moved while it was listed may come twice
+    # An item that moved while it was listed may come twice.
+    found.vanished, found.trashed = max(listed, 0), max(held, 0)
+    known = Version.objects.filter(source=source, current=True).count() + found.new.files
+    found.asks = guard.asks(source, found.trashed + found.replaced, known)
     return found
 
 
-def _compare_page(source: Source, page: ItemPage, destinations: list[int], found: Preview) -> int:
-    """Sort one page's files into the amounts; how many of them the catalog already lists."""
+def _compare_page(
+    source: Source, page: ItemPage, destinations: list[int], found: Preview
+) -> tuple[int, int]:
+    """Sort one page's files into the amounts; how many of them the catalog already lists, and of
+    how many copies stay out of the trash."""
     items = [page.file(i) for i in range(len(page.ids))]
     files = [file for file in items if file.content is not Content.FOLDER]
     known = _known(source, [file.remote_id for file in files], destinations)
@@ -124,7 +139,9 @@ def _compare_page(source: Source, page: ItemPage, destinations: list[int], found
         _sort(file, known.get(file.remote_id), len(destinations), found)
     found.folders += len(items) - len(files)
     found.pages += 1
-    return sum(row.listed for row in known.values())
+    stay = {file.remote_id for file in files if not file.trashed}
+    held = sum(row.held and remote_id in stay for remote_id, row in known.items())
+    return sum(row.listed for row in known.values()), held
 
 
 def _sort(file: RemoteFile, row: _Row | None, destinations: int, found: Preview) -> None:
@@ -137,12 +154,14 @@ def _sort(file: RemoteFile, row: _Row | None, destinations: int, found: Preview)
         _read(file, found.new, found)
     elif row.revision != file.revision:
         _read(file, found.changed, found)
+        found.replaced += row.stored
     elif row.state == Version.State.REFUSED:
         found.refused[row.error_code or "refused"] += 1
     elif row.state == Version.State.STORED and row.copies >= destinations:
         found.unchanged.add(file)
     else:
         _read(file, found.waiting, found)
+        found.replaced += row.state == Version.State.PENDING and row.stored
 
 
 def _read(file: RemoteFile, amount: Amount, found: Preview) -> None:
@@ -153,15 +172,26 @@ def _read(file: RemoteFile, amount: Amount, found: Preview) -> None:
 def _known(source: Source, remote_ids: list[str], destinations: list[int]) -> _Known:
     known: _Known = {}
     for ids in chunks(remote_ids, IDS_PER_QUERY):
+        rows = File.objects.filter(source=source, remote_id__in=ids)
         files = list(
-            File.objects.filter(source=source, remote_id__in=ids)
+            _with_holding(rows)
             .exclude(content=Content.FOLDER)
-            .values_list("pk", "remote_id", "vanished_at")
+            .values_list("pk", "remote_id", "vanished_at", "held", "stored")
         )
-        versions = _current_versions([pk for pk, _, _ in files], destinations)
-        for pk, remote_id, vanished_at in files:
-            known[remote_id] = _Row(vanished_at is None, *versions.get(pk, (None, None, None, 0)))
+        versions = _current_versions([pk for pk, *_ in files], destinations)
+        for pk, remote_id, vanished_at, held, stored in files:
+            version = versions.get(pk, (None, None, None, 0))
+            known[remote_id] = _Row(vanished_at is None, held, stored, *version)
     return known
+
+
+def _with_holding(files: QuerySet[File]) -> QuerySet[Any]:
+    """Each with `stored`, whether some content of it is, and `held`: so, and not in the trash; what
+    is to go there counts until it has."""
+    stored = Version.objects.filter(file=OuterRef("pk"), state=Version.State.STORED)
+    rows = files.annotate(stored=Exists(stored))
+    held = Q(stored=True) & (Q(vanished_at=None, trashed_at=None) | Q(move_due=True))
+    return rows.annotate(held=Case(When(held, then=True), default=False))
 
 
 def _current_versions(

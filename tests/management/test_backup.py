@@ -111,6 +111,32 @@ def test_a_dry_run_says_what_a_backup_then_does(shell: Shell, few: Setting, at_w
     assert "A backup would read 0 files" in text
 
 
+def test_a_dry_run_says_that_the_guard_would_stop_the_backup_and_ask(
+    shell: Shell, few: Setting, at_work: None
+) -> None:
+    few.back_up()
+    stored = list(File.objects.filter(content="blob").order_by("pk"))
+    assert "guard" not in shell("backup", "--dry-run").out
+    for file in stored[:7]:
+        few.control.delete(file.remote_id)
+    few.control.trash(stored[7].remote_id)
+    for file in stored[8:12]:
+        few.control.edit(file.remote_id, b"encrypted by somebody")
+    (told,) = shell("backup", "--dry-run", "--json").document["previews"]
+    assert (told["trashed"], told["replaced"], told["asks"]) == (8, 4, True)
+    text = shell("backup", "--dry-run").out
+    assert "would go to the trash: 8; would be replaced: 4" in text
+    assert "the guard allows" in text
+    run = few.back_up()
+    assert "8 would go to the trash and 4 would be replaced" in run.error_message
+    (again,) = shell("backup", "--dry-run", "--json").document["previews"]
+    assert (again["trashed"], again["replaced"], again["asks"]) == (8, 4, True)
+    shell("source", "approve", few.source.slug)
+    few.work(few.source.runs.get(ended_at=None))
+    (after,) = shell("backup", "--dry-run", "--json").document["previews"]
+    assert (after["trashed"], after["replaced"], after["asks"]) == (0, 0, False)
+
+
 def test_verify_finds_damage_and_mends_it_or_a_backup_does(
     shell: Shell, few: Setting, at_work: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,8 +6,8 @@ failed; 2 unknown source; 4 no worker; 5 paused or blocked, a person must act.
 JSON, stable. Queued: {exit_code, runs: [run + new]}. With --wait: {exit_code, reason, runs: [run +
 new, failed: [trouble], failed_left_out, and so refused and excluded]}. With --dry-run:
 {previews: [{source, files, folders, new, changed, waiting, unchanged, to_read (each {files, bytes,
-unsized}), vanished, refused: {code: files}, destinations, quota_units, quota_minutes}]}. Keys of
-runs and troubles: `management/outcome.py`.
+unsized}), vanished, trashed, replaced, asks (whether the guard would), refused: {code: files},
+destinations, quota_units, quota_minutes}]}. Keys of runs and troubles: `management/outcome.py`.
 """
 
 from __future__ import annotations
@@ -108,6 +108,9 @@ def preview_lines(source: Source, found: Preview, destinations: int) -> Iterator
     rows = [(name, *_cells(getattr(found, name))) for name in AMOUNTS]
     yield table(("", "FILES", "BYTES", "SIZE UNKNOWN"), rows)
     yield f"vanished at the source: {found.vanished:,} (their copies are kept)"
+    yield f"would go to the trash: {found.trashed:,}; would be replaced: {found.replaced:,}"
+    if found.asks:
+        yield "More than the guard allows: a backup would stop, change nothing and ask you first."
     if found.refused:
         codes = ", ".join(f"{code}: {number:,}" for code, number in found.refused.most_common())
         yield f"not backed up, by reason: {codes}"
@@ -130,6 +133,9 @@ def preview_document(source: Source, found: Preview, destinations: int) -> JsonO
         "folders": found.folders,
         **{name: asdict(getattr(found, name)) for name in (*AMOUNTS, "to_read")},
         "vanished": found.vanished,
+        "trashed": found.trashed,
+        "replaced": found.replaced,
+        "asks": found.asks,
         "refused": dict(found.refused),
         "destinations": destinations,
         "quota_units": found.quota_units,
