@@ -52,7 +52,9 @@ def decrypt(stored: str) -> str:
         return _fernet().decrypt(stored[len(_MARK) :].encode()).decode()
     except InvalidToken as error:
         raise UndecryptableValue(
-            "A stored secret can't be read: put the key that encrypted it back into FIELD_KEYS."
+            "A stored secret can't be read: put the key that encrypted it back into FIELD_KEYS "
+            "and restart everything. `manage.py keys check` counts what is concerned; if that key "
+            "is lost, `manage.py keys forget` lets you enter those secrets anew."
         ) from error
 
 

@@ -1,4 +1,5 @@
-"""Key rotation: find every encrypted column of every model, re-encrypt it with the first key.
+"""Key rotation: find every encrypted column of every model, re-encrypt it with the first key; or
+forget what no key opens.
 
 Works in batches, row by row by compare-and-set on the stored text, so that it can run beside the
 workers, be interrupted and be run again. Never prints a value.
@@ -57,6 +58,21 @@ def rotate(model: type[models.Model], field: str) -> Tally:
             for pk, stored in batch:
                 if clear := _count(tally, stored):
                     _rewrite(model, field, (pk, stored), clear)
+    return tally
+
+
+def forget(model: type[models.Model], field: str) -> Tally:
+    """Empty what no key opens; a row that is nothing without it goes."""
+    tally = Tally(f"{model._meta.label}.{field}")
+    (column,) = (f for f in model._meta.local_fields if f.name == field)
+    for batch in _batches(model, field):
+        with transaction.atomic():
+            for pk, stored in batch:
+                before = tally.unreadable
+                _count(tally, stored)
+                if tally.unreadable > before:
+                    rows = _stored(model, field).filter(pk=pk, stored_text=stored)
+                    rows.update(**{field: ""}) if column.blank else rows.delete()
     return tally
 
 

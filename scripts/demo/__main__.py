@@ -65,6 +65,7 @@ def _play(demo: Stage, services: Services) -> bool:
     env = demo.environment(google_url)
     say("Preparing the database, starting web server and workers …")
     product.prepare(env)
+    demo.keep_settings(env)
     new = _make_administrator(demo, env)
     services.start(product.web(demo.web_port, env, demo.log("web")))
     services.wait_ready("web server", lambda: ports.answers(demo.web_port))
@@ -162,6 +163,7 @@ def _tell(demo: Stage) -> None:
     say(f"\nDashboard: {demo.url}")
     say(f"Log in as: {demo.memory.username}")
     say(f"Password:  {demo.memory.password}")
+    say(f"Commands:  ENV_FILE={demo.settings_file} .venv/bin/python manage.py status")
     say("Ctrl-C stops everything.")
 
 

@@ -11,7 +11,7 @@ import json
 import secrets
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -112,6 +112,17 @@ class Stage:
                 "GOOGLE_FORMS_URL": f"{google_url}/",
             }
         )
+
+    @property
+    def settings_file(self) -> Path:
+        """What a person's own commands on the demo need as ENV_FILE."""
+        return self.folder / "env"
+
+    def keep_settings(self, env: Mapping[str, str]) -> None:
+        """Write that file; its secrets are this demo's alone."""
+        self.settings_file.touch(0o600)
+        own = [f"{v.name}='{env[v.name]}'\n" for v in environment.VARIABLES if env[v.name]]
+        self.settings_file.write_text("".join(own))
 
 
 @contextmanager

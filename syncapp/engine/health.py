@@ -259,7 +259,7 @@ def _examine_source(source: Source) -> SourceHealth:
         failed=states[Version.State.FAILED],
         refused=refused_files(source.pk),
         trashed=here.filter(problem=IN_TRASH).count(),
-        copies=_copies(source),
+        copies=_copies(source, versions),
     )
 
 
@@ -269,7 +269,8 @@ def _last(source: Source, kind: str) -> Run | None:
     return ended.exclude(outcome=Run.Outcome.CANCELLED).order_by("-pk").first()
 
 
-def _copies(source: Source) -> dict[int, Counter[str]]:
+def _copies(source: Source, versions: QuerySet[Version]) -> dict[int, Counter[str]]:
+    """By destination, the number in each state; what a new one was not yet asked to keep waits."""
     rows = (
         Copy.objects.filter(version__source=source, version__current=True)
         .values_list("destination_id", "state")
@@ -279,4 +280,9 @@ def _copies(source: Source) -> dict[int, Counter[str]]:
     found: dict[int, Counter[str]] = {}
     for destination_id, state, number in rows:
         found.setdefault(destination_id, Counter())[state] = number
+    stored = present(versions).filter(state=Version.State.STORED)
+    for pk in source.destinations.filter(enabled=True).values_list("pk", flat=True):
+        there = Copy.objects.filter(version=OuterRef("pk"), destination=pk)
+        lacking = stored.filter(~Exists(there)).count()
+        found.setdefault(pk, Counter())[Copy.State.PENDING] += lacking
     return found

@@ -25,6 +25,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import DatabaseError
 from django.db.models import Model
 
+from accounts.fields import UndecryptableValue
 from syncapp.errors import BackupError, ConfigurationError
 from syncapp.management.output import printable
 from syncapp.models.bounded import BoundedField
@@ -50,7 +51,8 @@ EXIT_HELP = """exit codes:
   2    usage: an unknown name, option or value
   4    no worker is running
   5    paused or blocked: a person must act, the message says how
-  130  Ctrl-C: the command ended, the run goes on"""
+  130  Ctrl-C: the command ended, the run goes on
+  141  what read the output ended first, as `head` does"""
 
 
 class HelpFormatter(DjangoHelpFormatter, RawDescriptionHelpFormatter):
@@ -82,6 +84,8 @@ class ReportCommand(BaseCommand, ABC):
             raise CommandError(printable(error.message), returncode=Exit.BLOCKED) from error
         except BackupError as error:
             raise CommandError(printable(error.message), returncode=Exit.FAILED) from error
+        except UndecryptableValue as error:
+            raise CommandError(str(error), returncode=Exit.BLOCKED) from error
         except DatabaseError as error:
             cause = printable(str(error).strip())
             raise CommandError(

@@ -10,6 +10,7 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from accounts import rotation
+from accounts.fields import UndecryptableValue
 from accounts.models import GoogleAccount
 from syncapp.models import Destination
 
@@ -17,9 +18,9 @@ pytestmark = pytest.mark.django_db
 OLD, NEW = Fernet.generate_key().decode(), Fernet.generate_key().decode()
 
 
-def _keys(what: str) -> str:
+def _keys(*what: str) -> str:
     out = StringIO()
-    call_command("keys", what, stdout=out)
+    call_command("keys", *what, stdout=out)
     return out.getvalue()
 
 
@@ -109,3 +110,21 @@ def test_no_key_and_no_value_is_printed(settings):
         cursor.execute("SELECT secrets FROM syncapp_destination")
         stored = cursor.fetchone()[0]
     assert not [value for value in (NEW, OLD, stored, "credentials") if value in printed]
+
+
+@pytest.mark.usefixtures("values")
+def test_what_no_key_opens_is_forgotten_only_when_that_is_confirmed(settings):
+    settings.FIELD_KEYS = [NEW]
+    fresh = GoogleAccount.objects.defer("access_token", "refresh_token").get(uid="0")
+    GoogleAccount.objects.filter(pk=fresh.pk).update(refresh_token="of the new key")
+    with pytest.raises(CommandError, match="5 values would be forgotten"):
+        _keys("forget")
+    with pytest.raises(UndecryptableValue):
+        Destination.objects.get()
+
+    assert "5 values forgotten" in _keys("forget", "--yes")
+
+    assert Destination.objects.get().secrets == ""
+    tokens = GoogleAccount.objects.order_by("uid").values_list("refresh_token", flat=True)
+    assert list(tokens) == ["of the new key", "", "", "", ""]
+    assert "0 unreadable" in _keys("check")

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+from cryptography.fernet import Fernet
 
 from syncapp.models import Destination, Run, Source, Worker
+from tests.engine.conftest import Setting
 from tests.management.conftest import Shell
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -27,3 +32,32 @@ def test_what_waits_for_a_person_is_told_by_its_own_exit_code_unless_something_f
     )
     answer = shell("status", "--json")
     assert (answer.code, answer.document["exit_code"]) == (1, 1)
+
+
+def test_a_newly_attached_destination_waits_for_all_that_is_stored_elsewhere(
+    few: Setting, shell: Shell, tmp_path: Path
+) -> None:
+    few.back_up()
+    stored = few.folder.copies.count()
+    new = Destination.objects.create(
+        owner=few.source.owner, name="New", kind="local", options={"path": str(tmp_path)}
+    )
+    few.source.destinations.add(new)
+
+    document = shell("status", "--json").document
+
+    (told,) = [c for c in document["sources"][0]["copies"] if c["destination"] == "New"]
+    assert (told["stored"], told["waiting"]) == (0, stored)
+
+
+def test_secrets_that_no_key_opens_are_told_in_a_sentence(
+    shell: Shell, source: Source, settings: Any
+) -> None:
+    Destination.objects.create(owner=source.owner, name="B", kind="s3", secrets="credentials")
+    settings.FIELD_KEYS = [Fernet.generate_key().decode()]
+
+    for command in ("status", "runworkers"):
+        answer = shell(command)
+        assert answer.code == 5
+        assert "keys forget" in answer.err
+        assert "Traceback" not in answer.err

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.db import OperationalError
 from django.test import Client, RequestFactory, override_settings
 from django.urls import reverse
@@ -14,6 +16,7 @@ from django.views.defaults import server_error
 
 from accounts.models import User
 from syncapp.engine import runs
+from syncapp.models import Destination
 from tests.web import baked
 from tests.web.baked import Owned
 
@@ -50,6 +53,19 @@ def test_the_page_of_a_fault_needs_no_database_and_no_request_context() -> None:
     answer = server_error(RequestFactory().get("/"))
     assert answer.status_code == 500
     assert "Something went wrong" in answer.content.decode()
+
+
+@override_settings(DEBUG=False)
+def test_secrets_that_no_key_opens_are_told_on_the_page(
+    owner: Owned, log_in: LogIn, settings: Any
+) -> None:
+    client = log_in(owner.user)
+    client.raise_request_exception = False
+    Destination.objects.create(owner=owner.user, name="B", kind="s3", secrets="credentials")
+    settings.FIELD_KEYS = [Fernet.generate_key().decode()]
+    answer = client.get(reverse("dashboard"))
+    assert answer.status_code == 500
+    assert "keys forget" in answer.content.decode()
 
 
 def test_every_page_can_be_used_by_keyboard(owner: Owned, log_in: LogIn) -> None:

@@ -1,7 +1,8 @@
 """`manage.py runworkers`: work on backups until told to stop. One per host.
 
 SIGTERM or Ctrl-C drains: files in flight are finished (within --grace seconds), the rest waits
-for the next start. kill -9 is safe as well.
+for the next start. kill -9 is safe as well. A database that is away is waited for; one that was not
+migrated, or whose secrets no key opens, is said at once.
 """
 
 from __future__ import annotations
@@ -9,10 +10,14 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
 
+from accounts import rotation
 from syncapp.engine import cluster
 from syncapp.engine.supervisor import Supervisor
+from syncapp.management.base import Exit
 
 
 class Command(BaseCommand):
@@ -30,4 +35,27 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit with 0 if everything in flight was finished."""
         grace = options["grace"]
+        if not options["cluster"]:
+            _refuse_if_not_ready()
         sys.exit(cluster.run(grace) if options["cluster"] else Supervisor(grace).run())
+
+
+def _refuse_if_not_ready() -> None:
+    """CommandError where a person must act before any worker can."""
+    try:
+        executor = MigrationExecutor(connection)
+        behind = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except OperationalError:
+        return  # away: the supervisor waits for it
+    if behind:
+        raise CommandError(
+            "The database is not of this version: run `manage.py migrate` first.",
+            returncode=Exit.FAILED,
+        )
+    unreadable = sum(rotation.check(*column).unreadable for column in rotation.encrypted_columns())
+    if unreadable:
+        raise CommandError(
+            f"{unreadable} stored secrets can't be read: put the key that encrypted them back into "
+            "FIELD_KEYS. If it is lost, see `manage.py keys forget --help`.",
+            returncode=Exit.BLOCKED,
+        )
