@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from syncapp.engine import database_backup
 from syncapp.management.commands.erase import Command
-from syncapp.models import Copy, ErasedObject, Erasure, File, Source, Worker
+from syncapp.models import Copy, ErasedObject, Erasure, File, Run, Source, Worker
 from tests.engine.vault import Vault
 from tests.management.conftest import Shell
 from tests.management.test_backup import take_lanes
@@ -85,6 +86,24 @@ def test_an_account_goes_with_its_source(shell: Shell, vault: Vault) -> None:
     assert answer.code == 0, answer.err
     assert "2 objects asked for once more and found absent" in answer.out
     assert not Source.objects.exists()
+
+
+def test_a_run_that_goes_with_its_source_while_it_is_waited_for_is_no_error(
+    shell: Shell, vault: Vault, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vault.file("one.txt")
+    refresh = Erasure.refresh_from_db
+
+    def refresh_just_before_the_end(erasure: Erasure, *args: Any, **more: Any) -> None:
+        refresh(erasure, *args, **more)
+        take_lanes()
+
+    monkeypatch.setattr(Erasure, "refresh_from_db", refresh_just_before_the_end)
+
+    answer = shell("erase", "drive", "--account", "--yes", "--wait")
+
+    assert answer.code == 0, answer.err
+    assert not Run.objects.exists()
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,8 @@ class Command(ReportCommand):
     def _wait(self, erasure: Erasure) -> Exit:
         try:
             while True:
-                erasure.refresh_from_db()
+                # With its run, in one look: an account's goes with its source.
+                erasure.refresh_from_db(from_queryset=Erasure.objects.select_related("run"))
                 run = erasure.run
                 if run is None or run.ended_at is not None:
                     done = erasure.proven_at is not None
