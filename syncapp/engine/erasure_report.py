@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from syncapp.engine import database_backup, erasure_rows
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from syncapp.engine import database_backup, erasure_rows, erasure_scope
 from syncapp.engine.database_backup import BackupsRemain
 from syncapp.engine.sets import by_pk
 from syncapp.errors import BackupError
@@ -48,6 +50,15 @@ def lines(erasure: Erasure) -> Iterator[str]:
             yield f"{_state(locked_until, absent_at):40}{visible(place)}\t{visible(key)}\t{version}"
 
 
+def stopped() -> QuerySet[Erasure]:
+    """Those that wait for a person: begun and not at their end; refused, and not asked for anew."""
+    later = Erasure.objects.filter(source=OuterRef("source"), pk__gt=OuterRef("pk"))
+    open_ones = Erasure.objects.filter(source__isnull=False, proven_at__isnull=True)
+    at_rest = open_ones.filter(Q(run=None) | Q(run__ended_at__isnull=False))
+    wanted = at_rest.filter(Q(marked_at__isnull=False) | ~Exists(later))
+    return wanted.select_related("run").order_by("pk")
+
+
 class ForgetRefused(BackupError):
     """The erasure is not at its end: nothing but its report tells how to go on."""
 
@@ -63,6 +74,8 @@ def forget(erasure: Erasure) -> None:
     if not _over(erasure):
         raise ForgetRefused(f"Erasure {erasure.pk} is not at its end: resume it first.")
     erasure_rows.overwrite_what_is_deleted()
+    if erasure.marked_at is None:
+        erasure_scope.forget_list(erasure)
     try:
         database_backup.remove_everywhere(erasure.delete)
     except BackupsRemain as error:
@@ -72,11 +85,10 @@ def forget(erasure: Erasure) -> None:
 
 
 def _over(erasure: Erasure) -> bool:
-    """Proven; or nothing was erased and, without a source, nothing ever will be."""
+    """Proven; or refused, and nothing was erased."""
     if erasure.run is not None and erasure.run.ended_at is None:
         return False
-    never = erasure.marked_at is None and erasure.source_id is None
-    return erasure.proven_at is not None or never
+    return erasure.proven_at is not None or erasure.marked_at is None
 
 
 def _state(locked_until: datetime | None, absent_at: datetime | None) -> str:

@@ -14,12 +14,12 @@ from enum import IntEnum
 from django.db.models import Count, Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from syncapp.engine import breakers, runs
+from syncapp.engine import breakers, erasure_report, runs
 from syncapp.engine.absorb import IN_TRASH
 from syncapp.engine.not_backed_up import refused_files
 from syncapp.engine.occupied import STORED
 from syncapp.engine.when import is_unread
-from syncapp.models import Breaker, Copy, Destination, Run, Source, Version, Worker
+from syncapp.models import Breaker, Copy, Destination, Erasure, Run, Source, Version, Worker
 from syncapp.types import Content
 from syncapp.words import counted
 
@@ -65,6 +65,7 @@ class SourceHealth:
     last_drill: Run | None = None
     old_damage: int = 0  # damaged copies of older versions
     active: list[Run] = field(default_factory=list)
+    stopped: list[Erasure] = field(default_factory=list)  # erasures that wait for a person
     files: int = 0
     stored: int = 0
     waiting: int = 0
@@ -182,6 +183,8 @@ def _judge_source(state: SourceHealth) -> Iterator[Finding]:
         yield Finding(Level.NOTE, "paused", f"{name} is paused.", source.pk)
     for run in state.active:
         yield _judge_active(run, name)
+    for erasure in state.stopped:
+        yield _judge_stopped(erasure, name)
 
 
 def _judge_active(run: Run, name: str) -> Finding:
@@ -192,6 +195,14 @@ def _judge_active(run: Run, name: str) -> Finding:
     state = "is paused" if run.paused else "under way"
     so_far = f", {run.files_settled:,} of {run.files_total:,} {run.unit}" if run.files_total else ""
     return Finding(Level.NOTE, "running", f"{what} {state}{so_far}.", run.source_id)
+
+
+def _judge_stopped(erasure: Erasure, name: str) -> Finding:
+    why = f" {erasure.run.error_message}" if erasure.run else ""
+    was = "is not at its end" if erasure.marked_at else "was refused"
+    message = f"Erasure {erasure.pk} of {name} {was}.{why} To go on: `erase resume {erasure.pk}`"
+    message += "." if erasure.marked_at else f"; to let it be: `erase forget {erasure.pk}`."
+    return Finding(Level.BLOCKED, "erasure_stopped", message, erasure.source_id)
 
 
 def _judge_runs(state: SourceHealth) -> Iterator[Finding]:
@@ -253,6 +264,7 @@ def _examine_source(source: Source) -> SourceHealth:
             version__source=source, version__current=False, state=Copy.State.DAMAGED
         ).count(),
         active=list(source.runs.filter(ended_at=None).order_by("pk")),
+        stopped=list(erasure_report.stopped().filter(source=source)),
         files=here.count(),
         stored=stored,
         waiting=states[Version.State.PENDING] + states[Version.State.STORED] - stored,

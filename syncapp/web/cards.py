@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from accounts.models import GoogleAccount, User
-from syncapp.engine import breakers, health, takeup
+from syncapp.engine import breakers, erasure_report, health, takeup
 from syncapp.engine.protection import Protection
 from syncapp.engine.when import current_at, is_unread, next_look
 from syncapp.models import Breaker, Copy, Destination, Run, Source
@@ -283,6 +283,12 @@ def situation(
                 for card in seen.sources
                 if card.state == "down"
             ),
+        ],
+        stopped_erasures=[
+            Named(
+                f"Erasure {one.pk} of {one.source_name}", one.run.error_message if one.run else ""
+            )
+            for one in erasure_report.stopped().filter(owner=user)
         ],
         failed_files=queries.count_failed(user),
         failed_reason=failures[0].reason if failures else "",

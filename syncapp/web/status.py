@@ -40,6 +40,7 @@ class Situation:
     failed_runs: Sequence[Named] = ()
     running: Sequence[Named] = ()  # backups that go on
     waits_for_person: Sequence[Named] = ()  # runs that somebody must let go on
+    stopped_erasures: Sequence[Named] = ()
     paused: Sequence[Named] = ()
     never_backed_up: Sequence[Named] = ()
     without_destination: Sequence[Named] = ()
@@ -150,6 +151,14 @@ def _not_set_up(s: Situation) -> Status | None:
     return Status("info", "Nothing is backed up yet", "Choose what goes where, and start.")
 
 
+def _stopped_erasure(s: Situation) -> Status | None:
+    if not s.stopped_erasures:
+        return None
+    verb = "waits" if len(s.stopped_erasures) == 1 else "wait"
+    sentence = f"{_names(s.stopped_erasures)} {verb} for you"
+    return Status("warning", sentence, s.stopped_erasures[0].reason, "erasures", "Erasures")
+
+
 def _unreachable(s: Situation) -> Status | None:
     if not s.unreachable:
         return None
@@ -251,6 +260,7 @@ _RULES: tuple[Callable[[Situation], Status | None], ...] = (
     _damaged,
     _failed_files,
     _not_set_up,
+    _stopped_erasure,
     _unreachable,
     _running,
     _failed_run,

@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from syncapp.engine import database_backup
 from syncapp.management.commands.erase import Command
-from syncapp.models import Copy, ErasedObject, Erasure, File, Run, Source, Worker
+from syncapp.models import Copy, Erased, ErasedObject, Erasure, File, Run, Source, Worker
 from tests.engine.vault import Vault
 from tests.management.conftest import Shell
 from tests.management.test_backup import take_lanes
@@ -122,3 +122,29 @@ def test_what_is_not_clear_is_not_erased(shell: Shell, vault: Vault, wrong: list
     assert shell("erase", "drive", *wrong, "--yes").code == 2
     assert not Erasure.objects.exists()
     assert shell("erase", "report", "7").code == 2
+
+
+def test_an_erasure_that_stopped_is_seen_in_the_status_until_it_is_resumed_or_forgotten(
+    shell: Shell, vault: Vault
+) -> None:
+    vault.file("one.txt")
+    Run.objects.create(
+        source=vault.source, stage=Run.Stage.DONE, outcome=Run.Outcome.OK, ended_at=timezone.now()
+    )
+    place = Path(vault.destinations[0].options["path"])
+    place.rename(place.with_name("away"))
+    assert shell("erase", "drive", "--file", "one.txt", "--yes", "--wait").code == 1
+    number = Erasure.objects.get().pk
+
+    answer = shell("status")
+
+    assert answer.code == 5, answer.out
+    assert f"Erasure {number} of “Drive” was refused. " in answer.out
+    assert f"`erase resume {number}`; to let it be: `erase forget {number}`." in answer.out
+    Erasure.objects.update(marked_at=timezone.now())
+    assert f"Erasure {number} of “Drive” is not at its end. " in shell("status").out
+    Erasure.objects.update(marked_at=None)
+    place.with_name("away").rename(place)
+    assert shell("erase", "forget", str(number)).code == 0
+    assert not Erased.objects.exists()
+    assert "Erasure" not in shell("status").out

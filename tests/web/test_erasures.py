@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from syncapp.models import ErasedObject, Erasure, Run
 from tests.engine.vault import Vault
-from tests.web.baked import person
+from tests.web.baked import person, worker
 from tests.web.taking import body
 
 
@@ -116,3 +116,16 @@ def test_nobody_else_sees_or_begins_an_erasure(stopped: Erasure, vault: Vault) -
     assert client.post(reverse("erase"), asked(vault, typed="Drive")).status_code == 404
     assert "Nothing was ever erased" in client.get(reverse("erasures")).content.decode()
     assert Erasure.objects.count() == 1
+
+
+def test_one_that_stopped_stands_in_the_headline_of_the_dashboard(
+    stopped: Erasure, vault: Vault, visitor: Client
+) -> None:
+    vault.file("a.txt")
+    worker()
+    page = visitor.get(reverse("dashboard")).content.decode()
+    assert f"Erasure {stopped.pk} of Drive waits for you" in page
+    assert "1 object is protected." in page
+    assert f'<a href="{reverse("erasures")}">Erasures</a>' in page
+    Erasure.objects.update(proven_at=timezone.now())
+    assert "waits for you" not in visitor.get(reverse("dashboard")).content.decode()

@@ -31,6 +31,11 @@ STATES: list[tuple[dict[str, object], str, str]] = [
     ({"blocked_sources": ONE}, "danger", "Drive can't be backed up at the moment"),
     ({"damaged": 2}, "danger", "2 stored copies are damaged"),
     ({"failed_files": 12}, "danger", "12 files failed"),
+    (
+        {"stopped_erasures": [Named("Erasure 3 of Drive")]},
+        "warning",
+        "Erasure 3 of Drive waits for you",
+    ),
     ({"unreachable": ONE}, "warning", "Drive is not reachable; the backup goes on by itself"),
     ({"running": ONE}, "info", "Backing up Drive"),
     ({"failed_runs": ONE}, "danger", "The last backup of Drive failed"),

@@ -5,8 +5,8 @@
 
 Exit: 0 erased and proven, or only asked for without --wait; 1 refused, or something is still there;
 2 usage; 4 no worker. `resume` goes on with one that was stopped. `forget` deletes the report of one
-that is proven, the last place that has the names, with all backups of the database, which hold it;
-refused, and nothing deleted, where they can't be removed now.
+that is proven or was refused, the last place that has the names, with all backups of the database,
+which hold it; refused, and nothing deleted, where they can't be removed now.
 
 JSON, stable: {exit_code, erasures: [E]}. E: id, source, what, account, all_but_locked, created_at,
 surveyed_at, marked_at, removed_at, rewritten_at, proven_at, files_erased, objects, absent,
@@ -166,6 +166,7 @@ class Command(ReportCommand):
         erasure = _named(options)
         if erasure.source is None or erasure.proven_at is not None:
             raise usage(f"Erasure {erasure.pk} is at its end.")
+        erasure.all_but_locked |= options["all_but_locked"]
         return self._begin(erasure.source, erasure, options)
 
     def _forget(self, options: dict[str, Any]) -> Exit:
