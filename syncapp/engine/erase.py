@@ -22,10 +22,10 @@ from django.db import transaction
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
-from syncapp.destinations.base import FOR_EVER, Unfinished
-from syncapp.destinations.base import Destination as Store
+from syncapp.destinations.base import FOR_EVER
 from syncapp.engine import (
     erasure_account,
+    erasure_given_up,
     erasure_rows,
     erasure_scope,
     remove,
@@ -54,7 +54,6 @@ from syncapp.models import (
     Source,
     Version,
 )
-from syncapp.types import ObjectMeta
 from syncapp.words import counted
 
 WAIT_S = 0.5  # between looks whether others have let go
@@ -88,7 +87,8 @@ def erase(run: Run, lane: Lane, beat: Beat) -> None:
 
 def _and_so(erasure: Erasure, message: str) -> str:
     so = "Nothing was erased." if erasure.marked_at is None else "Resume it when that is mended."
-    return f"{message} {so}"
+    lost = f"`erase resume {erasure.pk} --give-up DESTINATION` goes on without one that is lost."
+    return f"{message} {so} {lost}"
 
 
 class _Erasing:
@@ -101,6 +101,7 @@ class _Erasing:
         self.source = run.source
         self._stack = stack
         self._sites: dict[int, Site] = {}
+        self._given_up = erasure_given_up.places(erasure)
 
     def run(self) -> None:
         """The steps that are still to be done, in their order."""
@@ -141,7 +142,7 @@ class _Erasing:
             self.erasure.save(update_fields=[step])
 
     def _places(self) -> list[Destination]:
-        """Where anything of the source is or may be."""
+        """Where anything of the source is or may be, but for what was given up."""
         holds = Copy.objects.filter(version__source=self.source).order_by()
         wanted = set(holds.values_list("destination_id", flat=True).distinct())
         wanted |= set(self.source.destinations.values_list("pk", flat=True))
@@ -151,6 +152,7 @@ class _Erasing:
             .values_list("destination_id", flat=True)
             .distinct()
         )
+        wanted -= set(self._given_up)
         return list(Destination.objects.filter(pk__in=wanted).order_by("pk"))
 
     def _site(self, row: Destination) -> Site:
@@ -211,7 +213,7 @@ class _Erasing:
             self.beat.wait(WAIT_S)
 
     def _remove(self) -> None:
-        with Remover(self.job, self.beat, erasing=True) as remover:
+        with Remover(self.job, self.beat, erasing=True, without=self._given_up) as remover:
             remover.finish()
             for file_ids in erasure_scope.listed(self.erasure):
                 self._check()
@@ -220,6 +222,7 @@ class _Erasing:
                 with transaction.atomic():
                     self.beat.fence()
                     copies = Copy.objects.filter(version__file__in=file_ids)
+                    copies.filter(destination__in=self._given_up).delete()
                     copies.update(state=Copy.State.RELEASED)
                 remover.finish()
                 _raise_for(remover)
@@ -233,10 +236,12 @@ class _Erasing:
         erasure_rows.settle_indexes()
 
     def _abort_uploads(self, file_ids: list[int]) -> None:
-        uploads = PartialUpload.objects.filter(copy__version__file__in=file_ids)
+        uploads = PartialUpload.objects.filter(copy__version__file__in=file_ids).exclude(
+            copy__destination__in=self._given_up
+        )
         for upload in uploads.select_related("copy__destination"):
             site = self._site(upload.copy.destination)
-            answer = site.call(partial(_abort, site.store, upload))
+            answer = site.call(partial(erasure_scope.abort, site.store, upload))
             if isinstance(answer, BackupError):
                 raise answer
             upload.delete()
@@ -290,7 +295,7 @@ class _Erasing:
         """Ask for each object once more; what is there against all expectation is removed again."""
         left = ErasedObject.objects.filter(
             erasure=self.erasure, absent_at__isnull=True, locked_until__isnull=True
-        )
+        ).exclude(destination__in=self._given_up)
         self._purge(self._ask(left))
         still = self._ask(left).count()
         if still:
@@ -301,7 +306,7 @@ class _Erasing:
         """Note which of these are absent; the others."""
         now = timezone.now()
         for site, some in self._batches(left):
-            calls = (partial(_is_absent, site.store, key, v) for _, key, v in some)
+            calls = (partial(erasure_scope.is_absent, site.store, key, v) for _, key, v in some)
             answers = site.each(calls)
             absent = []
             for (pk, *_), answer in zip(some, answers, strict=True):
@@ -329,7 +334,8 @@ class _Erasing:
         )
         if count and first and last:
             message += f" {_protected(count, first, last)}"
-        outcome = Run.Outcome.WARNINGS if count else Run.Outcome.OK
+        message = " ".join([message, *erasure_given_up.told(self.erasure)])
+        outcome = Run.Outcome.WARNINGS if count or self._given_up else Run.Outcome.OK
         runs.complete(self.job, message, outcome=outcome)
 
 
@@ -358,22 +364,6 @@ def request_erasure(source: Source, erasure: Erasure) -> Run:
         erasure.run = run
         erasure.save()
     return run
-
-
-def _abort(store: Store, upload: PartialUpload) -> None:
-    meta = ObjectMeta(mtime=upload.started_at, remote_id="")
-    kept = Unfinished(upload.object_key, upload.upload_id, upload.part_bytes)
-    found = kept.resume(store, meta)
-    if found is not None:
-        found.abort()
-
-
-def _is_absent(store: Store, key: str, version_id: str) -> bool:
-    if store.head(key, version_id=version_id) is not None:
-        return False
-    if not version_id:
-        return True
-    return not any(i.key == key and i.version_id == version_id for i in store.versions(key))
 
 
 def _raise_for(remover: Remover) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from syncapp.engine import database_backup, erasure_rows, erasure_scope
+from syncapp.engine import database_backup, erasure_given_up, erasure_rows, erasure_scope
 from syncapp.engine.database_backup import BackupsRemain
 from syncapp.engine.sets import by_pk
 from syncapp.errors import BackupError
@@ -40,14 +40,28 @@ def lines(erasure: Erasure) -> Iterator[str]:
     yield f"Files and folders forgotten: {erasure.files_erased:,}."
     for note in erasure.notes:
         yield visible(str(note))
+    for sentence in erasure_given_up.told(erasure):
+        yield visible(sentence)
     yield _ELSEWHERE
     yield ""
     yield "Objects: when each was asked for and found absent, where, key, version"
     rows = ErasedObject.objects.filter(erasure=erasure)
-    columns = ["place", "object_key", "store_version", "locked_until", "absent_at"]
+    lost = {entry["destination"] for entry in erasure.given_up}
+    lost |= {entry["place"] for entry in erasure.given_up}  # of a destination that is removed
+    columns = [
+        "destination_id",
+        "place",
+        "object_key",
+        "store_version",
+        "locked_until",
+        "absent_at",
+    ]
     for batch in by_pk(rows, *columns):
-        for _, place, key, version, locked_until, absent_at in batch:
-            yield f"{_state(locked_until, absent_at):40}{visible(place)}\t{visible(key)}\t{version}"
+        for _, where, place, key, version, locked_until, absent_at in batch:
+            state = _state(locked_until, absent_at)
+            if absent_at is None and (where or place) in lost:
+                state = "NOT ERASED, given up"
+            yield f"{state:40}{visible(place)}\t{visible(key)}\t{version}"
 
 
 def stopped() -> QuerySet[Erasure]:

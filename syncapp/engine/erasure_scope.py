@@ -14,14 +14,24 @@ from django.db import transaction
 from django.utils import timezone
 
 from syncapp.destinations.base import Destination as Store
+from syncapp.destinations.base import Unfinished
 from syncapp.engine import marks
 from syncapp.engine.erased import digest
 from syncapp.engine.occupied import copies_of
 from syncapp.engine.sets import by_pk, chunks, upsert_many
 from syncapp.engine.sites import Site
 from syncapp.errors import BackupError
-from syncapp.models import Copy, Destination, Erased, ErasedObject, Erasure, File, Source
-from syncapp.types import ObjectInfo
+from syncapp.models import (
+    Copy,
+    Destination,
+    Erased,
+    ErasedObject,
+    Erasure,
+    File,
+    PartialUpload,
+    Source,
+)
+from syncapp.types import ObjectInfo, ObjectMeta
 
 BATCH = 200  # files
 LISTED = 1000  # objects of a listing looked at together
@@ -190,6 +200,24 @@ def note_locks(erasure: Erasure, site: Site, go_on: Callable[[], bool]) -> bool:
             if answer is not None:
                 ErasedObject.objects.filter(pk=pk).update(locked_until=answer)
     return True
+
+
+def abort(store: Store, upload: PartialUpload) -> None:
+    """End an unfinished upload there, if it is known."""
+    meta = ObjectMeta(mtime=upload.started_at, remote_id="")
+    kept = Unfinished(upload.object_key, upload.upload_id, upload.part_bytes)
+    found = kept.resume(store, meta)
+    if found is not None:
+        found.abort()
+
+
+def is_absent(store: Store, key: str, version_id: str) -> bool:
+    """Whether nothing lies there under that key, or that version of it."""
+    if store.head(key, version_id=version_id) is not None:
+        return False
+    if not version_id:
+        return True
+    return not any(i.key == key and i.version_id == version_id for i in store.versions(key))
 
 
 def locked(erasure: Erasure) -> tuple[int, datetime | None, datetime | None]:

@@ -87,9 +87,12 @@ def released(source_id: int) -> QuerySet[Copy]:
 class Remover:
     """One lane's removals. Use as a context manager; `finish` as often as something is released."""
 
-    def __init__(self, run: Run, beat: Beat, *, erasing: bool = False) -> None:
-        """`erasing`: at destinations too that are switched off or wait for a person."""
-        self.run, self.beat, self._erasing = run, beat, erasing
+    def __init__(
+        self, run: Run, beat: Beat, *, erasing: bool = False, without: Sequence[int] = ()
+    ) -> None:
+        """`erasing`: at destinations too that are switched off or wait for a person; `without`: not
+        at these."""
+        self.run, self.beat, self._erasing, self._without = run, beat, erasing, without
         self.told: dict[int, Told] = {}
         self._sites: dict[int, Site] = {}
         self._left: dict[int, set[int]] = {}  # copies not to be tried again by this lane
@@ -103,7 +106,7 @@ class Remover:
 
     def finish(self) -> None:
         """Remove all that is released, at every destination that answers."""
-        waiting = released(self.run.source_id)
+        waiting = released(self.run.source_id).exclude(destination__in=self._without)
         if not self._erasing:
             waiting = waiting.filter(destination__enabled=True, destination__blocked_code="")
         places = sorted(set(waiting.order_by().values_list("destination_id", flat=True).distinct()))

@@ -178,6 +178,7 @@ class Migration(migrations.Migration):
                 ('proven_at', models.DateTimeField(null=True)),
                 ('files_erased', models.PositiveBigIntegerField(default=0)),
                 ('notes', models.JSONField(default=list)),
+                ('given_up', models.JSONField(default=list)),
                 ('owner', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='erasures', to=settings.AUTH_USER_MODEL)),
             ],
         ),

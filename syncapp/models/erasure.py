@@ -39,6 +39,7 @@ class Erasure(models.Model):
     proven_at = models.DateTimeField(null=True)
     files_erased = models.PositiveBigIntegerField(default=0)
     notes = models.JSONField(default=list)  # what was done beside the objects, in words
+    given_up = models.JSONField(default=list)  # lost destinations: {destination, place, at, by}
 
     def __str__(self) -> str:
         return f"erasure {self.pk} in {visible(self.source_name)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -148,3 +149,27 @@ def test_an_erasure_that_stopped_is_seen_in_the_status_until_it_is_resumed_or_fo
     assert shell("erase", "forget", str(number)).code == 0
     assert not Erased.objects.exists()
     assert "Erasure" not in shell("status").out
+
+
+def test_a_lost_destination_is_given_up_only_on_yes_and_once_it_is_disabled(
+    shell: Shell, vault: Vault
+) -> None:
+    vault.file("one.txt")
+    shutil.rmtree(vault.destinations[0].options["path"])
+    assert shell("erase", "drive", "--file", "one.txt", "--yes", "--wait").code == 1
+    number = str(Erasure.objects.get().pk)
+    asked = ["erase", "resume", number, "--give-up", "one", "--wait"]
+
+    refused = shell(*asked, "--yes")
+    assert (refused.code, "Disable it first" in refused.err) == (2, True)
+    shell("destination", "disable", "one")
+    assert "Would go on without one: nothing is erased there" in shell(*asked).out
+    assert Erasure.objects.get().given_up == []
+    answer = shell(*asked, "--yes")
+
+    assert answer.code == 0, answer.err
+    assert "NOT ERASED in one: given up by " in answer.out
+    assert "erased, but for what was given up" in shell("erase", "list").out
+    assert "NOT ERASED, given up" in shell("erase", "report", number).out
+    document = shell("erase", "list", "--json").document["erasures"][0]
+    assert document["given_up"][0]["place"] == "one"

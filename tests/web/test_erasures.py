@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from syncapp.models import ErasedObject, Erasure, Run
+from syncapp.models import Destination, ErasedObject, Erasure, Run
 from tests.engine.vault import Vault
 from tests.web.baked import person, worker
 from tests.web.taking import body
@@ -129,3 +129,23 @@ def test_one_that_stopped_stands_in_the_headline_of_the_dashboard(
     assert f'<a href="{reverse("erasures")}">Erasures</a>' in page
     Erasure.objects.update(proven_at=timezone.now())
     assert "waits for you" not in visitor.get(reverse("dashboard")).content.decode()
+
+
+def test_a_lost_destination_may_be_given_up_once_it_is_switched_off(
+    stopped: Erasure, vault: Vault, visitor: Client
+) -> None:
+    lost = vault.destinations[0]
+    page = reverse("erasure", args=[stopped.pk])
+    address = reverse("erasure_resume", args=[stopped.pk])
+    assert "Go on without" not in visitor.get(page).content.decode()
+    answer = visitor.post(address, {"give_up": lost.pk}, follow=True).content.decode()
+    assert "Disable it first" in answer
+    theirs = Destination.objects.create(owner=person("other"), name="theirs", kind="local")
+    assert visitor.post(address, {"give_up": theirs.pk}).status_code == 404
+    assert visitor.post(address, {"give_up": "x"}).status_code == 404
+    Destination.objects.filter(pk=lost.pk).update(enabled=False)
+    assert "Go on without" in visitor.get(page).content.decode()
+    visitor.post(address, {"give_up": lost.pk})
+    stopped.refresh_from_db()
+    assert [(entry["place"], entry["by"]) for entry in stopped.given_up] == [("one", "owner")]
+    assert "NOT ERASED in one: given up by owner" in visitor.get(page).content.decode()

@@ -1,28 +1,30 @@
 """`manage.py erase`: forget files, folders or a whole account everywhere, and prove it.
 
     erase SOURCE --file PATH … | --folder PATH … | --account [--all-but-locked] --yes
-    erase list | report ERASURE | resume ERASURE | forget ERASURE
+    erase list | report ERASURE | resume ERASURE [--give-up DESTINATION --yes] | forget ERASURE
 
 Exit: 0 erased and proven, or only asked for without --wait; 1 refused, or something is still there;
-2 usage; 4 no worker. `resume` goes on with one that was stopped. `forget` deletes the report of one
+2 usage; 4 no worker. `resume` goes on with one that was stopped, on wish
+without a destination that is lost for good. `forget` deletes the report of one
 that is proven or was refused, the last place that has the names, with all backups of the database,
 which hold it; refused, and nothing deleted, where they can't be removed now.
 
 JSON, stable: {exit_code, erasures: [E]}. E: id, source, what, account, all_but_locked, created_at,
 surveyed_at, marked_at, removed_at, rewritten_at, proven_at, files_erased, objects, absent,
-protected, protected_until, outcome, error_code, error_message (of its last run; null if that went
-with its source).
+protected, protected_until, given_up ([{destination, place, at, by}]), outcome, error_code,
+error_message (of its last run; null if that went with its source).
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from getpass import getuser
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from syncapp.engine import erasure_report, erasure_scope, runs
+from syncapp.engine import erasure_given_up, erasure_report, erasure_scope, runs
 from syncapp.engine.erase import request_erasure
 from syncapp.engine.folders import Folders
 from syncapp.engine.restore_paths import find
@@ -74,6 +76,11 @@ class Command(ReportCommand):
             "--all-but-locked",
             action="store_true",
             help="Erase what no object lock protects; else a single lock refuses all of it.",
+        )
+        parser.add_argument(
+            "--give-up",
+            metavar="DESTINATION",
+            help="With resume: go on without one that is lost for good; the report says so.",
         )
         parser.add_argument("--yes", action="store_true", help="Do it; without, only tell.")
         parser.add_argument("--wait", action="store_true", help="Wait for the end.")
@@ -167,7 +174,25 @@ class Command(ReportCommand):
         if erasure.source is None or erasure.proven_at is not None:
             raise usage(f"Erasure {erasure.pk} is at its end.")
         erasure.all_but_locked |= options["all_but_locked"]
+        if options["give_up"] and not self._give_up(erasure, options):
+            return Exit.OK
         return self._begin(erasure.source, erasure, options)
+
+    def _give_up(self, erasure: Erasure, options: dict[str, Any]) -> bool:
+        """Whether it was done; only told without --yes."""
+        destination = lookup.find_destination(options["give_up"])
+        try:
+            erasure_given_up.refuse(erasure, destination)
+        except erasure_given_up.GiveUpRefused as error:
+            raise usage(error.message) from error
+        if not options["yes"]:
+            self.say(
+                f"Would go on without {printable(destination.name)}: nothing is erased there, and "
+                "the report says so for good. Only for one that is lost; add --yes."
+            )
+            return False
+        erasure_given_up.give_up(erasure, destination, f"{getuser()} on the command line")
+        return True
 
     def _forget(self, options: dict[str, Any]) -> Exit:
         try:
@@ -223,6 +248,7 @@ def _ended(erasure: Erasure) -> str:
     return (
         f"Erased: {_files(erasure.files_erased)}; {counted(absent, 'object')} asked for once "
         f"more and found absent. The report: `manage.py erase report {erasure.pk}`."
+        + "".join(f" {printable(told)}" for told in erasure_given_up.told(erasure))
     )
 
 
@@ -236,7 +262,7 @@ def _row(erasure: Erasure) -> Sequence[object]:
 
 def _state(erasure: Erasure) -> str:
     if erasure.proven_at is not None:
-        return "erased"
+        return "erased, but for what was given up" if erasure.given_up else "erased"
     run: Run | None = erasure.run
     if run is None:
         return "not begun"
@@ -262,6 +288,7 @@ def _document(erasure: Erasure) -> JsonObject:
         "absent": objects.filter(absent_at__isnull=False).count(),
         "protected": count,
         "protected_until": last,
+        "given_up": erasure.given_up,
         "outcome": run.outcome if run else None,
         "error_code": run.error_code if run else None,
         "error_message": run.error_message if run else None,

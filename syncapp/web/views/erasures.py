@@ -14,13 +14,13 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.actions import action
-from syncapp.engine import erasure_report
+from syncapp.engine import erasure_given_up, erasure_report
 from syncapp.engine.erase import request_erasure
 from syncapp.errors import BackupError
-from syncapp.models import Erasure, Source
+from syncapp.models import Destination, Erasure, Source
 from syncapp.web import restored
 from syncapp.web.forms import _style
-from syncapp.web.paging import newest_first
+from syncapp.web.paging import newest_first, row_number
 from syncapp.web.pump import DOWNLOADS
 from syncapp.web.serving import as_download, streamed
 from syncapp.web.views.access import person
@@ -119,13 +119,18 @@ def erasure(request: HttpRequest, erasure_id: int) -> HttpResponse:
         "steps": [(label, getattr(found, name)) for name, label in STEPS],
         "counts": counts,
         "stopped": _stopped(found),
+        "given_up": list(erasure_given_up.told(found)),
+        "may_be_lost": Destination.objects.filter(owner=found.owner, enabled=False).exclude(
+            pk__in=erasure_given_up.places(found)
+        ),
     }
     return render(request, "erasures/erasure.html", context)
 
 
 @action
 def resume(request: HttpRequest, erasure_id: int) -> HttpResponse:
-    """Go on; `locked=1`: also where an object lock protects some of it."""
+    """Go on; `locked=1`: also where an object lock protects some of it; `give_up`: without
+    this destination."""
     found = _erasure(request, erasure_id)
     if not _stopped(found) or found.source is None:
         messages.info(request, "It is under way, or done.")
@@ -133,6 +138,10 @@ def resume(request: HttpRequest, erasure_id: int) -> HttpResponse:
     if request.POST.get("locked") == "1":
         found.all_but_locked = True
     try:
+        if lost := request.POST.get("give_up"):
+            mine = Destination.objects.filter(owner=person(request))
+            destination = get_object_or_404(mine, pk=row_number(lost))
+            erasure_given_up.give_up(found, destination, person(request).username)
         request_erasure(found.source, found)
     except BackupError as error:
         messages.error(request, error.message)
