@@ -238,10 +238,10 @@ def restore(store: Store, database: Connection, root: str, options: Namespace) -
         shown = UNSEEN.sub(lambda found: ascii(found[0])[1:-1], path)
         if wanted and not any(f"{form}/".startswith(f"{wanted}/") for form in (path, shown)):
             continue
-        result = "never stored" if never else "listed"
+        result, why = "listed", file.get("problem_message") or versions[-1].get("error_message")
         if never:
-            why = file.get("problem_message") or versions[-1].get("error_message", "")
-            say(f"never stored: {shown}: {UNSEEN.sub(' ', why)}")
+            result = "never stored" if why else "not restored"
+            say(f"{result}: {shown}: {UNSEEN.sub(' ', why or 'not stored yet by this catalog')}")
         else:
             print(shown, flush=True)
         if not never and not options.list:

@@ -16,7 +16,7 @@ from django.db.models import Count, Min, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from syncapp.engine import breakers, findings, record, wishes
+from syncapp.engine import breakers, findings, record, segment_turns, wishes
 from syncapp.engine.kinds import OF_ITS_OWN
 from syncapp.engine.not_backed_up import refused_files
 from syncapp.engine.planning import DESTINATION_BLOCKED, DESTINATION_DOWN, plan_versions
@@ -363,6 +363,7 @@ def _end(run: Run, outcome: str, code: str, message: str) -> bool:
             Source.objects.filter(pk=source.pk).update(approved_changes=0)
     if run.kind == Run.Kind.BACKUP:
         findings.close_mended(source)
+        segment_turns.hasten(source.pk)
     level = {Run.Outcome.FAILED: Event.Level.ALERT, Run.Outcome.WARNINGS: Event.Level.WARNING}
     record.event(
         source.owner,

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from syncapp.engine import recovery_plan, segment_store, segment_turns, segments
+from syncapp.engine import recovery_plan, runs, segment_store, segment_turns, segments
 from syncapp.engine.adapters import destination_for
 from syncapp.engine.segment_format import PartReader
-from syncapp.models import Change, Copy, Destination, File, Segment, SegmentTurn, Version
+from syncapp.models import Change, Copy, Destination, File, Run, Segment, SegmentTurn, Version
 from syncapp.types import JsonObject
 from tests.engine.conftest import Setting
 
@@ -226,3 +226,20 @@ def test_care_asks_for_a_writing_once(few: Setting, monkeypatch: pytest.MonkeyPa
     assert asked == [few.source.pk] * 2
     segments.write(few.source.pk)
     assert not segment_turns.something_to_write(few.source.pk)
+
+
+def test_the_catalog_follows_within_a_minute_of_a_backups_end(
+    few: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long ago it was written while the backup was at work."""
+    asked: list[int] = []
+    monkeypatch.setattr(segment_turns, "async_task", lambda _, pk, **__: asked.append(pk))
+    run, _ = runs.request_backup(few.source)
+    began = timezone.now()
+    segment_turns.care(began)
+    segments.write(few.source.pk)
+    assert few.work(run).outcome == Run.Outcome.OK
+    segment_turns.care(began + segment_turns.IDLE_EVERY / 2)
+    assert asked == [few.source.pk]
+    segment_turns.care(began + segment_turns.IDLE_EVERY)
+    assert asked == [few.source.pk] * 2

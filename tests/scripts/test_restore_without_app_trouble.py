@@ -226,6 +226,16 @@ def test_what_was_never_stored_is_told_apart_and_is_no_failure(tmp_path: Path) -
     assert last(told) == "drive: 1 restored, 0 there already, 0 not restored, 2 never stored"
 
 
+def test_what_the_catalog_does_not_know_as_stored_yet_is_a_failure(tmp_path: Path) -> None:
+    """A copy of a destination that was made while a backup was at work."""
+    waiting = refused("waiting")
+    waiting["versions"][0].pop("error_message")
+    segment(tmp_path, 1, file("letter"), waiting)
+    told = run(tmp_path, tmp_path / "out")
+    assert told.returncode == 1
+    assert "not restored: waiting: not stored yet by this catalog" in told.stderr
+
+
 def test_what_was_stored_and_is_not_here_is_a_failure(tmp_path: Path) -> None:
     elsewhere = file("elsewhere")
     elsewhere["versions"][0]["copies"] = [{"to": 4, "key": "elsewhere"}]
