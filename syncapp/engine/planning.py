@@ -76,11 +76,13 @@ def plan_copies(run: Run, wanted: list[int]) -> None:
 
 def plan_anew(destination_id: int, source_ids: Iterable[int]) -> None:
     """The next backup of these sources takes the destination as one that has just joined: what is
-    there follows its files, what it lacks is sent."""
+    there follows its files, what it lacks is sent. In real time that backup begins at once."""
     with transaction.atomic():
         for source in Source.objects.select_for_update().filter(pk__in=list(source_ids)):
             known = [pk for pk in source.planned_for if pk != destination_id]
             Source.objects.filter(pk=source.pk).update(planned_for=known)
+            live = Source.objects.filter(pk=source.pk, mode=Source.Mode.REALTIME)
+            live.filter(next_at__gt=timezone.now()).update(next_at=timezone.now())
 
 
 def _make_again(source: Source, destination_id: int, state: str, wanted: Sequence[int]) -> None:

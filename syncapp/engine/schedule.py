@@ -137,8 +137,16 @@ def _reason(source: Source, now: datetime, following: datetime | None) -> Run.Tr
         return Run.Trigger.RECONCILE
     if source.mode == Source.Mode.SCHEDULED:
         return Run.Trigger.SCHEDULE
+    if rested and _joined(source):
+        return Run.Trigger.DESTINATION
     unfinished = last[0].outcome in (Run.Outcome.FAILED, Run.Outcome.CANCELLED)
     return Run.Trigger.DEFERRED if unfinished and rested else None
+
+
+def _joined(source: Source) -> bool:
+    """Whether it is to be kept where no backup knew of yet: no change in Google would tell that."""
+    here = source.destinations.filter(enabled=True).values_list("pk", flat=True)
+    return not set(here) <= set(source.planned_for)
 
 
 def _rested(last: Sequence[Run], now: datetime) -> bool:

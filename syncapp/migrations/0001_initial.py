@@ -296,7 +296,7 @@ class Migration(migrations.Migration):
                 ('outcome', models.CharField(choices=[('running', 'Running'), ('ok', 'Complete'), ('warnings', 'Complete, with warnings'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='running', max_length=12)),
                 ('error_code', models.CharField(blank=True, max_length=64)),
                 ('error_message', models.TextField(blank=True)),
-                ('trigger', models.CharField(choices=[('person', 'Asked for'), ('schedule', 'Schedule'), ('change', 'A change in Google'), ('reconcile', 'Regular full comparison'), ('deferred', 'Files that had to wait'), ('damage', 'Damaged copies')], default='person', max_length=12)),
+                ('trigger', models.CharField(choices=[('person', 'Asked for'), ('schedule', 'Schedule'), ('change', 'A change in Google'), ('reconcile', 'Regular full comparison'), ('deferred', 'Files that had to wait'), ('damage', 'Damaged copies'), ('destination', 'A new destination')], default='person', max_length=12)),
                 ('scan', models.CharField(blank=True, choices=[('full', 'Whole listing'), ('changes', 'Change log')], max_length=8)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now)),
                 ('started_at', models.DateTimeField(null=True)),

@@ -56,6 +56,7 @@ class Run(models.Model):
         RECONCILE = "reconcile", "Regular full comparison"
         DEFERRED = "deferred", "Files that had to wait"
         DAMAGE = "damage", "Damaged copies"
+        DESTINATION = "destination", "A new destination"
 
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="runs")
     kind = models.CharField(max_length=12, choices=Kind.choices, default=Kind.BACKUP)

@@ -38,6 +38,7 @@ def make(db: None) -> Make:
         source = baked.owned(f"person{Source.objects.count()}").source
         source.runs.all().delete()
         known = {"scanned_at": NOW - timedelta(hours=1), "cursor": {"user": "1", "drives": {}}}
+        source.planned_for = sorted(source.destinations.values_list("pk", flat=True))
         for name, value in {**(known if ran else {}), "mode": mode, **fields}.items():
             setattr(source, name, value)
         source.save()
