@@ -152,14 +152,19 @@ def test_the_example_shows_no_secret_and_every_name() -> None:
 
 
 def manage(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    own = {v.name for v in environment.VARIABLES} | {"DJANGO_SETTINGS_MODULE"}
-    env = {name: value for name, value in os.environ.items() if name not in own}
     return subprocess.run(
         [sys.executable, str(ROOT / "manage.py"), *arguments],
-        env={**env, "ENV_FILE": "", **settings},
+        env=own_environment(**settings),
         capture_output=True,
         text=True,
     )
+
+
+def own_environment(**settings: str) -> dict[str, str]:
+    """Nothing of the tests' own settings."""
+    own = {v.name for v in environment.VARIABLES} | {"DJANGO_SETTINGS_MODULE"}
+    env = {name: value for name, value in os.environ.items() if name not in own}
+    return {**env, "ENV_FILE": "", **settings}
 
 
 def test_the_program_refuses_to_start_in_one_line(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 SIGTERM or Ctrl-C drains: files in flight are finished (within --grace seconds), the rest waits
 for the next start. kill -9 is safe as well. A database that is away is waited for; one that was not
-migrated, or whose secrets no key opens, is said at once.
+migrated, or whose secrets no key opens, is said at once, and so is that others work here already.
 """
 
 from __future__ import annotations
@@ -10,12 +10,13 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
 from accounts import rotation
-from syncapp.engine import cluster
+from syncapp.engine import cluster, one_per_host
 from syncapp.engine.supervisor import Supervisor
 from syncapp.management.base import Exit
 
@@ -35,9 +36,14 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Exit with 0 if everything in flight was finished."""
         grace = options["grace"]
-        if not options["cluster"]:
-            _refuse_if_not_ready()
-        sys.exit(cluster.run(grace) if options["cluster"] else Supervisor(grace).run())
+        if options["cluster"]:
+            sys.exit(cluster.run(grace))
+        _refuse_if_not_ready()
+        try:
+            with one_per_host.held(settings.DATA_DIR):
+                sys.exit(Supervisor(grace).run())
+        except one_per_host.AlreadyRunning as error:
+            raise CommandError(error.message, returncode=Exit.FAILED) from error
 
 
 def _refuse_if_not_ready() -> None:
