@@ -224,11 +224,12 @@ def test_a_redirect_is_not_followed() -> None:
 
 @pytest.mark.parametrize("decode", [True, False])
 def test_an_encoding_is_taken_off_where_that_is_wanted(decode: bool) -> None:
-    packed = reply("200 OK", gzip.compress(DATA), Content_Encoding="gzip")
+    zipped = gzip.compress(DATA)  # it has the time in it
+    packed = reply("200 OK", zipped, Content_Encoding="gzip")
     with raw_server(answering(packed)) as server:
         line = StreamingWire(authorities=certifi.where(), decode=decode)
         body = b"".join(line.open(f"http://{server.host}/a", ["accept-encoding: x"], int))
-        assert body == (DATA if decode else gzip.compress(DATA))
+        assert body == (DATA if decode else zipped)
         assert server.requests[0].lower().count(b"accept-encoding: x\r\n") == 1
         assert server.requests[0].lower().count(b"accept-encoding") == 1
 

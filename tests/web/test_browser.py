@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from accounts.models import User
 from syncapp.engine import record
-from syncapp.models import Restore, Run, Source, Version
+from syncapp.models import File, Restore, Run, Source, Version
 from tests.engine.vault import Vault
 from tests.servers.browser import fresh_tab, running_browser
 from tests.servers.web import RunningWeb, collect_static, running_web
@@ -221,9 +222,17 @@ def test_the_theme_stays_and_times_are_those_of_the_reader(
         assert page.execute_script("return document.documentElement.dataset.bsTheme") == theme
 
 
+def _let_be_older(source: Source) -> None:
+    """All of it was there at the beginning of 2026 already."""
+    before = datetime(2025, 12, 1, tzinfo=UTC)
+    File.objects.filter(source=source).update(placed_at=before, first_seen_at=before)
+    Version.objects.filter(source=source).update(first_seen_at=before)
+
+
 def test_a_moment_is_chosen_in_the_readers_own_time(
     page: Chrome, web: RunningWeb, ana: Owned
 ) -> None:
+    _let_be_older(ana.source)
     page.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kathmandu"})
     wish = f"?source={ana.source.pk}&at=2026-01-05T00:00:00.5Z"
     page.get(web.url + reverse("restore") + wish)
@@ -326,15 +335,16 @@ def test_a_schedule_is_chosen_with_the_keyboard_alone(
 def test_a_moment_and_a_choice_are_taken_as_they_are_made(
     page: Chrome, web: RunningWeb, ana: Owned
 ) -> None:
+    _let_be_older(ana.source)
     page.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Asia/Kolkata"})
     page.get(web.url + reverse("source_files", args=[ana.source.pk]) + "?folder=folder")
     page.execute_script(
-        "const on = document.querySelector('[name=on]'); on.value = '2100-05-01T12:00';"
+        "const on = document.querySelector('[name=on]'); on.value = '2026-05-01T12:00';"
         "on.form.requestSubmit();"
     )
-    wait_for(page, lambda: "at=2100-05-01T06%3A30%3A00" in page.current_url)
+    wait_for(page, lambda: "at=2026-05-01T06%3A30%3A00" in page.current_url)
     shown = page.execute_script("return document.querySelector('[name=on]').value")
-    assert shown.startswith("2100-05-01T12:00")
+    assert shown.startswith("2026-05-01T12:00")
     button = page.find_element("css selector", "button[data-needs-choice]")
     assert not button.is_enabled()
     page.find_element("css selector", "[data-choose-all]").click()
@@ -343,4 +353,4 @@ def test_a_moment_and_a_choice_are_taken_as_they_are_made(
     assert len(chosen) == 3
     button.click()
     wait_for(page, lambda: page.current_url.count("&file=") == 3)
-    assert "at=2100-05-01T06%3A30%3A00" in page.current_url
+    assert "at=2026-05-01T06%3A30%3A00" in page.current_url
