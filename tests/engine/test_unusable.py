@@ -34,6 +34,9 @@ def sources(db: None) -> list[Source]:
     Run.objects.update(ended_at=NOW, outcome="ok", kind=Run.Kind.BACKUP)
     Event.objects.all().delete()
     Source.objects.update(mode="realtime", next_at=NOW - DAY, scanned_at=NOW, cursor={"user": "1"})
+    for source in made:
+        source.planned_for = sorted(source.destinations.values_list("pk", flat=True))
+        source.save(update_fields=["planned_for"])
     Source.objects.filter(pk=made[0].pk).update(cursor=BROKEN)
     return made
 
