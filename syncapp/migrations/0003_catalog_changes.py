@@ -72,7 +72,9 @@ def sqlite_triggers():
 
 
 POSTGRES_NOTE = """
-CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql
+    SET enable_nestloop = off  -- a session keeps the first plan, and that may be of a single row
+AS $$
 BEGIN
     INSERT INTO syncapp_change (file_id, source_id, number, gone)
         SELECT noted.*, nextval('change_number'), '' FROM (
