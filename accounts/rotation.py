@@ -68,16 +68,14 @@ def forget(model: type[models.Model], field: str) -> Tally:
     for batch in _batches(model, field):
         with transaction.atomic():
             for pk, stored in batch:
-                before = tally.unreadable
-                _count(tally, stored)
-                if tally.unreadable > before:
+                if _count(tally, stored) is None:
                     rows = _stored(model, field).filter(pk=pk, stored_text=stored)
                     rows.update(**{field: ""}) if column.blank else rows.delete()
     return tally
 
 
-def _count(tally: Tally, stored: str) -> str:
-    """Count a value; its clear text if it should be re-encrypted."""
+def _count(tally: Tally, stored: str) -> str | None:
+    """Count a value; its clear text if it should be re-encrypted, None if no key opens it."""
     if is_current(stored):
         tally.current += 1
         return ""
@@ -85,7 +83,7 @@ def _count(tally: Tally, stored: str) -> str:
         clear = decrypt(stored)
     except UndecryptableValue:
         tally.unreadable += 1
-        return ""
+        return None
     tally.changed += 1
     return clear
 

@@ -137,9 +137,7 @@ class _Census:
         for info in infos:
             there = rows.get(info.key, [])
             mine = [row for row in there if self._is_of(row.copy, info)]
-            for row in mine:
-                if info.marker:
-                    continue
+            for row in () if info.marker else mine:
                 if row.copy.state in findings.STORED:
                     _compare(page, row, info)
                 elif _may_be_back(row.copy, info):

@@ -46,16 +46,11 @@ def lines(erasure: Erasure) -> Iterator[str]:
     yield ""
     yield "Objects: when each was asked for and found absent, where, key, version"
     rows = ErasedObject.objects.filter(erasure=erasure)
-    lost = {entry["destination"] for entry in erasure.given_up}
+    lost = set(erasure_given_up.places(erasure))
     lost |= {entry["place"] for entry in erasure.given_up}  # of a destination that is removed
     columns = [
-        "destination_id",
-        "place",
-        "object_key",
-        "store_version",
-        "locked_until",
-        "absent_at",
-    ]
+        *("destination_id", "place", "object_key"), *("store_version", "locked_until", "absent_at")
+    ]  # fmt: skip
     for batch in by_pk(rows, *columns):
         for _, where, place, key, version, locked_until, absent_at in batch:
             state = _state(locked_until, absent_at)

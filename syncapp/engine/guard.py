@@ -78,16 +78,16 @@ def check(run: Run) -> None:
     known = current.aggregate(files=Count("pk"), bytes=Sum(Coalesce("size", "declared_size")))
     files = known["files"]
     size = (known["bytes"] or 0) - found.new_bytes + found.replaced_bytes
-    if asks(source, found.files, files):
+    policy = policies.effective(source)
+    if asks(source, policy, found.files, files):
         raise MassChange(_question(source, found, files))
-    if found.shrinks_by * 100 > policies.effective(source).guard_percent * size:
+    if found.shrinks_by * 100 > policy.guard_percent * size:
         left = size - found.shrinks_by
         _warn(run, runs.SHARP_DROP, f"{source.name} shrinks from {size:,} to {left:,} bytes.")
 
 
-def asks(source: Source, changed: int, files: int) -> bool:
+def asks(source: Source, policy: policies.Effective, changed: int, files: int) -> bool:
     """Whether a person must agree before so many of the source's files are trashed or replaced."""
-    policy = policies.effective(source)
     too_many = changed > policy.guard_files or changed * 100 > policy.guard_percent * files
     return changed >= FEWEST and too_many and changed > source.approved_changes
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from django.db.models import Case, Count, Exists, OuterRef, Q, QuerySet, When
 
-from syncapp.engine import guard
+from syncapp.engine import guard, policies
 from syncapp.engine.absorb import IN_TRASH
 from syncapp.engine.sets import chunks
 from syncapp.models import Copy, File, Source, Version
@@ -123,7 +123,8 @@ def preview(
     # An item that moved while it was listed may come twice.
     found.vanished, found.trashed = max(listed, 0), max(held, 0)
     known = Version.objects.filter(source=source, current=True).count() + found.new.files
-    found.asks = guard.asks(source, found.trashed + found.replaced, known)
+    policy, changed = policies.effective(source), found.trashed + found.replaced
+    found.asks = guard.asks(source, policy, changed, known)
     return found
 
 

@@ -50,9 +50,8 @@ def copied_bucket(few: Setting, tmp_path: Path) -> Destination:
     )
     was = origin_for(few.bucket)
     for info in was.objects():
-        with was.read(info.key) as chunks:
-            key = f"{options['prefix']}/{info.key}"
-            client.put_object(Bucket=options["bucket"], Key=key, Body=b"".join(chunks))
+        key = f"{options['prefix']}/{info.key}"
+        client.put_object(Bucket=options["bucket"], Key=key, Body=_bytes(was, info.key))
         was.purge(info.key)
     return mirror
 
@@ -71,10 +70,13 @@ def _here(name: str) -> QuerySet[Copy]:
     return Copy.objects.filter(destination__name=name, state__in=findings.STORED)
 
 
-def _spoil(store: Store, key: str) -> None:
+def _bytes(store: Store, key: str) -> bytes:
     with store.read(key) as chunks:
-        data = b"".join(chunks)
-    store.put(key, part_of(bytes(len(data))), ObjectMeta(SEEN, ""))
+        return b"".join(chunks)
+
+
+def _spoil(store: Store, key: str) -> None:
+    store.put(key, part_of(bytes(len(_bytes(store, key)))), ObjectMeta(SEEN, ""))
 
 
 @pytest.mark.usefixtures("keys")
@@ -134,8 +136,7 @@ def test_a_recovery_that_found_nothing_is_mended_by_comparing_again(
     place = MADE[name](few, tmp_path)
     store = origin_for(place)
     away = Copy.objects.filter(destination__name=name, version__size__gt=0).latest("pk").object_key
-    with store.read(away) as chunks:
-        data = b"".join(chunks)
+    data = _bytes(store, away)
     store.purge(away)
     lose_everything()
     (told,) = recover(shell, place, "--take-over", code=1)
