@@ -88,6 +88,16 @@ def test_a_time_is_that_of_the_persons_zone(owner: Owned, moved: File, log_in: L
         assert client.get(address, {"at": junk}).status_code == 404
 
 
+def test_an_address_of_the_future_leads_to_the_folder_as_it_is(
+    owner: Owned, moved: File, log_in: LogIn
+) -> None:
+    client, address = log_in(owner.user), reverse("source_files", args=[owner.source.pk])
+    answer = client.get(address, {"folder": "root", "at": "2199-05-05T12:00"}, follow=True)
+    assert answer.redirect_chain == [(f"{address}?folder=root", 302)]
+    assert "lies in the future" in answer.content.decode()
+    assert "new name" in answer.content.decode()
+
+
 def test_a_file_shows_each_time_at_which_a_version_was_its_content(
     owner: Owned, log_in: LogIn
 ) -> None:

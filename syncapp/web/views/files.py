@@ -5,15 +5,18 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from urllib.parse import urlencode
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from syncapp.engine import restorable
 from syncapp.engine.absorb import IN_TRASH
 from syncapp.engine.policies import effective
 from syncapp.engine.search import search as find
+from syncapp.errors import ConfigurationError
 from syncapp.models import Source, Version
 from syncapp.types import Content
 from syncapp.web import queries
@@ -43,6 +46,11 @@ def source_files(request: HttpRequest, source_id: int) -> HttpResponse:
         return redirect(_address(request, form.cleaned_data["at"]))
     folder, after = request.GET.get("folder", ""), request.GET.get("after", "")
     at = moment_of(request.GET.get("at", ""))
+    try:
+        restorable.check_moment(at)
+    except ConfigurationError as error:
+        messages.error(request, error.message)
+        return redirect(_address(request, None))
     trail = queries.trail(source, folder, at)
     if folder and not trail:
         raise Http404
