@@ -122,6 +122,16 @@ def test_a_refused_file_is_said_to_be_not_kept_and_is_not_offered_for_restore(
     assert f"{restore}?source" in page
 
 
+def test_a_version_that_could_not_be_read_is_not_offered_for_restore(
+    owner: Owned, log_in: LogIn
+) -> None:
+    address = reverse("file", args=[owner.source.pk, owner.file.pk])
+    Version.objects.filter(pk=owner.version.pk).update(state=Version.State.REFUSED)
+    page = log_in(owner.user).get(address).content.decode()
+    assert "Refused by Google" in page
+    assert "Restore this version" not in page
+
+
 def test_a_folder_has_no_page_of_a_file(owner: Owned, log_in: LogIn) -> None:
     address = reverse("file", args=[owner.source.pk, owner.folder.pk])
     assert log_in(owner.user).get(address).status_code == 404
