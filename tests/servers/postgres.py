@@ -1,4 +1,6 @@
-"""A throw-away PostgreSQL: own cluster in a temporary folder, a free loopback port, no durability.
+"""A throw-away PostgreSQL: own cluster in a temporary folder, a free loopback port.
+
+It never waits for the disk; a commit is handed to the system, so it outlasts the server only.
 
 The server refuses to run as root, so as root it runs as Debian's user `postgres`, or `nobody`.
 It has no guard: killed outright it would leave shared memory behind, so `setpriv` sees to it that
@@ -87,7 +89,6 @@ def _start(server: Postgres, folder: Path, as_whom: list[str]) -> subprocess.Pop
         "listen_addresses": "127.0.0.1",
         "unix_socket_directories": folder,
         "fsync": "off",
-        "synchronous_commit": "off",
         "full_page_writes": "off",
     }
     command = [*as_whom, _program("postgres"), "-D", str(folder / "data")]
