@@ -101,6 +101,16 @@ def test_the_steps_are_shown_until_a_backup_has_succeeded(owner: Owned, log_in: 
     assert "Your first backup" not in shown(log_in(owner.user))
 
 
+def test_a_destination_that_is_switched_off_is_told_where_a_source_is_kept(
+    owner: Owned, log_in: LogIn
+) -> None:
+    off = owner.source.destinations.order_by("pk").first()
+    assert off
+    assert "(switched off)" not in shown(log_in(owner.user))
+    Destination.objects.filter(pk=off.pk).update(enabled=False)
+    assert f"{off.name} (switched off)" in shown(log_in(owner.user))
+
+
 def test_a_backup_whose_listing_saw_no_file_is_not_green(owner: Owned, log_in: LogIn) -> None:
     baked.worker()
     owner.source.files.all().delete()
