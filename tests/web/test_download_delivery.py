@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+import requests
+from django.templatetags.static import static
 from django.urls import reverse
 
 from syncapp.models import Version
@@ -39,6 +41,12 @@ def spoiled(vault: Vault) -> Version:
     path = vault.path(version, vault.destinations[0])
     path.write_bytes(BIG[:-1] + bytes([BIG[-1] ^ 1]))
     return version
+
+
+def test_static_files_are_given_without_a_warning(web: RunningWeb) -> None:
+    for name in ("app.css", "favicon.svg"):
+        assert requests.get(f"{web.url}{static(f'app/{name}')}", timeout=PATIENCE_S).content
+    assert "Warning" not in web.log
 
 
 def test_a_download_that_fails_is_cut_off_and_one_that_nobody_takes_ends(
