@@ -73,7 +73,8 @@ def sqlite_triggers():
 
 POSTGRES_NOTE = """
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql
-    SET enable_nestloop = off  -- a session keeps the first plan, and that may be of a single row
+    -- A session keeps the first plan, and that may be of a single row, or of small tables.
+    SET enable_nestloop = off SET enable_seqscan = off
 AS $$
 BEGIN
     INSERT INTO syncapp_change (file_id, source_id, number, gone)
@@ -114,7 +115,11 @@ def postgres_triggers():
         yield one(table, "INSERT", "new_rows n")
         yield one(table, "UPDATE", f"{BOTH} WHERE {differ(columns)}")
         yield one(table, "DELETE", "old_rows n")
-    version = " JOIN syncapp_version v ON v.id = n.version_id WHERE "
+    # Each by its key: joined in any other way, all versions would be read for a single copy.
+    version = (
+        " CROSS JOIN LATERAL (SELECT file_id, source_id FROM syncapp_version"
+        " WHERE id = n.version_id OFFSET 0) v WHERE "
+    )
     yield one("span", "INSERT", f"new_rows n{version}true", "v")
     yield one("span", "UPDATE", f"{BOTH}{version}{differ(SPAN)}", "v")
     yield one("span", "DELETE", f"old_rows n{version}true", "v")
