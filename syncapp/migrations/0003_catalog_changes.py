@@ -73,8 +73,9 @@ def sqlite_triggers():
 
 POSTGRES_NOTE = """
 CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql
-    -- A session keeps the first plan, and that may be of a single row, or of small tables.
-    SET enable_nestloop = off SET enable_seqscan = off
+    -- A session keeps the first plan, and that may be of a single row, or of small tables. What is
+    -- off is only made to look dear, and such a plan would be compiled at every call.
+    SET enable_nestloop = off SET enable_seqscan = off SET jit = off
 AS $$
 BEGIN
     INSERT INTO syncapp_change (file_id, source_id, number, gone)

@@ -22,7 +22,8 @@ def test_no_note_of_changes_compares_each_row_with_every_other(db: None) -> None
             )
             found = dict(cursor.fetchall())
         assert found
-        assert all("enable_nestloop=off" in settings for settings in found.values())
+        wanted = ["enable_nestloop=off", "enable_seqscan=off", "jit=off"]
+        assert all(settings == wanted for settings in found.values())
 
 
 @pytest.fixture
