@@ -12,6 +12,7 @@ import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
@@ -103,10 +104,12 @@ class Wire:
         body: bytes | Body | None = None,
         *,
         max_answer: int = MAX_ANSWER_BYTES,
+        expected: int = 0,
     ) -> Answer:
         """One exchange. `headers` as "Name: value". Raises WireError, or what `permit` or `body`
-        raised; TooLong for an answer of more than `max_answer` bytes."""
-        asked = Asked(method, url, headers, body, max_answer)
+        raised; TooLong for an answer of more than `max_answer` bytes. Memory for `expected` ones
+        is taken at once: they are not held twice while they are joined."""
+        asked = Asked(method, url, headers, body, max_answer, expected)
         try:
             line = self._idle.pop()
         except IndexError:
@@ -156,6 +159,7 @@ class Asked:
     headers: Sequence[str]
     body: bytes | Body | None
     max_answer: int
+    expected: int = 0
 
     @property
     def origin(self) -> str:
@@ -218,6 +222,7 @@ class Line:
             self._stream(body)
         self._head.clear()
         self._body.clear()
+        whole = self._collect(asked.expected)
         self._perform()
         status = self.status()
         if not self.has_head():
@@ -229,7 +234,25 @@ class Line:
         elif body is not None:
             curl.reset()
             self._shape = None
-        return Answer(status, self.headers(), b"".join(self._body))
+        return Answer(status, self.headers(), self._collected(whole))
+
+    def _collect(self, expected: int) -> BytesIO | None:
+        """Where the body is to go; None: piece by piece into the list."""
+        if not expected:
+            return None
+        whole = BytesIO()
+        whole.seek(expected - 1)
+        whole.write(b"\0")
+        whole.seek(0)
+        self._curl.setopt(pycurl.WRITEFUNCTION, whole.write)
+        return whole
+
+    def _collected(self, whole: BytesIO | None) -> bytes:
+        if whole is None:
+            return b"".join(self._body)
+        self._curl.setopt(pycurl.WRITEFUNCTION, self._body.append)  # as with POSTFIELDS
+        whole.truncate(whole.tell())
+        return whole.getvalue()  # its own buffer: CPython copies nothing here
 
     def _perform(self) -> None:
         try:

@@ -12,11 +12,12 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 _LOCK, _ALIVE, _CLAIMED = "lock", "alive", "claimed"
+OTHERS_S = 0.2  # after which what another process has freed is found
 
 
 class Memory:
@@ -134,37 +135,58 @@ def _is_dead(folder: Path) -> bool:
 class Budget:
     """Memory first, disk where that keeps somebody at work, and a wait where neither is there.
 
-    It knows how many bytes each destination is behind the reads (`owe`, `paid`). While all have
-    enough to do, a reader waits for memory; disk is used only where a destination would otherwise
-    stand idle because another one is slow.
+    It knows how many bytes, and in how many pieces, each destination is behind the reads (`owe`,
+    `paid`). While all have enough to do, a reader waits for memory; disk is used only where a
+    destination would otherwise stand idle because another one is slow.
 
     `on_pressure` is called while somebody has to wait: it may free what is only kept in case
     (parked spools), and answers whether it freed anything.
     """
 
-    def __init__(self, memory: Memory, disk: Disk) -> None:
+    def __init__(self, memory: Memory, disk: Disk, *, at_once: int) -> None:
+        """`at_once` is how many pieces a destination takes at the same time."""
         self.memory, self.disk = memory, disk
         self.freed = threading.Condition()
         self.on_pressure: Callable[[], bool] = lambda: False
         self.times_freed = 0
-        self._owed: dict[int, int] = {}
+        self._at_once = at_once
+        self._waiting = 0
+        self._owed: dict[int, tuple[int, int]] = {}  # bytes and pieces, by destination
         self._lock = threading.Lock()
 
-    def owe(self, destinations: Collection[int], size: int) -> None:
-        """These have `size` more bytes to store."""
+    def expect(self, destinations: Collection[int]) -> None:
+        """These are to be kept at work."""
+        with self._lock:
+            self._owed |= dict.fromkeys(destinations, (0, 0))
+
+    def owe(self, destinations: Collection[int], sizes: Sequence[int]) -> None:
+        """These have pieces of so many bytes more to store."""
         with self._lock:
             for destination in destinations:
-                self._owed[destination] = self._owed.get(destination, 0) + size
+                size, pieces = self._owed.get(destination, (0, 0))
+                self._owed[destination] = size + sum(sizes), pieces + len(sizes)
 
-    def paid(self, destination: int, size: int) -> None:
-        """It has stored `size` bytes, or will not."""
+    def paid(self, destination: int, sizes: Sequence[int]) -> None:
+        """It has stored these pieces, or will not."""
         with self._lock:
-            self._owed[destination] -= size
+            size, pieces = self._owed[destination]
+            self._owed[destination] = size - sum(sizes), pieces - len(sizes)
 
     def may_use_disk(self) -> bool:
-        """Whether a destination has little left to do."""
+        """Whether a destination has little left to do: few bytes, and not a piece for each hand."""
+        few = self.memory.limit // 4
         with self._lock:
-            return min(self._owed.values(), default=0) < self.memory.limit // 4
+            left = self._owed.values()
+            return any(size < few and pieces < self._at_once for size, pieces in left) or not left
+
+    def take_memory(self, size: int) -> bool:
+        """Claim `size` bytes of memory if they fit now."""
+        if not self.memory.take(size):
+            return False
+        if self._waiting:  # whoever freed memory woke one; there may be enough for another
+            with self.freed:
+                self.freed.notify()
+        return True
 
     def give_memory(self, size: int) -> None:
         """Return bytes of memory and wake who waits."""
@@ -182,9 +204,12 @@ class Budget:
             return
         with self.freed:
             if self.times_freed == times_freed:
-                self.freed.wait(timeout=0.2)
+                self._waiting += 1
+                self.freed.wait(timeout=OTHERS_S)
+                self._waiting -= 1
 
     def _tell(self) -> None:
+        """One is woken, not all: most would find too little."""
         with self.freed:
             self.times_freed += 1
-            self.freed.notify_all()
+            self.freed.notify()

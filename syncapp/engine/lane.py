@@ -66,10 +66,12 @@ class TransferLane:
         self.readers = Crew("reader", self.most)
         crews = {pk: Crew(f"writer-{pk}", self.most) for pk in self.stores}
         budget = Budget(
-            Memory(settings.SPOOL_MEMORY), Disk(settings.SPOOL_DIR, settings.SPOOL_BUDGET)
+            Memory(settings.SPOOL_MEMORY),
+            Disk(settings.SPOOL_DIR, settings.SPOOL_BUDGET),
+            at_once=self.most,
         )
         budget.on_pressure = self._release_oldest
-        budget.owe(list(self.stores), 0)
+        budget.expect(list(self.stores))
         self._notes: deque[Note] = deque()
         check = partial(self.breakers.check, self.breakers.account)
         reader = source_for(run.source, beat.halted, check)

@@ -62,7 +62,7 @@ class Spool:
         with self._lock:
             held.owed = set(self._counted)
             self._held.append(held)
-            self._budget.owe(held.owed - self._stalled, held.part.size)
+            self._budget.owe(held.owed - self._stalled, [held.part.size])
             if not held.owed:
                 _discard(held, self._budget)
 
@@ -144,8 +144,8 @@ class Spool:
             for destination in list(self._counted):
                 self._forget(destination)
 
-    def _owed_by(self, destination: int) -> int:
-        return sum(held.part.size for held in self._held if destination in held.owed)
+    def _owed_by(self, destination: int) -> list[int]:
+        return [held.part.size for held in self._held if destination in held.owed]
 
     def _forget(self, destination: int) -> None:
         if destination not in self._counted:
@@ -160,7 +160,7 @@ class Spool:
             return
         held.owed.discard(destination)
         if destination not in self._stalled:
-            self._budget.paid(destination, held.part.size)
+            self._budget.paid(destination, [held.part.size])
         if not held.owed:
             _discard(held, self._budget)
 
@@ -218,7 +218,7 @@ class PartFiller:
         self.filled = 0
         while True:
             freed = budget.times_freed
-            if budget.memory.take(size):
+            if budget.take_memory(size):
                 self._reserve()
                 return
             if budget.may_use_disk() and budget.disk.take(size):

@@ -222,7 +222,7 @@ class Transfer:
         """A small file in one lean call, if there is memory for it; whether that was possible."""
         file, budget = self.job.file, self.hands.budget
         size = file.size
-        if self.job.origin or size is None or size > SMALL or not budget.memory.take(size):
+        if self.job.origin or size is None or size > SMALL or not self._wait_for_memory(size):
             return False
         try:
             got = self.hands.reader.read_small(file)
@@ -242,6 +242,17 @@ class Transfer:
         result.digest = Digest(len(data), md5.hexdigest(), sha256.hexdigest())
         result.disputed = check(self.job.file, self.job.last_read, result.digest)
         self.spool.seal(result.digest)
+        return True
+
+    def _wait_for_memory(self, size: int) -> bool:
+        """Before anything is asked of the source; False if it is to go to the disk instead."""
+        budget = self.hands.budget
+        freed = budget.times_freed
+        while not budget.take_memory(size):
+            if budget.may_use_disk():
+                return False
+            self._make_room(freed)
+            freed = budget.times_freed
         return True
 
     def _open_feeds(self, content_type: str, size: int | None, bytes_a_part: int) -> None:

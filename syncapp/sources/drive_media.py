@@ -56,7 +56,8 @@ def read_whole(client: GoogleClient, file: RemoteFile) -> tuple[bytes, str] | No
             media_url(client, file),
             quoted(file),
             media_headers(file),
-            (file.size or 0) + GROWTH_BYTES,
+            max_bytes=(file.size or 0) + GROWTH_BYTES,
+            expected=file.size or 0,
         )
     except TooLong:
         return None

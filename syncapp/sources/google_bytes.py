@@ -36,12 +36,14 @@ class GoogleBytes:
         self._renewing = Request(pool)
         self._wire = StreamingWire(authorities=certifi.where(), decode=True)
 
-    def get(self, url: str, what: str, headers: Mapping[str, str], max_bytes: int) -> Answer:
+    def get(
+        self, url: str, what: str, headers: Mapping[str, str], max_bytes: int, expected: int = 0
+    ) -> Answer:
         """The answer, with a status of 2xx or 3xx; `url` leads to a trusted host.
 
-        TooLong if the body has more than `max_bytes`.
+        TooLong if the body has more than `max_bytes`; `expected` as `Wire.request` has it.
         """
-        return self._translated(_Asked("GET", url, headers, None, max_bytes), what)
+        return self._translated(_Asked("GET", url, headers, None, max_bytes, expected), what)
 
     def send(
         self, method: str, url: str, what: str, headers: Mapping[str, str], body: bytes
@@ -93,7 +95,12 @@ class GoogleBytes:
 
     def _once(self, asked: _Asked) -> Answer:
         return self._wire.request(
-            asked.method, asked.url, self._lines(asked), asked.body, max_answer=asked.max_bytes
+            asked.method,
+            asked.url,
+            self._lines(asked),
+            asked.body,
+            max_answer=asked.max_bytes,
+            expected=asked.expected,
         )
 
     def _lines(self, asked: _Asked) -> list[str]:
@@ -116,3 +123,4 @@ class _Asked:
     headers: Mapping[str, str]
     body: bytes | None
     max_bytes: int
+    expected: int = 0

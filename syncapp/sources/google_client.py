@@ -161,12 +161,16 @@ class GoogleClient:
         """
         return self._trying(lambda: self._get(url, headers or {}, what), DOWNLOAD_UNITS)
 
-    def fetch(self, url: str, what: str, headers: Mapping[str, str], max_bytes: int) -> Whole:
+    def fetch(
+        self, url: str, what: str, headers: Mapping[str, str], max_bytes: int, expected: int
+    ) -> Whole:
         """GET a body that is small enough to be held; TooLong if it has more than `max_bytes`.
 
         `url` is one of Drive's. A redirect is answered as such, not followed.
         """
-        return self._trying(lambda: self._bytes.get(url, what, headers, max_bytes), DOWNLOAD_UNITS)
+        return self._trying(
+            lambda: self._bytes.get(url, what, headers, max_bytes, expected), DOWNLOAD_UNITS
+        )
 
     def send(
         self, method: str, url: str, what: str, headers: Mapping[str, str], body: bytes

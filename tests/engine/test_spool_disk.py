@@ -15,7 +15,7 @@ SIZE = 32 * 1024
 
 
 def test_bytes_that_the_disk_gives_back_otherwise_are_not_taken_for_right(tmp_path: Path) -> None:
-    budget = Budget(Memory(SIZE), Disk(tmp_path, SIZE))
+    budget = Budget(Memory(SIZE), Disk(tmp_path, SIZE), at_once=4)
     budget.memory.take(SIZE)
     filler = PartFiller(budget, 1, SIZE, lambda _: None)
     filler.write(bytes(SIZE))
