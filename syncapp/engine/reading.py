@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 
 from syncapp.engine.budget import Budget
 from syncapp.engine.spool import PartFiller, Spool
 from syncapp.errors import IntegrityError
-from syncapp.types import Digest, RemoteFile
+from syncapp.types import Digest, Part, RemoteFile
+
+_MD5 = re.compile("[0-9a-f]{32}")
 
 
 def fill(
@@ -85,7 +88,7 @@ class Whole:
         """Of all that came."""
         first = spool.part(1)
         if self._one_part and first is not None:
-            return Digest(size, first.part.md5.hex(), first.part.sha256.hex())
+            return of_one_part(first.part, self._promised)
         sha256 = self._sha256.hexdigest()
         if self._promised is None:
             return Digest(size, self._md5.hexdigest(), sha256)
@@ -93,9 +96,19 @@ class Whole:
         return Digest(size, (right and self._promised.md5) or "", sha256)
 
 
+def of_one_part(part: Part, promised: RemoteFile | None) -> Digest:
+    """Of a file whose only part this is. `promised` as for `fill`: an MD5 that is taken for right
+    and is not is refused by the store, and then all is read again."""
+    sha256 = part.sha256.hex()
+    if promised is not None and promised.md5 and sha256 == promised.sha256:
+        part.known_md5 = bytes.fromhex(promised.md5)
+    return Digest(part.size, part.md5.hex(), sha256)
+
+
 def trusted_hashes(file: RemoteFile, last_read: Digest | None) -> RemoteFile | None:
     """The file if its SHA-256 may vouch for its MD5: both are named, and no read differed yet."""
-    return file if file.md5 and file.sha256 and last_read is None else None
+    named = file.sha256 and _MD5.fullmatch(file.md5 or "")
+    return file if named and last_read is None else None
 
 
 def check(file: RemoteFile, last_read: Digest | None, digest: Digest) -> bool:

@@ -8,7 +8,6 @@ key.
 
 from __future__ import annotations
 
-import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +18,7 @@ from datetime import UTC, datetime
 from syncapp.engine.budget import Budget
 from syncapp.engine.crew import Crew
 from syncapp.engine.feed import Feed, Note, Opened, Target
-from syncapp.engine.reading import check, fill, trusted_hashes
+from syncapp.engine.reading import check, fill, of_one_part, trusted_hashes
 from syncapp.engine.spool import Held, Spool
 from syncapp.errors import (
     BackupError,
@@ -235,11 +234,10 @@ class Transfer:
         data, result.content_type = got
         result.bytes_read = len(data)
         self.hands.read(len(data))
-        md5, sha256 = hashlib.md5(data, usedforsecurity=False), hashlib.sha256(data)
-        part = Part.of(1, data, md5.digest(), sha256.digest())
+        part = Part.of(1, data)
         self._open_feeds(result.content_type, size, LEAST_PART)
         self.spool.append(Held(part, memory_bytes=size))
-        result.digest = Digest(len(data), md5.hexdigest(), sha256.hexdigest())
+        result.digest = of_one_part(part, trusted_hashes(file, self.job.last_read))
         result.disputed = check(self.job.file, self.job.last_read, result.digest)
         self.spool.seal(result.digest)
         return True

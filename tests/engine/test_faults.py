@@ -118,6 +118,24 @@ def test_a_checksum_that_google_itself_has_wrong_is_flagged_and_stored(sample: S
     assert disputed[0].state == Version.State.STORED
 
 
+def test_a_wrong_md5_beside_a_right_sha256_is_found_by_the_store_flagged_and_stored(
+    few: Setting,
+) -> None:
+    small = few.control.create("small", b"small")["id"]
+    larger = few.control.create("larger", size=1_500_000)["id"]
+    for remote_id in (small, larger):
+        few.control.set(remote_id, claimed_md5="5" * 32)
+    run = few.back_up()
+    assert run.outcome == Run.Outcome.OK, run.error_message
+    truth = {entry["id"]: entry["md5"] for entry in few.control.manifest() if "md5" in entry}
+    disputed = Version.objects.filter(checksum_disputed=True).select_related("file")
+    assert {v.file.remote_id for v in disputed} == {small, larger}
+    for version in disputed:
+        assert version.md5 == truth[version.file.remote_id]
+        assert version.copies.filter(state=Copy.State.STORED).count() == 2
+    assert few.verify().outcome == Run.Outcome.OK
+
+
 def test_a_file_edited_between_scan_and_read_is_stored_as_it_is_now(
     few: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
