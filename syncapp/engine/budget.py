@@ -136,8 +136,8 @@ class Budget:
     """Memory first, disk where that keeps somebody at work, and a wait where neither is there.
 
     It knows how many bytes, and in how many pieces, each destination is behind the reads (`owe`,
-    `paid`). While all have enough to do, a reader waits for memory; disk is used only where a
-    destination would otherwise stand idle because another one is slow.
+    `paid`). While those that a file is for have enough to do, its reader waits for memory; disk is
+    used only where one of them would otherwise stand idle because another is slow.
 
     `on_pressure` is called while somebody has to wait: it may free what is only kept in case
     (parked spools), and answers whether it freed anything.
@@ -149,15 +149,10 @@ class Budget:
         self.freed = threading.Condition()
         self.on_pressure: Callable[[], bool] = lambda: False
         self.times_freed = 0
-        self._at_once = at_once
+        self._few_bytes, self._few_pieces = memory.limit // 4, 2 * at_once
         self._waiting = 0
         self._owed: dict[int, tuple[int, int]] = {}  # bytes and pieces, by destination
         self._lock = threading.Lock()
-
-    def expect(self, destinations: Collection[int]) -> None:
-        """These are to be kept at work."""
-        with self._lock:
-            self._owed |= dict.fromkeys(destinations, (0, 0))
 
     def owe(self, destinations: Collection[int], sizes: Sequence[int]) -> None:
         """These have pieces of so many bytes more to store."""
@@ -171,13 +166,18 @@ class Budget:
         with self._lock:
             size, pieces = self._owed[destination]
             self._owed[destination] = size - sum(sizes), pieces - len(sizes)
+        if self.is_idle([destination]):  # a reader may go on by way of the disk
+            self._tell()
 
-    def may_use_disk(self) -> bool:
-        """Whether a destination has little left to do: few bytes, and not a piece for each hand."""
-        few = self.memory.limit // 4
+    def is_idle(self, destinations: Collection[int], wanted: int = 0) -> bool:
+        """Whether one of them, if any, has little left to do: few bytes, and few pieces unless a
+        part of `wanted` bytes, too large to wait for memory among small ones, is to come."""
         with self._lock:
-            left = self._owed.values()
-            return any(size < few and pieces < self._at_once for size, pieces in left) or not left
+            left = [self._owed.get(destination, (0, 0)) for destination in destinations]
+        large = wanted > self._few_bytes
+        return not left or any(
+            size < self._few_bytes and (large or pieces < self._few_pieces) for size, pieces in left
+        )
 
     def take_memory(self, size: int) -> bool:
         """Claim `size` bytes of memory if they fit now."""
@@ -199,9 +199,8 @@ class Budget:
         self._tell()
 
     def wait(self, times_freed: int) -> None:
-        """Until more was freed here than so far, or long enough that another process may have."""
-        if self.may_use_disk() and self.on_pressure():
-            return
+        """Until more was freed here than so far, a destination has little left to do, or long
+        enough that another process may have freed something."""
         with self.freed:
             if self.times_freed == times_freed:
                 self._waiting += 1

@@ -326,14 +326,15 @@ class _Metered:
 
 
 def _declared(item: RestoreItem) -> tuple[str, str]:
-    """Google's MD5 and SHA-256, while the file is there as it was read."""
+    """Google's SHA-256, or its MD5 where it names no other; while the file is as it was read."""
     version = item.version
     if version is None or not version.current or version.checksum_disputed:
         return "", ""
     file = version.file
     if file.content != Kind.BLOB or file.vanished_at is not None:
         return "", ""
-    return version.declared_md5, version.declared_sha256
+    # Of a file whose SHA-256 is right, an MD5 that Google has wrong may be known to nobody.
+    return "" if version.declared_sha256 else version.declared_md5, version.declared_sha256
 
 
 def _compare(todo: Todo, size: int, chunks: Iterator[bytes]) -> None:

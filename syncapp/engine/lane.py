@@ -71,7 +71,6 @@ class TransferLane:
             at_once=self.most,
         )
         budget.on_pressure = self._release_oldest
-        budget.expect(list(self.stores))
         self._notes: deque[Note] = deque()
         check = partial(self.breakers.check, self.breakers.account)
         reader = source_for(run.source, beat.halted, check)

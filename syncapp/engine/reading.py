@@ -6,7 +6,6 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator
 
-from syncapp.engine.budget import Budget
 from syncapp.engine.spool import PartFiller, Spool
 from syncapp.errors import IntegrityError
 from syncapp.types import Digest, Part, RemoteFile
@@ -16,13 +15,12 @@ _MD5 = re.compile("[0-9a-f]{32}")
 
 def fill(
     spool: Spool,
-    budget: Budget,
     chunks: Iterator[bytes],
     size: int | None,
     bytes_a_part: int,
     *,
     promised: RemoteFile | None,
-    make_room: Callable[[int], None],
+    make_room: Callable[[int, int], None],
     on_part: Callable[[], None],
 ) -> Digest:
     """Read everything into parts; the digest of the whole. Claims no more than `size` tells.
@@ -34,7 +32,7 @@ def fill(
 
     def filler(number: int) -> PartFiller:
         room = bytes_a_part if size is None else min(bytes_a_part, max(size - total, 0))
-        return PartFiller(budget, number, room, make_room)
+        return PartFiller(spool, number, room, make_room)
 
     current: PartFiller | None = filler(1)
     try:

@@ -46,7 +46,7 @@ class Spool:
     """One file on its way. The reader appends and seals; destinations confirm."""
 
     def __init__(self, budget: Budget, destinations: list[int]) -> None:
-        self._budget = budget
+        self.budget = budget
         self._held: list[Held] = []
         self._counted = set(destinations)
         self._stalled: set[int] = set()
@@ -62,9 +62,9 @@ class Spool:
         with self._lock:
             held.owed = set(self._counted)
             self._held.append(held)
-            self._budget.owe(held.owed - self._stalled, [held.part.size])
+            self.budget.owe(held.owed - self._stalled, [held.part.size])
             if not held.owed:
-                _discard(held, self._budget)
+                _discard(held, self.budget)
 
     def expect_more(self) -> None:
         """The file does not end with its first part; said before room for a second is asked."""
@@ -85,6 +85,13 @@ class Spool:
             for destination in dropped:
                 self._forget(destination)
         return bool(dropped)
+
+    def may_use_disk(self, wanted: int) -> bool:
+        """Whether one that takes this file would stand idle while `wanted` bytes wait for memory;
+        also if all failed for the moment."""
+        with self._lock:
+            taking = self._counted - self._stalled
+        return self.budget.is_idle(taking, wanted)
 
     @property
     def abandoned(self) -> bool:
@@ -111,7 +118,7 @@ class Spool:
         with self._lock:
             if destination in self._counted and destination not in self._stalled:
                 self._stalled.add(destination)
-                self._budget.paid(destination, self._owed_by(destination))
+                self.budget.paid(destination, self._owed_by(destination))
 
     def take_up(self, destination: int) -> None:
         """It tries again. Raises Dropped if its parts are gone."""
@@ -120,7 +127,7 @@ class Spool:
                 raise Dropped("The temporary space was needed; a later read makes this copy.")
             if destination in self._stalled:
                 self._stalled.discard(destination)
-                self._budget.owe({destination}, self._owed_by(destination))
+                self.budget.owe({destination}, self._owed_by(destination))
 
     def leave(self, destination: int) -> None:
         """It is done, or will not come back."""
@@ -135,7 +142,7 @@ class Spool:
         """Move what is in memory to disk, to be held for longer; False if there is no room."""
         with self._lock:
             return all(
-                _spill(held, self._budget) for held in self._held if held.owed and held.memory_bytes
+                _spill(held, self.budget) for held in self._held if held.owed and held.memory_bytes
             )
 
     def close(self) -> None:
@@ -160,9 +167,9 @@ class Spool:
             return
         held.owed.discard(destination)
         if destination not in self._stalled:
-            self._budget.paid(destination, [held.part.size])
+            self.budget.paid(destination, [held.part.size])
         if not held.owed:
-            _discard(held, self._budget)
+            _discard(held, self.budget)
 
 
 def _discard(held: Held, budget: Budget) -> None:
@@ -203,14 +210,14 @@ class PartFiller:
     """Collects bytes into one part of at most `size` bytes.
 
     `make_room` is called while there is neither memory nor disk for it, with what was freed so
-    far (`Budget.times_freed`): it waits, or raises.
+    far (`Budget.times_freed`) and its size: it waits, or raises.
     """
 
     def __init__(
-        self, budget: Budget, number: int, size: int, make_room: Callable[[int], None]
+        self, spool: Spool, number: int, size: int, make_room: Callable[[int, int], None]
     ) -> None:
         self.number, self.size = number, size
-        self._budget = budget
+        self._budget = budget = spool.budget
         self._path: Path | None = None
         self._file: BinaryIO | None = None
         self._bytes = io.BytesIO()
@@ -221,11 +228,11 @@ class PartFiller:
             if budget.take_memory(size):
                 self._reserve()
                 return
-            if budget.may_use_disk() and budget.disk.take(size):
+            if spool.may_use_disk(size) and budget.disk.take(size):
                 self._path = budget.disk.folder / f"{uuid.uuid4().hex}.part"
                 self._file = self._path.open("wb", buffering=0)
                 return
-            make_room(freed)
+            make_room(freed, size)
 
     def _reserve(self) -> None:
         """All its memory at once: it would otherwise be moved as it grows, and held twice."""

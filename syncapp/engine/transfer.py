@@ -247,9 +247,9 @@ class Transfer:
         budget = self.hands.budget
         freed = budget.times_freed
         while not budget.take_memory(size):
-            if budget.may_use_disk():
+            if self.spool.may_use_disk(size):
                 return False
-            self._make_room(freed)
+            self._make_room(freed, size)
             freed = budget.times_freed
         return True
 
@@ -262,7 +262,6 @@ class Transfer:
         job = self.job
         return fill(
             self.spool,
-            self.hands.budget,
             chunks,
             size,
             bytes_a_part,
@@ -271,10 +270,12 @@ class Transfer:
             on_part=self._push,
         )
 
-    def _make_room(self, times_freed: int) -> None:
-        """First from destinations that failed, then by waiting; ends when work is to stop."""
-        budget = self.hands.budget
-        if not (budget.may_use_disk() and self.spool.drop_stalled()):
+    def _make_room(self, times_freed: int, wanted: int) -> None:
+        """First from destinations that failed, then from spools that are only kept in case, then
+        by waiting; ends when work is to stop."""
+        budget, spool = self.hands.budget, self.spool
+        pressing = spool.may_use_disk(wanted)
+        if not (pressing and (spool.drop_stalled() or budget.on_pressure())):
             budget.wait(times_freed)
         self._raise_if_useless()
 

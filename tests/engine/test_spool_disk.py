@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from syncapp.engine.budget import Budget, Disk, Memory
-from syncapp.engine.spool import PartFiller
+from syncapp.engine.spool import PartFiller, Spool
 from syncapp.errors import IntegrityError
 from syncapp.types import Part
 
@@ -17,7 +17,7 @@ SIZE = 32 * 1024
 def test_bytes_that_the_disk_gives_back_otherwise_are_not_taken_for_right(tmp_path: Path) -> None:
     budget = Budget(Memory(SIZE), Disk(tmp_path, SIZE), at_once=4)
     budget.memory.take(SIZE)
-    filler = PartFiller(budget, 1, SIZE, lambda _: None)
+    filler = PartFiller(Spool(budget, [0]), 1, SIZE, lambda *_: None)
     filler.write(bytes(SIZE))
     held = filler.close()
     assert held.path is not None
