@@ -55,6 +55,17 @@ def test_an_answer_is_told_whole_and_its_connection_kept() -> None:
         assert b"X-Sent: yes\r\n" in server.requests[0]
 
 
+@pytest.mark.parametrize("size", [0, 1, 99_999, 100_000, 100_001, 200_000])
+def test_an_answer_is_whole_however_long_it_was_expected_to_be(size: int) -> None:
+    data = bytes(range(256)) * (size // 256) + bytes(range(size % 256))
+    with raw_server(answering(reply("200 OK", data))) as server:
+        line = wire()
+        for expected in (100_000, 1, 0):
+            answer = line.request("GET", f"http://{server.host}/a", [], expected=expected)
+            assert answer.body == data
+        assert server.connections == 1
+
+
 @pytest.mark.parametrize("size", [0, 1, 100_000, 5 * MIB])
 @pytest.mark.parametrize("streamed", [False, True])
 def test_a_body_arrives_as_it_is_and_without_a_word_before_it(size: int, streamed: bool) -> None:
