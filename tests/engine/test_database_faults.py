@@ -100,7 +100,7 @@ def lasts(few: Setting, lock: Lock, stage: str, seconds: float) -> None:
     few.control.add_fault("/files[?]" if listing else "alt=media", delay_s=0.4, count=40)
     thread = worked(run)
     if listing:
-        wait_for(lambda: Run.objects.filter(pk=run.pk, stage=Run.Stage.SCAN).exists())
+        wait_for(lambda: few.control.counters()["requests"].get("files.list"))
     else:
         wait_for(lambda: Version.objects.exclude(lease_owner="").exists())
     lock.take()
