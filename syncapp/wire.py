@@ -19,6 +19,7 @@ from urllib.request import getproxies, proxy_bypass
 
 import pycurl
 
+from syncapp.buffers import gathered, reserved
 from syncapp.errors import BackupError
 from syncapp.wire_trust import Trust, trust_in
 
@@ -240,19 +241,15 @@ class Line:
         """Where the body is to go; None: piece by piece into the list."""
         if not expected:
             return None
-        whole = BytesIO()
-        whole.seek(expected - 1)
-        whole.write(b"\0")
-        whole.seek(0)
+        whole = reserved(expected)
         self._curl.setopt(pycurl.WRITEFUNCTION, whole.write)
         return whole
 
     def _collected(self, whole: BytesIO | None) -> bytes:
         if whole is None:
             return b"".join(self._body)
-        self._curl.setopt(pycurl.WRITEFUNCTION, self._body.append)  # as with POSTFIELDS
-        whole.truncate(whole.tell())
-        return whole.getvalue()  # its own buffer: CPython copies nothing here
+        self._curl.setopt(pycurl.WRITEFUNCTION, self._body.append)  # or it would be held by that
+        return gathered(whole)
 
     def _perform(self) -> None:
         try:

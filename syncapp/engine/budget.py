@@ -150,7 +150,6 @@ class Budget:
         self.on_pressure: Callable[[], bool] = lambda: False
         self.times_freed = 0
         self._few_bytes, self._few_pieces = memory.limit // 4, 2 * at_once
-        self._waiting = 0
         self._owed: dict[int, tuple[int, int]] = {}  # bytes and pieces, by destination
         self._lock = threading.Lock()
 
@@ -183,9 +182,8 @@ class Budget:
         """Claim `size` bytes of memory if they fit now."""
         if not self.memory.take(size):
             return False
-        if self._waiting:  # whoever freed memory woke one; there may be enough for another
-            with self.freed:
-                self.freed.notify()
+        with self.freed:  # whoever freed memory woke one; there may be enough for another
+            self.freed.notify()
         return True
 
     def give_memory(self, size: int) -> None:
@@ -203,9 +201,7 @@ class Budget:
         enough that another process may have freed something."""
         with self.freed:
             if self.times_freed == times_freed:
-                self._waiting += 1
                 self.freed.wait(timeout=OTHERS_S)
-                self._waiting -= 1
 
     def _tell(self) -> None:
         """One is woken, not all: most would find too little."""

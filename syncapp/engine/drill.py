@@ -341,8 +341,9 @@ def _compare(todo: Todo, size: int, chunks: Iterator[bytes]) -> None:
     """IntegrityError unless these are the bytes that were backed up."""
     md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
     for chunk in chunks:
-        md5.update(chunk)
         sha256.update(chunk)
+        if todo.declared_md5:
+            md5.update(chunk)
     stored = todo.stored
     if stored is None or (size, sha256.hexdigest()) != (stored.size, stored.sha256):
         raise IntegrityError("What was restored is not what was backed up.")

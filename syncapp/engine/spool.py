@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
+from syncapp.buffers import gathered, reserved
 from syncapp.engine.budget import Budget
 from syncapp.errors import BackupError, TransientError, Unavailable
 from syncapp.types import Crc32c, Digest, Part
@@ -85,6 +86,20 @@ class Spool:
             for destination in dropped:
                 self._forget(destination)
         return bool(dropped)
+
+    def claim(
+        self, size: int, make_room: Callable[[int, int], None], on_disk: Callable[[int], bool]
+    ) -> bool:
+        """Room for `size` bytes: True in memory, False where `on_disk` has taken them, which is
+        asked while a destination of this file would stand idle. `make_room` is called with what
+        was freed so far (`Budget.times_freed`) and the size: it waits, or raises."""
+        while True:
+            freed = self.budget.times_freed
+            if self.budget.take_memory(size):
+                return True
+            if self.may_use_disk(size) and on_disk(size):
+                return False
+            make_room(freed, size)
 
     def may_use_disk(self, wanted: int) -> bool:
         """Whether one that takes this file would stand idle while `wanted` bytes wait for memory;
@@ -209,8 +224,7 @@ def _gone() -> BinaryIO:
 class PartFiller:
     """Collects bytes into one part of at most `size` bytes.
 
-    `make_room` is called while there is neither memory nor disk for it, with what was freed so
-    far (`Budget.times_freed`) and its size: it waits, or raises.
+    `make_room` is called while there is neither memory nor disk for it, as by `Spool.claim`.
     """
 
     def __init__(
@@ -223,23 +237,11 @@ class PartFiller:
         self._bytes = io.BytesIO()
         self._crc32c = Crc32c()  # of what goes to disk, which may give other bytes back
         self.filled = 0
-        while True:
-            freed = budget.times_freed
-            if budget.take_memory(size):
-                self._reserve()
-                return
-            if spool.may_use_disk(size) and budget.disk.take(size):
-                self._path = budget.disk.folder / f"{uuid.uuid4().hex}.part"
-                self._file = self._path.open("wb", buffering=0)
-                return
-            make_room(freed, size)
-
-    def _reserve(self) -> None:
-        """All its memory at once: it would otherwise be moved as it grows, and held twice."""
-        if self.size > _GROWS:
-            self._bytes.seek(self.size - 1)
-            self._bytes.write(b"\0")
-            self._bytes.seek(0)
+        if not spool.claim(size, make_room, budget.disk.take):
+            self._path = budget.disk.folder / f"{uuid.uuid4().hex}.part"
+            self._file = self._path.open("wb", buffering=0)
+        elif size > _GROWS:
+            self._bytes = reserved(size)
 
     def write(self, data: bytes) -> bytes:
         """Take what fits; the rest comes back."""
@@ -274,9 +276,7 @@ class PartFiller:
             return Held(part, 0, path)
         if spare:
             self._budget.give_memory(spare)
-        self._bytes.truncate(self.filled)
-        data = self._bytes.getvalue()  # its own buffer: CPython copies nothing here
-        return Held(Part.of(self.number, data), memory_bytes=self.filled)
+        return Held(Part.of(self.number, gathered(self._bytes)), memory_bytes=self.filled)
 
     def discard(self) -> None:
         """Give everything back unused."""

@@ -244,14 +244,7 @@ class Transfer:
 
     def _wait_for_memory(self, size: int) -> bool:
         """Before anything is asked of the source; False if it is to go to the disk instead."""
-        budget = self.hands.budget
-        freed = budget.times_freed
-        while not budget.take_memory(size):
-            if self.spool.may_use_disk(size):
-                return False
-            self._make_room(freed, size)
-            freed = budget.times_freed
-        return True
+        return self.spool.claim(size, self._make_room, lambda _: True)
 
     def _open_feeds(self, content_type: str, size: int | None, bytes_a_part: int) -> None:
         opened = Opened(self._meta(content_type), bytes_a_part, size)

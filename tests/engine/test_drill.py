@@ -75,6 +75,17 @@ def test_what_google_declares_is_compared_too_while_the_file_is_unchanged(vault:
     assert drilled(vault).outcome == Run.Outcome.OK
 
 
+def test_a_wrong_md5_of_google_beside_its_right_sha256_fails_no_drill_but_a_wrong_sha256_does(
+    vault: Vault,
+) -> None:
+    version = vault.file("a.txt", b"content")
+    declared = {"declared_md5": "0" * 32, "declared_sha256": version.sha256}
+    Version.objects.filter(pk=version.pk).update(**declared)
+    assert drilled(vault).outcome == Run.Outcome.OK
+    Version.objects.filter(pk=version.pk).update(declared_sha256="0" * 64)
+    assert "not what Google declared" in drilled(vault).error_message
+
+
 def test_pinned_files_are_always_restored_from_everywhere(vault: Vault) -> None:
     pinned = vault.file("pinned.txt", b"canary")
     for n in range(50):
